@@ -1,0 +1,47 @@
+# make setup once, then make demo or make test. Everything is below this folder; make clean removes it.
+SHELL := /bin/bash
+BIN := .venv/bin
+export MOLECULE_GLOB := molecule/*/molecule.yml
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+SIM := $(BIN)/ansible-playbook -i inventories/sim molecule/shared
+
+.PHONY: setup demo test lint unit molecule sim-up sim-down lock clean
+
+setup: .venv/.ready
+
+.venv/.ready: requirements.txt tools/setup tools/find-python files/images/vllm-node-sim/requirements.txt
+	tools/setup
+
+# The main job: a virtual cluster, a model on four ranks, its answer.
+demo: sim-up
+	$(BIN)/ansible-playbook serve.yml -i inventories/sim -e profile=sim-tiny-tp4
+
+# NODES=2 for fewer nodes, FABRIC_RATE=100mbit for a slow fabric.
+sim-up: setup
+	@tools/start-docker
+	$(SIM)/create.yml
+
+sim-down: setup
+	@tools/start-docker
+	$(SIM)/destroy.yml
+
+test: lint unit molecule
+
+lint: setup
+	tools/lint
+
+unit: setup
+	$(BIN)/python -m pytest tests/unit
+
+molecule: setup
+	@tools/start-docker
+	PATH="$(CURDIR)/$(BIN):$$PATH" molecule test --scenario-name cluster
+
+# Compile the pinned requirements, without index URLs.
+lock: setup
+	$(BIN)/uv pip compile -q --no-header --no-annotate --universal --python-version 3.12 --upgrade requirements.in -o requirements.txt
+	cd files/images/vllm-node-sim && ../../../$(BIN)/uv pip compile -q --no-header --no-annotate --python-version 3.11 --upgrade \
+	    --override overrides.txt requirements.in -o requirements.txt $${PIP_FIND_LINKS:+--find-links $$PIP_FIND_LINKS}
+
+clean: sim-down
+	rm -rf .venv .build .sim .cache wheels

@@ -1,0 +1,164 @@
+"""What goes wrong in the field, done to real containers; each test proves its fault before it asserts. In file order."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import HEAD, ROOT, Playbook, ask, eventually
+
+TINY = ROOT / ".sim/checkpoints/tiny-qwen3"
+SHARD = "model-00004-of-00010.safetensors"
+
+
+def profile(folder: Path, name: str, *edits: tuple[str, str]) -> dict[str, str]:
+    """A variant of sim-tiny-tp2 in a user's own folder, as extra variables for serve."""
+    text = (ROOT / "model_profiles/sim-tiny-tp2.yml").read_text()
+    for old, new in edits:
+        assert old in text
+        text = text.replace(old, new)
+    (folder / f"{name}.yml").write_text(text)
+    return {"profile": name, "model_profiles_path": str(folder)}
+
+
+def test_a_wrong_torch_is_refused_before_it_travels(tmp_path: Path, nodes: dict[str, Any]) -> None:
+    """The CPU regression: the definition wants a CUDA build, the container has +cpu."""
+    images = tmp_path / "images"
+    shutil.copytree(ROOT / "files/images/vllm-node-sim", images / "vllm-node-sim", ignore=shutil.ignore_patterns("__pycache__"))
+    definition = images / "vllm-node-sim/image.yml"
+    definition.write_text(definition.read_text().replace("torch: 2.13.0+cpu", "torch: 2.13.0+cu130").replace("cuda: null", 'cuda: "13.0"'))
+    before = {name: node.run("docker image inspect -f '{{.Id}}' vllm-node-sim:latest") for name, node in nodes.items()}
+    output = Playbook("serve", profile="sim-tiny-tp4", images_path=[str(images)]).refused().output
+    assert "torch.__version__: found '2.13.0+cpu'; wanted '2.13.0+cu130'" in output
+    assert "torch.version.cuda: found None; wanted '13.0'" in output
+    assert "tools/fetch-wheels" in output
+    assert {name: node.run("docker image inspect -f '{{.Id}}' vllm-node-sim:latest") for name, node in nodes.items()} == before
+    assert ask().strip(), "what served before must still serve"
+    nodes[HEAD].run("docker image rm vllm-node-sim:rejected")
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("truncated", lambda path: path.write_bytes(path.read_bytes()[:-100]), "as its header says"),
+        ("missing", lambda path: path.unlink(), "wanted the shard that model.safetensors.index.json names"),
+        ("pointer", lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"), "found a Git LFS pointer"),
+        ("dangling", lambda path: (path.unlink(), path.symlink_to("../nowhere")), "found a dangling link to ../nowhere"),
+    ],
+)
+def test_a_checkpoint_that_is_not_whole_is_refused(tmp_path: Path, name: str, damage: Any, message: str) -> None:
+    shutil.copytree(TINY, tmp_path / "tiny")
+    damage(tmp_path / "tiny" / SHARD)
+    output = Playbook("serve", profile="sim-tiny-tp4", gx10_weights_sources={"gx10/tiny-qwen3": str(tmp_path / "tiny")}).refused().output
+    assert "are not a whole checkpoint" in output
+    assert SHARD in output
+    assert message in output
+    assert ask().strip(), "what served before must still serve"
+
+
+def test_a_context_beyond_the_checkpoint_is_refused_before_any_host(tmp_path: Path) -> None:
+    output = Playbook("serve", **profile(tmp_path, "long", ("max-model-len: 512", "max-model-len: 4096"))).refused().output
+    assert "args.max-model-len: found 4096; wanted at most 1024, max_position_embeddings" in output
+    assert "No host was touched" in output
+
+
+def test_a_flipped_byte_on_one_node_is_found_and_only_that_file_travels(nodes: dict[str, Any]) -> None:
+    worker = nodes["gx10-sim-3"]
+    path = f"/srv/models/gx10/tiny-qwen3/{SHARD}"
+    good = worker.run(f"sha256sum {path}")
+    worker.run(f"cp -p {path} /tmp/stamp; printf '\\377' | dd of={path} bs=1 seek=5000 conv=notrunc; touch -r /tmp/stamp {path}")
+    assert worker.run(f"sha256sum {path}") != good
+    output = Playbook("serve", "-v", profile="sim-tiny-tp4").ok().output
+    assert output.count(SHARD) >= 1
+    assert worker.run(f"sha256sum {path}") == good
+    fetched = output.split("Fetch and verify")[1].split("TASK")[0]
+    assert "gx10-sim-2" not in fetched.replace("skipping: [gx10-sim-2]", "")
+
+
+def test_a_killed_worker_is_named_by_status(nodes: dict[str, Any]) -> None:
+    worker = nodes["gx10-sim-3"]
+    worker.run("docker kill sim-tiny-tp4")
+    assert worker.containers(running=True) == []
+    output = Playbook("status").refused().output
+    assert "NOT serving" in output
+    assert "gx10-sim-3: container: found exited with code 137" in output
+
+
+def test_another_profile_replaces_the_first_on_all_nodes(nodes: dict[str, Any]) -> None:
+    output = Playbook("serve", profile="sim-tiny-tp2").ok().output
+    assert "sim-tiny-tp2: serving" in output
+    for name, node in nodes.items():
+        names = [item["Name"] for item in node.containers()]
+        assert names == (["/sim-tiny-tp2"] if name in (HEAD, "gx10-sim-2") else []), name
+    assert ask().strip()
+
+
+def test_a_foreign_process_on_the_port_is_named_and_left_alone(nodes: dict[str, Any]) -> None:
+    head = nodes[HEAD]
+    # On the loopback address, where the engine does not listen: both can hold the port.
+    head.run("nohup python3 -m http.server 8000 --bind 127.0.0.1 >/dev/null 2>&1 &")
+    assert eventually(lambda: head.run("ss -Hltn 'src 127.0.0.1:8000'"), 10)
+    try:
+        output = Playbook("serve", profile="sim-tiny-tp2").refused().output
+        assert "port 8000: found pid" in output
+        assert "http.server" in output
+        assert ask().strip(), "what served before must still serve"
+        assert head.run("pgrep -fc 'http.server 8000' || true").strip() != "0"
+    finally:
+        head.run("pkill -f '[h]ttp.server 8000'")
+
+
+def test_a_changed_flag_recreates_the_group(tmp_path: Path, nodes: dict[str, Any]) -> None:
+    before = {name: nodes[name].containers()[0]["Id"] for name in (HEAD, "gx10-sim-2")}
+    Playbook("serve", **profile(tmp_path, "sim-tiny-tp2", ("max-num-seqs: 4", "max-num-seqs: 3"))).ok()
+    after = {name: nodes[name].containers()[0]["Id"] for name in (HEAD, "gx10-sim-2")}
+    assert not set(before.values()) & set(after.values())
+    assert "--max-num-seqs 3" in nodes[HEAD].run("ps -wweo args= | grep '[v]llm serve'")
+
+
+def test_a_dead_engine_ends_its_container(nodes: dict[str, Any]) -> None:
+    head = nodes[HEAD]
+    pid = head.status()["evidence"]["engine_pid"]
+    head.run(f"docker exec sim-tiny-tp2 sh -c 'kill -9 {pid}'")
+    assert eventually(lambda: head.containers(running=False), 60), "the container is Up over a dead engine"
+    assert head.status()["phase"] == "failed"
+    assert "the engine was ended by SIGKILL" in head.status()["reason"]
+    output = Playbook("status").refused().output
+    assert "gx10-sim-1: container: found exited with code 1 (the engine was ended by SIGKILL" in output
+
+
+def test_an_engine_that_cannot_start_takes_the_group_down_with_the_reason(tmp_path: Path, nodes: dict[str, Any]) -> None:
+    parser = "enforce-eager: true\n  enable-auto-tool-choice: true\n  tool-call-parser: no_such_parser"
+    variables = profile(tmp_path, "broken", ("enforce-eager: true", parser), ("name: sim-tiny-tp2", "name: broken"))
+    output = Playbook("serve", **variables).refused().output
+    assert "broken did not come up; every node was stopped" in output
+    assert "gx10-sim-1 (rank 0): found exited with code 1 in phase failed; wanted serving" in output
+    assert "invalid tool call parser: no_such_parser" in output, "the engine's own words are missing"
+    for node in nodes.values():
+        assert node.containers(running=True) == []
+
+
+def test_serving_without_ray_after_all_that(nodes: dict[str, Any]) -> None:
+    """vLLM's own multi-node processes; an override that status keeps saying."""
+    output = Playbook("serve", profile="sim-tiny-tp2", override={"executor": "mp"}).ok().output
+    assert "differs from its profile: executor: 'mp', not 'ray'" in output
+    assert "differs from its profile: executor: 'mp', not 'ray'" in Playbook("status").ok().output
+    assert ask().strip()
+    for name in (HEAD, "gx10-sim-2"):
+        assert nodes[name].run("pgrep -c raylet || true").strip() == "0"
+    assert "--headless" in nodes["gx10-sim-2"].run("ps -wweo args= | grep '[v]llm serve'")
+
+
+def test_a_worker_without_ray_that_dies_ends_its_container(nodes: dict[str, Any]) -> None:
+    worker = nodes["gx10-sim-2"]
+    worker.run(f"docker exec sim-tiny-tp2 sh -c 'kill -9 {worker.status()['evidence']['engine_pid']}'")
+    assert eventually(lambda: worker.containers(running=False), 60), "the container is Up over a dead rank"
+    assert "gx10-sim-2: container: found exited with code 1" in Playbook("status").refused().output
+
+
+def test_one_node_alone(nodes: dict[str, Any]) -> None:
+    Playbook("serve", profile="sim-tiny-tp2", override={"executor": "solo", "parallel": {"tensor": 1}}).ok()
+    assert ask().strip()
+    assert nodes["gx10-sim-2"].containers() == []

@@ -1,0 +1,34 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""[INTERNAL] Faces of module_utils for this collection's own roles. Not for use outside of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.gx10.serving.plugins.module_utils import _checks, _image, _node_part, _overview, _preflight, _recipe
+
+
+class FilterModule:
+    """Filters named after the functions that they call."""
+
+    def filters(self) -> dict[str, Any]:
+        return {
+            "answered": _checks.answered,
+            "api_checks": _checks.api_checks,
+            "container_checks": _checks.container_checks,
+            "engine_labels": _node_part.labels,
+            "engine_part": _node_part.part,
+            "engine_runs": _node_part.runs,
+            "evidence_checks": _checks.evidence_checks,
+            "image_problems": _image.problems,
+            "node_problems": _preflight.node_problems,
+            "membership_checks": _checks.membership_checks,
+            "profile_table": _overview.table,
+            "recipe_profile": _recipe.convert,
+            "result_document": _checks.document,
+            "result_text": _checks.text,
+            "served_record": _checks.served_record,
+            "start_problems": _node_part.start_problems,
+        }

@@ -1,0 +1,130 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The inventory's part of a plan: nodes in rank order, and what the site says about all of them. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ._problem import Problem, show
+
+# Every inventory variable that resolve reads, with its default (None: required, or found per node).
+SITE_DEFAULTS: dict[str, Any] = {
+    "gx10_models_root": "/srv/models",
+    "gx10_state_dir": "/var/lib/gx10",
+    "gx10_api_address": None,
+    "gx10_api_port": 8000,
+    "gx10_ray_port": 6379,
+    "gx10_master_port": 29501,
+    "gx10_ray_cpus": 2,
+    "gx10_ray_object_store_bytes": 1024**3,
+    "gx10_gpus_per_node": 1,
+    "gx10_memory_floor_gib": 8,
+    "gx10_container_options": {},
+    "gx10_env": {},
+}
+# Docker options that the hardware asks for; the rest belongs to the profile or to the plan.
+CONTAINER_OPTIONS = ("runtime", "gpus", "devices", "cap_add", "ulimits")
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """One machine. Addresses are IPv4 or IPv6 text; `gpus` counts accelerators."""
+
+    name: str
+    rank: int
+    fabric_address: str
+    management_address: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The nodes in rank order and the site's settings (keys of SITE_DEFAULTS without the prefix)."""
+
+    nodes: tuple[Node, ...]
+    site: Mapping[str, Any]
+
+
+def read(hostvars: Mapping[str, Any], hosts: Sequence[str], where: str) -> tuple[Cluster, list[Problem]]:
+    """Read nodes and settings from inventory variables.
+
+    `hosts` are names of `hostvars` in inventory order. Settings come from the first host: they are the group's.
+    """
+    problems: list[Problem] = []
+    if not hosts:
+        hint = "Start the virtual cluster with `make sim-up`, or name an inventory with -i (inventories/sample is one)."
+        return Cluster((), {}), [Problem(where, "group gx10", "no node", "at least one node", hint)]
+
+    nodes = []
+    for position, name in enumerate(hosts):
+        variables = hostvars[name]
+        # IPv4, as the interface that holds it is looked up by it and Ray's addresses are written HOST:PORT.
+        wanted, key = "the node's IPv4 address on the fabric", f"{name}.gx10_fabric_address"
+        fabric = _address(variables.get("gx10_fabric_address"), key, where, problems, wanted, (4,))
+        management = variables.get("gx10_management_address") or variables.get("ansible_host") or fabric
+        rank = variables.get("gx10_rank", position)
+        if not isinstance(rank, int) and not str(rank).isdigit():
+            problems.append(Problem(where, f"{name}.gx10_rank", show(rank), "a whole number from 0"))
+            rank = position
+        nodes.append(Node(str(name), int(rank), fabric, str(management)))
+    for field in ("rank", "fabric_address"):
+        seen: dict[Any, str] = {}
+        for node in nodes:
+            value = getattr(node, field)
+            if value != "" and value in seen:
+                problems.append(Problem(where, f"{node.name}.gx10_{field}", f"{value}, as on {seen[value]}", "one that no other node has"))
+            seen[value] = node.name
+
+    first = hostvars[hosts[0]]
+    site = {key.removeprefix("gx10_"): first.get(key, default) for key, default in SITE_DEFAULTS.items()}
+    problems += _check_site(site, where)
+    return Cluster(tuple(sorted(nodes, key=lambda node: node.rank)), site), problems
+
+
+def _address(value: object, key: str, where: str, problems: list[Problem], wanted: str, versions: tuple[int, ...]) -> str:
+    """The value as an IP address of one of `versions`, or a problem and an empty text."""
+    try:
+        address = ipaddress.ip_address(str(value))
+        if address.version in versions:
+            return str(address)
+    except ValueError:
+        pass
+    problems.append(Problem(where, key, "nothing" if value is None else show(value), wanted))
+    return ""
+
+
+def _check_site(site: dict[str, Any], where: str) -> list[Problem]:
+    problems: list[Problem] = []
+    for key, low, high in (
+        ("api_port", 1, 65535),
+        ("ray_port", 1, 65535),
+        ("master_port", 1, 65535),
+        ("ray_cpus", 1, 1024),
+        ("ray_object_store_bytes", 78643200, 2**50),
+        ("gpus_per_node", 1, 16),
+        ("memory_floor_gib", 0, 4096),
+    ):
+        text = str(site[key])
+        if not text.isdigit() or not low <= int(text) <= high:
+            problems.append(Problem(where, f"gx10_{key}", show(site[key]), f"a whole number from {low} to {high}"))
+        else:
+            site[key] = int(text)
+    if site["api_address"] is not None:
+        _address(site["api_address"], "gx10_api_address", where, problems, "an IP address of the head, or 0.0.0.0", (4, 6))
+    for key in ("models_root", "state_dir"):
+        path = str(site[key])
+        if not path.startswith("/") or ".." in path.split("/") or any(char in path for char in ",:\n") or path == "/":
+            problems.append(Problem(where, f"gx10_{key}", show(site[key]), "an absolute path without '..', ',' or ':'"))
+        else:
+            site[key] = path.rstrip("/")
+    for key in ("container_options", "env"):
+        if not isinstance(site[key], Mapping):
+            problems.append(Problem(where, f"gx10_{key}", show(site[key]), "a mapping"))
+            site[key] = {}
+    for option in sorted(set(site["container_options"]) - set(CONTAINER_OPTIONS)):
+        problems.append(Problem(where, f"gx10_container_options.{option}", "an unknown option", "one of " + ", ".join(CONTAINER_OPTIONS)))
+    return problems

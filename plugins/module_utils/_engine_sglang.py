@@ -1,0 +1,57 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""SGLang's command line. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ._engine import Dialect, render
+from ._flags_sglang import OPTIONS, SWITCHES
+
+DIALECT = Dialect(
+    program="sglang.launch_server",
+    switches=SWITCHES,
+    options=OPTIONS,
+    owned={
+        "model-path": "model.repo",
+        "model": "model.repo",
+        "served-model-name": "model.served_name",
+        "revision": "model.revision",
+        "host": "gx10_api_address in the inventory",
+        "port": "gx10_api_port in the inventory",
+        "tp-size": "parallel.tensor",
+        "tensor-parallel-size": "parallel.tensor",
+        "pp-size": "parallel.pipeline",
+        "pipeline-parallel-size": "parallel.pipeline",
+        "ep-size": "parallel.expert",
+        "expert-parallel-size": "parallel.expert",
+        "nnodes": "executor",
+        "node-rank": "executor",
+        "dist-init-addr": "executor",
+    },
+    refused_args={
+        "api-key": "it would stand in every process list; give it in a file of mode 0600",
+        "admin-api-key": "it would stand in every process list; give it in a file of mode 0600",
+        "config": "the profile is the one place of the flags",
+    },
+    refused_env={},
+    negates=False,
+)
+
+
+def argv(job: Mapping[str, Any], ranks: list[str]) -> list[str]:
+    """``python3 -m sglang.launch_server …``; see `_engine.Engine`."""
+    parallel = job["parallel"]
+    split = ["--tp-size", str(parallel["tensor"]), "--pp-size", str(parallel.get("pipeline", 1))]
+    if parallel.get("expert", 1) > 1:
+        split += ["--ep-size", str(parallel["expert"])]
+    return [
+        *("python3", "-m", "sglang.launch_server", "--model-path", job["model"], "--served-model-name", job["served_name"]),
+        *("--host", job["host"], "--port", str(job["port"])),
+        *render(job["args"]),
+        *split,
+        *ranks,
+    ]

@@ -1,0 +1,119 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Show a plan to a person: the commands that an expert would have typed, and what we add to them. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+# What every engine container gets beyond the profile, as (docker option, reason). The engine role sets exactly these.
+ADDED = (
+    ("--init", "PID 1 reaps; the supervisor is its child"),
+    ("--security-opt no-new-privileges", "no set-uid program can gain more"),
+    ("--log-opt max-size=50m --log-opt max-file=3", "the log cannot fill the disk"),
+    ("--restart no", "half a group never starts by itself"),
+    ("--stop-timeout 90", "time to drain and stop"),
+    ("--label gx10.serving.*", "which plan this container runs; it is recreated only if that changes"),
+    ("-v STATE/supervisor:/opt/gx10:ro", "the supervisor: the container is Up only while its engine is alive"),
+    ("-v STATE/run/NAME:/run/gx10", "node.json, status.json, Ray's token"),
+    ("readonly on the weights' mount", "the engine cannot change weights"),
+)
+
+
+def docker_options(node: Mapping[str, Any]) -> list[str]:
+    """The profile's docker options of a node, as argv."""
+    container = node["container"]
+    options = container["options"]
+    argv = ["--name", container["name"]]
+    for key in ("runtime", "gpus", "network", "ipc", "shm_size"):
+        # Docker's default needs no option.
+        if key in options and (key, options[key]) != ("ipc", "private"):
+            argv += [f"--{key.replace('_', '-')}", str(options[key])]
+    for port in options.get("publish", []):
+        argv += ["-p", port]
+    for key, value in node["env"].items():
+        argv += ["-e", f"{key}={value}"]
+    for mount in container["mounts"]:
+        argv += ["-v", f"{mount['source']}:{mount['target']}"]
+    return argv
+
+
+def additions(node: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(option, reason) of everything that `docker_options` leaves out."""
+    options = node["container"]["options"]
+    hardware = [
+        (f"{flag} {value}", "from the inventory: what the fabric needs without --privileged")
+        for key, flag in (("devices", "--device"), ("cap_add", "--cap-add"), ("ulimits", "--ulimit"))
+        for value in options.get(key, [])
+    ]
+    env = [(f"-e {key}={value}", "set by the plan, the same wherever it must agree") for key, value in node["runtime_env"].items()]
+    return [*ADDED, *hardware, *env]
+
+
+def _memory(estimate: Mapping[str, Any]) -> list[str]:
+    """The estimate of one rank's memory, with the report's numbers beside it."""
+
+    def gib(key: str) -> str:
+        return "unknown" if estimate[key] is None else f"{estimate[key]:.2f} GiB"
+
+    reported = estimate["reported"]
+    lines = [
+        f"# Memory per rank (estimate): budget {gib('budget_gib')} = weights {gib('weights_gib')} + drafter {gib('drafter_gib')}"
+        f" + reserve {gib('reserve_gib')} + KV cache {gib('kv_cache_gib')}"
+    ]
+    if estimate["kv_cache_tokens"] is not None:
+        lines.append(
+            f"#   KV cache of the group: {estimate['kv_cache_tokens']} tokens at {estimate['kv_bytes_per_token']:.0f} bytes per rank"
+        )
+    if any(value is not None for value in reported.values()):
+        lines.append(f"#   reported: {reported['kv_cache_gib'] or '?'} GiB, {reported['kv_cache_tokens'] or '?'} tokens")
+    return lines
+
+
+def _lines(words: list[str], width: int = 96) -> str:
+    """Join argv to a shell command of several lines, a flag with its values on one."""
+    groups: list[str] = []
+    for word in words:
+        if word.startswith("-") or not groups:
+            groups.append(shlex.quote(word))
+        else:
+            groups[-1] += f" {shlex.quote(word)}"
+    lines = [groups[0]]
+    for group in groups[1:]:
+        if len(lines[-1]) + len(group) < width and not lines[-1].startswith("vllm"):
+            lines[-1] += f" {group}"
+        else:
+            lines.append(group)
+    return " \\\n    ".join(lines)
+
+
+def commands(plan: Mapping[str, Any]) -> str:
+    """The whole plan as text for a terminal: per node the commands, then what is added to them, then warnings."""
+    out = [f"{plan['profile']}: {plan['summary']}", f"plan {plan['hash']}", ""]
+    reference = plan["image"]["reference"]
+    for node in plan["nodes"]:
+        out.append(f"# {node['name']}  rank {node['rank']} ({node['role']})  {node['address']}")
+        name = node["container"]["name"]
+        run = ["docker", "run", "-d", *docker_options(node)]
+        first = node["ray"] or node["engine"] or {"argv": []}
+        out.append(f"{_lines(run)} \\\n    {reference} \\\n    {_lines(first['argv'])}")
+        if node["ray"] and node["engine"]:
+            out.append(f"docker exec {name} \\\n    {_lines(node['engine']['argv'])}")
+        out.append("")
+    out.append("# Added on each node by the supervisor and the security defaults (values of the head):")
+    rows = additions(plan["nodes"][0])
+    width = max(len(option) for option, _reason in rows)
+    out += [f"#   {option:<{width}}  {reason}" for option, reason in rows]
+    out += ["", *_memory(plan["memory"])]
+    reasons: dict[str, list[str]] = {}
+    for check, _colon, reason in (text.partition(": ") for text in plan["skipped"]):
+        reasons.setdefault(reason, []).append(check)
+    out += [f"# Not checked ({reason}): {', '.join(checks)}" for reason, checks in reasons.items()]
+    if plan["idle"]:
+        out += ["", f"# Not used by this profile; engine containers there are stopped: {', '.join(plan['idle'])}"]
+    out += [f"# Differs from the profile: {item['key']}: {item['launch']!r} instead of {item['profile']!r}" for item in plan["deviations"]]
+    out += [f"# Warning: {text}" for text in plan["warnings"]]
+    return "\n".join(out)

@@ -1,0 +1,159 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: api_info
+short_description: Ask an OpenAI-compatible server what it serves, and for one answer
+version_added: 0.1.0
+description:
+  - Health, models, one chat completion and the metrics, as evidence; the caller judges.
+author: [GX10 Serving contributors (@gx10)]
+options:
+  url:
+    description: Base URL, for example V(http://10.0.0.1:8000).
+    type: str
+    required: true
+  served_name:
+    description: The model to ask.
+    type: str
+    required: true
+  prompt:
+    description: The user's message.
+    type: str
+    default: Say hello in one short sentence.
+  max_tokens:
+    description: Length of the answer in tokens.
+    type: int
+    default: 32
+  timeout:
+    description: Seconds that the completion may take.
+    type: float
+    default: 120
+attributes:
+  check_mode: {support: full, description: It changes nothing on the node., details: []}
+"""
+
+EXAMPLES = r"""
+- name: Ask the model
+  gx10.serving.api_info:
+    url: http://192.168.1.11:8000
+    served_name: Qwen3.5-397B-A17B-FP8
+"""
+
+RETURN = r"""
+health:
+  description: Status of C(/health); 0 where nothing answered.
+  type: int
+  returned: always
+models:
+  description: Model names of C(/v1/models).
+  type: list
+  elements: str
+  returned: always
+chat:
+  description: "status, text (content or reasoning), error, seconds, usage."
+  type: dict
+  returned: always
+metrics:
+  description: Prometheus samples whose names begin with C(vllm:), summed over labels.
+  type: dict
+  returned: always
+"""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+# The node talks to itself; a proxy from the environment must not be asked.
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def ask(url: str, timeout: float, body: Any = None) -> tuple[int, str]:
+    """(status, body) of a GET, or of a POST of JSON; status 0 and the error where nothing answered."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    try:
+        with OPENER.open(request, timeout=timeout) as answer:
+            return answer.status, answer.read().decode("utf-8", "replace")
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode("utf-8", "replace")
+    except (OSError, ValueError) as error:
+        return 0, str(error)
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """A JSON object, or an empty one."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def metrics(text: str) -> dict[str, float]:
+    """Sum each vllm: sample over its labels."""
+    found: dict[str, float] = {}
+    for line in text.splitlines():
+        if line.startswith("vllm:"):
+            name = line.split("{")[0].split(" ")[0]
+            if not name.endswith("_bucket"):
+                found[name] = found.get(name, 0.0) + float(line.rsplit(" ", 1)[1])
+    return found
+
+
+def chat(params: dict[str, Any]) -> dict[str, Any]:
+    """One chat completion, greedy."""
+    body = {
+        "model": params["served_name"],
+        "messages": [{"role": "user", "content": params["prompt"]}],
+        "max_tokens": params["max_tokens"],
+        "temperature": 0,
+    }
+    started = time.monotonic()
+    status, text = ask(f"{params['url']}/v1/chat/completions", params["timeout"], body)
+    answer = parsed(text)
+    choices = answer.get("choices") or [{}]
+    message = choices[0].get("message") or {}
+    said = message.get("content") or message.get("reasoning") or message.get("reasoning_content") or ""
+    return {
+        "status": status,
+        "text": said,
+        "error": "" if status == 200 else text[:500],
+        "seconds": round(time.monotonic() - started, 3),
+        "usage": answer.get("usage") or {},
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "url": {"type": "str", "required": True},
+            "served_name": {"type": "str", "required": True},
+            "prompt": {"type": "str", "default": "Say hello in one short sentence."},
+            "max_tokens": {"type": "int", "default": 32, "no_log": False},
+            "timeout": {"type": "float", "default": 120},
+        },
+        supports_check_mode=True,
+    )
+    url = module.params["url"]
+    health, _text = ask(f"{url}/health", 10)
+    _status, models = ask(f"{url}/v1/models", 10)
+    answer = chat(module.params)
+    _status, exposition = ask(f"{url}/metrics", 10)
+    module.exit_json(
+        changed=False,
+        health=health,
+        models=[item.get("id") for item in parsed(models).get("data") or []],
+        chat=answer,
+        metrics=metrics(exposition),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: engine_info
+short_description: What runs on a node, and optionally wait for it to serve or to fail
+version_added: 0.1.0
+description:
+  - Returns this collection's containers with their supervisors' status, the given ports' listeners, engine and Ray processes.
+  - With O(wait_for) it looks until the container is in one of these phases, has ended, or the time is over; the caller judges.
+author: [GX10 Serving contributors (@gx10)]
+options:
+  state_dir:
+    description: Folder of the collection's state on the node.
+    type: path
+    required: true
+  ports:
+    description: Ports whose listeners are looked up.
+    type: list
+    elements: int
+    default: []
+  wait_for:
+    description: Phases of the supervisor to wait for.
+    type: list
+    elements: str
+    default: []
+  container:
+    description: The container to wait for and whose log is read.
+    type: str
+  timeout:
+    description: Seconds to wait at most.
+    type: float
+    default: 0
+  log:
+    description: Read the log of O(container) for facts, known causes of failure and its last lines.
+    type: bool
+    default: false
+attributes:
+  check_mode: {support: full, description: It only reads., details: []}
+"""
+
+EXAMPLES = r"""
+- name: Look at the node
+  gx10.serving.engine_info:
+    state_dir: /var/lib/gx10
+    ports: [8000, 6379]
+"""
+
+RETURN = r"""
+containers:
+  description: "Containers of this collection: name, id, image, labels, running, ports, exit_code, started_at, status (of the supervisor)."
+  type: list
+  elements: dict
+  returned: always
+listeners:
+  description: "Who listens on O(ports): port, pid, command, container."
+  type: list
+  elements: dict
+  returned: always
+processes:
+  description: "Engine and Ray processes: pid, command."
+  type: list
+  elements: dict
+  returned: always
+record:
+  description: What the gate recorded as served; empty if nothing.
+  type: dict
+  returned: always
+boot_id:
+  description: Changes when the node reboots.
+  type: str
+  returned: always
+log:
+  description: "facts, signs (known causes of failure) and tail of the container's log."
+  type: dict
+  returned: when O(log) is true and the container exists
+"""
+
+import json
+import os
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gx10.serving.plugins.module_utils import _log_facts, _processes
+
+LABEL = "gx10.serving.profile"
+
+
+def containers(module: AnsibleModule) -> list[dict[str, Any]]:
+    """Inspect every container that carries our label."""
+    code, out, err = module.run_command(["docker", "ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={LABEL}"])
+    if code:
+        module.fail_json(msg=f"docker ps: found exit code {code}: {err.strip()}; wanted an engine that answers (systemctl start docker)")
+    identifiers = out.split()
+    if not identifiers:
+        return []
+    # One may vanish between the two calls: then inspect exits 1 and still prints the others.
+    _code, out, _err = module.run_command(["docker", "inspect", *identifiers])
+    found = []
+    for item in json.loads(out or "[]"):
+        name = item["Name"].lstrip("/")
+        found.append(
+            {
+                "name": name,
+                "id": item["Id"],
+                "image": item["Image"],
+                "labels": {key: value for key, value in (item["Config"]["Labels"] or {}).items() if key.startswith("gx10.")},
+                "running": item["State"]["Running"],
+                "ports": sorted(int(one["HostPort"]) for rows in (item["HostConfig"]["PortBindings"] or {}).values() for one in rows),
+                "exit_code": item["State"]["ExitCode"],
+                "started_at": item["State"]["StartedAt"],
+                "status": read_json(module.params["state_dir"], "run", name, "status.json"),
+            }
+        )
+    return found
+
+
+def read_json(*path: str) -> dict[str, Any]:
+    """A JSON file of the state folder; empty if it is not there or not whole."""
+    try:
+        with open(os.path.join(*path), encoding="utf-8") as file:
+            found: dict[str, Any] = json.load(file)
+            return found
+    except (OSError, ValueError):
+        return {}
+
+
+def wait(module: AnsibleModule) -> list[dict[str, Any]]:
+    """Look until the container is in a wanted phase, has ended, or the time is over."""
+    deadline = time.monotonic() + module.params["timeout"]
+    while True:
+        found = containers(module)
+        ours = next((item for item in found if item["name"] == module.params["container"]), None)
+        done = ours is None or not ours["running"] or ours["status"].get("phase") in module.params["wait_for"]
+        if not module.params["wait_for"] or done or time.monotonic() >= deadline:
+            return found
+        time.sleep(2)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "state_dir": {"type": "path", "required": True},
+            "ports": {"type": "list", "elements": "int", "default": []},
+            "wait_for": {"type": "list", "elements": "str", "default": []},
+            "container": {"type": "str"},
+            "timeout": {"type": "float", "default": 0},
+            "log": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    found = wait(module)
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        boot_id = file.read().strip()
+    result: dict[str, Any] = {
+        "containers": found,
+        "listeners": _processes.listeners(module.params["ports"]),
+        "processes": _processes.engine_processes(),
+        "record": read_json(module.params["state_dir"], "current.json"),
+        "boot_id": boot_id,
+    }
+    if module.params["log"] and any(item["name"] == module.params["container"] for item in found):
+        # In one stream: a traceback stands on stderr, between lines of stdout that say when.
+        command = ["sh", "-c", 'exec docker logs "$0" 2>&1', module.params["container"]]
+        _code, text, _err = module.run_command(command, errors="replace")
+        result["log"] = {"facts": _log_facts.facts(text), "signs": _log_facts.signs(text), "tail": _log_facts.tail(text)}
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()

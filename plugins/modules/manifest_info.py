@@ -1,0 +1,96 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: manifest_info
+short_description: Read a checkpoint folder and compare it with a manifest
+version_added: 0.1.0
+description:
+  - Hashes every file (all cores), checks that the folder is a whole checkpoint, and compares it with a manifest if one is given.
+  - Finds dangling links, Git LFS pointers, cut or overlong safetensors files, and shards that the index names but are not there.
+author: [GX10 Serving contributors (@gx10)]
+options:
+  path:
+    description: The checkpoint folder.
+    type: path
+    required: true
+  cache:
+    description: File in which hashes are kept by device, inode, size, mtime and ctime, so that a repeat reads no file again.
+    type: path
+  reread:
+    description: Read every byte again, whatever the cache says.
+    type: bool
+    default: false
+  manifest:
+    description: The files that should be there, as RV(files) of another call.
+    type: list
+    elements: dict
+attributes:
+  check_mode: {support: full, description: It only reads., details: []}
+"""
+
+EXAMPLES = r"""
+- name: Read the checkpoint
+  gx10.serving.manifest_info:
+    path: /srv/models/Qwen/Qwen3.5-397B-A17B-FP8
+    cache: /var/lib/gx10/hashes.json
+"""
+
+RETURN = r"""
+files:
+  description: "Every file: path below the folder, size in bytes, sha256."
+  type: list
+  elements: dict
+  returned: always
+size:
+  description: Bytes in all.
+  type: int
+  returned: always
+hash:
+  description: One hash over all files.
+  type: str
+  returned: always
+problems:
+  description: Why this is not a whole checkpoint; empty if it is.
+  type: list
+  elements: str
+  returned: always
+differing:
+  description: "Files of O(manifest) that are missing or other, each with why."
+  type: list
+  elements: dict
+  returned: when a manifest is given
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gx10.serving.plugins.module_utils import _manifest
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "cache": {"type": "path"},
+            "reread": {"type": "bool", "default": False},
+            "manifest": {"type": "list", "elements": "dict"},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    # Check mode must leave nothing behind on a host that has no state folder yet.
+    usable = params["cache"] and not module.check_mode
+    cache = _manifest.HashCache(params["cache"]) if usable else None
+    try:
+        found = _manifest.scan(params["path"], cache, params["reread"])
+    except OSError as error:
+        module.fail_json(msg=f"{params['path']}: {error}")
+    result = {**found, "hash": _manifest.digest(found["files"])}
+    if params["manifest"] is not None:
+        result["differing"] = _manifest.compare({"files": params["manifest"]}, found)
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_files
+short_description: Make a folder on a node hold exactly these small files
+version_added: 0.1.0
+description:
+  - One task for a whole folder, with diff; files that are not named are removed.
+author: [GX10 Serving contributors (@gx10)]
+options:
+  path:
+    description: The folder; made with mode 0755 if it is not there.
+    type: path
+    required: true
+  files:
+    description: "The files: path below the folder, content (base64), mode (octal text)."
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path: {type: str, required: true, description: Path below the folder.}
+      content: {type: str, required: true, description: Content in base64.}
+      mode: {type: str, default: "0644", description: Octal mode.}
+      size: {type: int, description: Not used; so that a lookup's answer can be passed as it is.}
+      sha256: {type: str, description: "Not used, likewise."}
+attributes:
+  check_mode: {support: full, description: Says what would change., details: []}
+  diff_mode: {support: full, description: Shows the files' text., details: []}
+"""
+
+EXAMPLES = r"""
+- name: Install the supervisor
+  gx10.serving.node_files:
+    path: /var/lib/gx10/supervisor
+    files: "{{ query('gx10.serving.tree', role_path ~ '/files/supervisor') }}"
+"""
+
+RETURN = r"""
+actions:
+  description: What was written or removed.
+  type: list
+  elements: str
+  returned: always
+"""
+
+import base64
+import os
+import shutil
+
+from ansible.module_utils.basic import AnsibleModule
+
+FILE = {
+    "path": {"type": "str", "required": True},
+    "content": {"type": "str", "required": True},
+    "mode": {"type": "str", "default": "0644"},
+    "size": {"type": "int"},
+    "sha256": {"type": "str"},
+}
+
+
+def present(root: str) -> dict[str, tuple[bytes, int]]:
+    """Content and mode of every file below `root`, by relative path."""
+    found = {}
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        for name in names:
+            full = os.path.join(folder, name)
+            with open(full, "rb") as file:
+                found[os.path.relpath(full, root)] = (file.read(), os.stat(full).st_mode & 0o7777)
+    return found
+
+
+def write(full: str, content: bytes, mode: int) -> None:
+    """Replace a file in one step."""
+    os.makedirs(os.path.dirname(full), mode=0o755, exist_ok=True)
+    temporary = full + ".new"
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+    os.chmod(temporary, mode)
+    os.replace(temporary, full)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "files": {"type": "list", "elements": "dict", "options": FILE, "required": True},
+        },
+        supports_check_mode=True,
+    )
+    root = module.params["path"]
+    wanted = {item["path"]: (base64.b64decode(item["content"]), int(item["mode"], 8)) for item in module.params["files"]}
+    bad = sorted(path for path in wanted if path.startswith("/") or ".." in path.split("/"))
+    if bad:
+        module.fail_json(msg=f"found paths outside the folder: {', '.join(bad)}; wanted paths below {root}")
+    have = present(root)
+    actions, diff = [], []
+    for path in sorted(set(wanted) | set(have)):
+        if wanted.get(path) == have.get(path):
+            continue
+        full = os.path.join(root, path)
+        actions.append(f"{'write' if path in wanted else 'remove'} {full}")
+        before, after = (side.get(path, (b"", 0))[0].decode("utf-8", "replace") for side in (have, wanted))
+        diff.append({"before_header": full, "after_header": full, "before": before, "after": after})
+        if module.check_mode:
+            continue
+        if path in wanted:
+            write(full, *wanted[path])
+        else:
+            os.remove(full)
+    if actions and not module.check_mode:
+        shutil.rmtree(os.path.join(root, "__pycache__"), ignore_errors=True)
+    module.exit_json(changed=bool(actions), actions=actions, diff=diff)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Apply mods: small programs that change the engine inside this container before it starts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Mapping
+
+from processes import Family
+
+
+def apply(family: Family, names: list[str], source: str, workspace: str, env: Mapping[str, str], seconds: float) -> None:
+    """Run each mod's run.sh in order, with the field's contract; raises RuntimeError with the mod's name on failure.
+
+    Copied to WORKSPACE/mods/NAME (dotfiles too), cwd there, WORKSPACE_DIR set, no arguments, non-zero fails the launch.
+    """
+    for name in names:
+        home = os.path.join(workspace, "mods", name)
+        shutil.rmtree(home, ignore_errors=True)
+        shutil.copytree(os.path.join(source, name), home, symlinks=True)
+        script = os.path.join(home, "run.sh")
+        os.chmod(script, os.stat(script).st_mode | stat.S_IXUSR)
+        child = family.start(f"mod {name}", [script], {**env, "WORKSPACE_DIR": workspace}, home)
+        if not family.wait(child, seconds):
+            raise RuntimeError(f"mod {name} still ran after {seconds:.0f} s; see this container's log")
+        if child.code:
+            raise RuntimeError(f"mod {name}: run.sh {child.ended()}; see this container's log")

@@ -1,0 +1,83 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Questions to the network and the host, each with a deadline."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+import socket
+import struct
+import urllib.error
+import urllib.request
+from typing import Any
+
+SIOCGIFADDR = 0x8915
+RUNNING = "vllm:num_requests_running"
+WAITING = "vllm:num_requests_waiting"
+# Each moves with the engine's work: steps (also within one long prefill), tokens in, tokens out.
+PROGRESS = ("vllm:iteration_tokens_total_count", "vllm:prompt_tokens_total", "vllm:generation_tokens_total")
+# The node talks to itself; a proxy from the environment must not be asked.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def interface_of(address: str) -> str | None:
+    """Return the interface that holds an IPv4 address, or None."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        for _index, name in socket.if_nameindex():
+            request = struct.pack("256s", name.encode()[:15])
+            try:
+                answer = fcntl.ioctl(probe.fileno(), SIOCGIFADDR, request)
+            except OSError:
+                continue
+            if socket.inet_ntoa(answer[20:24]) == address:
+                return name
+    return None
+
+
+def connects(address: str, timeout: float = 1.0) -> bool:
+    """Does something listen at HOST:PORT?"""
+    host, port = address.rsplit(":", 1)
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout).close()
+    except OSError:
+        return False
+    return True
+
+
+def get(url: str, timeout: float) -> tuple[int, str]:
+    """GET: (status, body). Status 0 where nothing answered; the body then is the error."""
+    return _open(urllib.request.Request(url), timeout)
+
+
+def post(url: str, body: dict[str, Any], timeout: float) -> tuple[int, str]:
+    """POST JSON: (status, body), as `get`."""
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    return _open(request, timeout)
+
+
+def _open(request: urllib.request.Request, timeout: float) -> tuple[int, str]:
+    try:
+        with _OPENER.open(request, timeout=timeout) as answer:
+            return answer.status, answer.read().decode("utf-8", "replace")
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode("utf-8", "replace")
+    except (OSError, ValueError) as error:
+        return 0, str(error)
+
+
+def samples(text: str, name: str) -> float | None:
+    """Sum a metric over its labels in Prometheus text; None where it is missing (unknown, never 0)."""
+    found = re.findall(rf"^{re.escape(name)}(?:\{{[^}}]*\}})? ([0-9.eE+-]+)$", text, re.MULTILINE)
+    return sum(map(float, found)) if found else None
+
+
+def memory_available_gib() -> float:
+    """MemAvailable of the host in GiB; on unified memory this is what the GPU can still get, too."""
+    with open("/proc/meminfo", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) / 1024**2
+    raise OSError("/proc/meminfo has no MemAvailable")

@@ -1,0 +1,136 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Child processes that cannot be lost: the supervisor adopts every orphan and can end the whole tree."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Mapping
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends, as PID 1 would be (prctl(2))."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+class Child:
+    """A child in a session of its own. `code` is None while it runs, else its exit code (minus the signal number)."""
+
+    def __init__(self, name: str, argv: list[str], env: Mapping[str, str], cwd: str) -> None:
+        self.name = name
+        self.code: int | None = None
+        # Unbuffered, so that the container's log shows a line when it is written.
+        environment = {"PYTHONUNBUFFERED": "1", **env}
+        self.process = subprocess.Popen(argv, env=environment, cwd=cwd, stdin=subprocess.DEVNULL, start_new_session=True)
+        self.pid = self.process.pid
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the child, if it still runs."""
+        if self.code is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def ended(self) -> str:
+        """How the child ended, in words."""
+        code = self.code
+        if code is None:
+            return "runs"
+        return f"exited with code {code}" if code >= 0 else f"was ended by {signal.Signals(abs(code)).name}"
+
+
+class Family:
+    """All children of this process, known and adopted."""
+
+    def __init__(self) -> None:
+        self.children: dict[int, Child] = {}
+
+    def start(self, name: str, argv: list[str], env: Mapping[str, str], cwd: str) -> Child:
+        """Start a child; raises OSError if the program cannot be run."""
+        child = Child(name, argv, env, cwd)
+        self.children[child.pid] = child
+        return child
+
+    def reap(self) -> None:
+        """Collect everything that has ended; the exit codes of known children go to their `code`."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            child = self.children.pop(pid, None)
+            if child:
+                child.code = os.waitstatus_to_exitcode(status)
+                # Popen would otherwise wait for a process that is gone.
+                child.process.returncode = child.code
+
+    def wait(self, child: Child, seconds: float) -> bool:
+        """Wait for a child to end; False when the time ran out."""
+        deadline = time.monotonic() + seconds
+        while child.code is None:
+            self.reap()
+            if child.code is not None:
+                break
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
+    def sweep(self, grace: float) -> list[str]:
+        """End every descendant: SIGTERM, after `grace` seconds SIGKILL. Returns the names of those that were left."""
+        left = descendants(os.getpid())
+        names = sorted({name for _pid, name in left})
+        deadline = time.monotonic() + grace
+        _signal(left, signal.SIGTERM)
+        # Bounded: a process that the kernel cannot end must not keep the supervisor from saying so.
+        for _attempt in range(200):
+            self.reap()
+            left = descendants(os.getpid())
+            if not left:
+                break
+            if time.monotonic() >= deadline:
+                _signal(left, signal.SIGKILL)
+            time.sleep(0.05)
+        return names
+
+
+def _signal(processes: Iterable[tuple[int, str]], number: int) -> None:
+    for pid, _name in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def descendants(root: int) -> list[tuple[int, str]]:
+    """(pid, name) of every process below `root` that is not a zombie, from /proc."""
+    parents: dict[int, list[tuple[int, str]]] = {}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as file:
+                stat = file.read()
+        except OSError:
+            continue
+        # The name stands in parentheses and may hold anything, so split at the last one.
+        name = stat[stat.index("(") + 1 : stat.rindex(")")]
+        state, parent = stat[stat.rindex(")") + 2 :].split()[:2]
+        if state != "Z":
+            parents.setdefault(int(parent), []).append((int(entry), name))
+    found: list[tuple[int, str]] = []
+    queue = [root]
+    while queue:
+        children = parents.get(queue.pop(), [])
+        found += children
+        queue += [pid for pid, _name in children]
+    return found

@@ -1,0 +1,39 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The status file: what this node does, since when, and why it stopped. A look costs one file read."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import Any
+
+
+class Status:
+    """Phases with their times (Unix seconds) and evidence, written at each change."""
+
+    def __init__(self, path: str, about: dict[str, Any]) -> None:
+        self.path = path
+        self.data: dict[str, Any] = {**about, "phase": "starting", "reason": "", "started": time.time(), "phases": [], "evidence": {}}
+
+    def enter(self, phase: str, reason: str = "") -> None:
+        """Begin a phase; `reason` says why, for phases that end the node."""
+        self.data["phase"], self.data["reason"] = phase, reason
+        self.data["phases"].append({"name": phase, "at": round(time.time(), 3)})
+        print(f"supervisor | {self.data['node']} | {phase}{': ' + reason if reason else ''}", file=sys.stderr, flush=True)
+        self.write()
+
+    def evidence(self, **facts: Any) -> None:
+        """Add facts to the record."""
+        self.data["evidence"].update(facts)
+        self.write()
+
+    def write(self) -> None:
+        """Replace the file in one step, so that a reader never sees half of it."""
+        temporary = f"{self.path}.new"
+        with open(temporary, "w", encoding="utf-8") as file:
+            json.dump({**self.data, "updated": time.time()}, file, indent=1)
+        os.replace(temporary, self.path)

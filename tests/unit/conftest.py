@@ -1,0 +1,33 @@
+"""Shared by the unit tests: the collection's pure code, imported as Ansible imports it, and a plan to work with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.gx10.serving.plugins.module_utils import _plan, _sources
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def hostvars(nodes: int = 4, **site: Any) -> dict[str, dict[str, Any]]:
+    """Inventory variables of `nodes` machines."""
+    return {
+        f"gx10-{number}": {"ansible_host": f"192.168.1.1{number}", "gx10_fabric_address": f"192.168.177.1{number}", **site}
+        for number in range(1, nodes + 1)
+    }
+
+
+@pytest.fixture
+def resolve() -> Any:
+    """Resolve a profile: by name, or by text under the name `test`."""
+
+    def run(name: str = "test", text: str | None = None, variables: dict[str, Any] | None = None) -> dict[str, Any]:
+        sources = _sources.read(name if text is None else "sim-tiny-tp2")
+        if text is not None:
+            sources["profile"] = {"name": name, "path": f"{name}.yml", "text": text}
+        variables = hostvars() if variables is None else variables
+        return _plan.resolve(sources, variables, list(variables))
+
+    return run

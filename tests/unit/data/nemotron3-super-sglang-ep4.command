@@ -1,0 +1,19 @@
+python3 -m sglang.launch_server \
+--model-path nvidia/NVIDIA-Nemotron-3-Super-120B-A12B-NVFP4 \
+--trust-remote-code \
+--quantization modelopt_fp4 \
+--tp-size 4 --pp-size 1 \
+--nnodes 4 --ep-size 4 \
+--context-length 524288 \
+--json-model-override-args '{"max_position_embeddings": 524288}' \
+--mem-fraction-static 0.80 \
+--attention-backend flashinfer \
+--moe-runner-backend flashinfer_cutlass \
+--fp4-gemm-backend flashinfer_cutlass \
+--kv-cache-dtype fp8_e4m3 \
+--reasoning-parser nemotron_3 --tool-call-parser qwen3_coder \
+--disable-piecewise-cuda-graph \
+--speculative-algorithm EAGLE \
+--speculative-num-steps 3 \
+--speculative-num-draft-tokens 4 \
+--speculative-eagle-topk 1

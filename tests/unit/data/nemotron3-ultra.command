@@ -1,0 +1,34 @@
+docker run -d --name nemotron3-ultra-nvfp4-tp4 \
+  --runtime nvidia --network host --ipc host --shm-size 16g \
+  -e HF_HUB_OFFLINE=1 -e TRANSFORMERS_OFFLINE=1 \
+  -e VLLM_FLASHINFER_ALLREDUCE_BACKEND=trtllm \
+  -e VLLM_ALLOW_LONG_MAX_MODEL_LEN=0 \
+  -e PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True \
+  -v <spark-model-root>:/root/.cache/huggingface \
+  vllm-node:latest \
+  vllm serve /root/.cache/huggingface/nvidia/NVIDIA-Nemotron-3-Ultra-550B-A55B-NVFP4 \
+    --served-model-name nvidia/nemotron-3-ultra \
+    --host 0.0.0.0 --port 8000 \
+    --trust-remote-code \
+    --tensor-parallel-size 4 \
+    --enable-expert-parallel \
+    --distributed-executor-backend ray \
+    --kv-cache-dtype fp8 \
+    --gpu-memory-utilization-gb 108 \
+    --max-model-len 262144 \
+    --max-num-seqs 6 \
+    --max-num-batched-tokens 8192 \
+    --enable-chunked-prefill \
+    --enable-prefix-caching \
+    --enable-auto-tool-choice \
+    --reasoning-parser nemotron_v3 \
+    --tool-call-parser qwen3_coder \
+    --mamba-ssm-cache-dtype float16 \
+    --mamba-backend flashinfer \
+    --enable-mamba-cache-stochastic-rounding \
+    --mamba-cache-philox-rounds 5 \
+    --moe-backend flashinfer_cutlass \
+    --speculative-config '{"method":"nemotron_h_mtp","num_speculative_tokens":3}' \
+    --model-loader-extra-config '{"enable_multithread_load": true, "num_threads": 16}' \
+    --compilation-config '{"pass_config": {"fuse_allreduce_rms": false}}' \
+    --distributed-timeout-seconds 3600

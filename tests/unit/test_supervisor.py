@@ -1,0 +1,245 @@
+"""The supervisor, run as a program over real child processes. The engine is a stub; the cluster scenario has the real one."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+
+HOME = ROOT / "roles/engine/files/supervisor"
+STUB = ROOT / "tests/unit/stubs/stub_engine.py"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def eventually(condition: Callable[[], Any], seconds: float = 20) -> Any:
+    """Wait for a condition; its last value is returned."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    return condition()
+
+
+class Run:
+    """One supervisor process and what it wrote."""
+
+    def __init__(self, folder: Path, wrap: list[str] | None = None, **changes: Any) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.state = folder / "engine.json"
+        self.state.write_text("{}")
+        self.part = {
+            "node": "n1", "rank": 0, "role": "head", "hash": "sha256:x", "profile": "p", "address": "127.0.0.1",
+            "status_file": str(folder / "status.json"), "mods": [], "mods_dir": str(folder / "mods"), "ray": None,
+            "engine": {
+                "argv": [*(wrap or []), sys.executable, str(STUB), str(self.port), str(self.state)],
+                "health": f"http://127.0.0.1:{self.port}", "served_name": "m",
+            },
+            "memory_floor_gib": 0, "deadlines": {"engine": 20, "drain": 1, "stop": 5},
+            "watch": {"stall_seconds": 1, "look_seconds": 0.1, "idle_seconds": 0.2},
+            **changes,
+        }  # fmt: skip
+        (folder / "node.json").write_text(json.dumps(self.part))
+        self.process = subprocess.Popen([sys.executable, str(HOME), str(folder / "node.json")], cwd=folder)
+
+    def status(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads((self.folder / "status.json").read_text())
+        except FileNotFoundError:
+            return {}
+        return found
+
+    def reaches(self, phase: str) -> dict[str, Any]:
+        eventually(lambda: self.status().get("phase") in (phase, "failed"))
+        assert self.status()["phase"] == phase, self.status()
+        return self.status()
+
+    def ends(self, code: int) -> str:
+        """Wait for the end; returns the reason in the status file."""
+        assert self.process.wait(30) == code
+        reason: str = self.status()["reason"]
+        return reason
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    runs: list[Run] = []
+
+    def start(**changes: Any) -> Run:
+        runs.append(Run(tmp_path, **changes))
+        return runs[-1]
+
+    yield start
+    for one in runs:
+        if one.process.poll() is None:
+            one.process.terminate()
+            one.process.wait(30)
+
+
+def processes(text: str) -> list[str]:
+    """Command lines that contain `text`, zombies left out."""
+    out = subprocess.run(["ps", "-wweo", "stat=,args="], capture_output=True, text=True, check=True).stdout
+    return [line for line in out.splitlines() if text in line and not line.startswith("Z")]
+
+
+def test_serves_then_stops_as_asked(run: Callable[..., Run]) -> None:
+    one = run()
+    status = one.reaches("serving")
+    assert [phase["name"] for phase in status["phases"]] == ["engine", "serving"]
+    assert status["evidence"]["interface"] == "lo"
+    assert len(processes(str(one.port))) == 1
+    one.process.terminate()
+    assert one.ends(0) == "as asked"
+    assert processes(str(one.port)) == []
+
+
+def test_a_dead_engine_ends_the_supervisor_with_the_reason(run: Callable[..., Run]) -> None:
+    one = run()
+    pid = one.reaches("serving")["evidence"]["engine_pid"]
+    subprocess.run(["kill", "-9", str(pid)], check=True)
+    assert "the engine was ended by SIGKILL" in one.ends(1)
+
+
+def test_an_engine_that_exits_at_start_is_named_with_its_code(run: Callable[..., Run]) -> None:
+    one = run(engine={"argv": ["/bin/sh", "-c", "exit 3"], "health": "http://127.0.0.1:1", "served_name": "m"})
+    assert "the engine exited with code 3" in one.ends(1)
+
+
+def test_a_program_that_is_not_there(run: Callable[..., Run]) -> None:
+    one = run(engine={"argv": ["/no/such/vllm"], "health": "http://127.0.0.1:1", "served_name": "m"})
+    assert "/no/such/vllm" in one.ends(1)
+
+
+def test_an_engine_that_never_gets_ready(run: Callable[..., Run]) -> None:
+    one = run(engine={"argv": ["sleep", "77"], "health": "http://127.0.0.1:1", "served_name": "m"}, deadlines={"engine": 1})
+    assert "http://127.0.0.1:1/health did not answer 200 within 1 s" in one.ends(1)
+    assert processes("sleep 77") == []
+
+
+def test_orphans_are_adopted_and_ended(run: Callable[..., Run]) -> None:
+    # A session of its own and a parent that has ended, as Ray's and vLLM's processes have.
+    leave = 'setsid sh -c "sleep 1234 & exit" & exec "$@"'
+    one = run(wrap=["/bin/sh", "-c", leave, "sh"])
+    one.reaches("serving")
+    assert eventually(lambda: processes("sleep 1234"))
+    one.process.terminate()
+    one.ends(0)
+    assert processes("sleep 1234") == []
+    assert one.status()["evidence"]["swept"] == ["sleep"]
+
+
+def test_a_wedge_while_requests_run(run: Callable[..., Run]) -> None:
+    one = run()
+    one.reaches("serving")
+    one.state.write_text('{"running": 1}')
+    assert "wedged: no token progress for 1 s while requests run" in one.ends(1)
+
+
+def test_slow_progress_is_no_wedge(run: Callable[..., Run]) -> None:
+    one = run()
+    one.reaches("serving")
+    for tokens in range(30):
+        one.state.write_text(json.dumps({"running": 1, "tokens": tokens}))
+        time.sleep(0.1)
+    assert one.process.poll() is None
+    assert one.status()["phase"] == "serving"
+
+
+def test_a_wedge_of_an_idle_engine_shows_in_a_completion(run: Callable[..., Run]) -> None:
+    one = run()
+    one.reaches("serving")
+    one.state.write_text('{"hang": true}')
+    assert "a one-token completion did not return within 1 s" in one.ends(1)
+
+
+def test_a_frozen_server_is_a_wedge(run: Callable[..., Run]) -> None:
+    one = run(watch={"stall_seconds": 1, "look_seconds": 0.1, "idle_seconds": 99, "answer_seconds": 0.5})
+    pid = one.reaches("serving")["evidence"]["engine_pid"]
+    subprocess.run(["kill", "-STOP", str(pid)], check=True)
+    assert "/metrics has not answered for 1 s" in one.ends(1)
+
+
+def test_drain_waits_for_running_requests(run: Callable[..., Run]) -> None:
+    one = run(deadlines={"engine": 20, "drain": 10, "stop": 5}, watch={"stall_seconds": 60})
+    one.reaches("serving")
+    one.state.write_text('{"running": 1}')
+    one.process.terminate()
+    one.reaches("stopping")
+    time.sleep(1)
+    assert processes(str(one.port)), "the engine was ended while a request ran"
+    one.state.write_text('{"running": 0}')
+    assert one.ends(0) == "as asked"
+
+
+def test_sigterm_during_start(run: Callable[..., Run]) -> None:
+    one = run(engine={"argv": ["sleep", "78"], "health": "http://127.0.0.1:1", "served_name": "m"})
+    one.reaches("engine")
+    one.process.terminate()
+    assert one.ends(0) == "as asked"
+    assert processes("sleep 78") == []
+
+
+def test_a_child_that_ignores_sigterm_is_killed(run: Callable[..., Run]) -> None:
+    argv = ["/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"]
+    one = run(engine={"argv": argv, "health": "http://127.0.0.1:1", "served_name": "m"}, deadlines={"engine": 60, "stop": 1})
+    one.reaches("engine")
+    time.sleep(0.5)
+    one.process.send_signal(signal.SIGTERM)
+    assert one.ends(0) == "as asked"
+
+
+def test_memory_under_the_floor(run: Callable[..., Run]) -> None:
+    one = run(memory_floor_gib=10**6)
+    assert "the floor is 1000000 GiB: stopped before it freezes" in one.ends(1)
+
+
+def test_a_fabric_address_that_is_not_here(run: Callable[..., Run]) -> None:
+    one = run(address="192.0.2.1")
+    assert "no interface holds the fabric address 192.0.2.1" in one.ends(1)
+
+
+def test_a_worker_whose_head_is_not_there(run: Callable[..., Run]) -> None:
+    one = run(role="worker", engine=None, ray={"argv": ["sleep", "79"], "head": "127.0.0.1:1"}, deadlines={"ray": 1})
+    assert "nothing listens at 127.0.0.1:1, the head's Ray within 1 s" in one.ends(1)
+    assert processes("sleep 79") == []
+
+
+@pytest.fixture
+def mod(tmp_path: Path) -> Callable[[str], None]:
+    def write(script: str) -> None:
+        home = tmp_path / "mods-source" / "a mod"
+        home.mkdir(parents=True)
+        (home / ".hidden file").write_text("here")
+        (home / "run.sh").write_text(f"#!/bin/sh\n{script}\n")
+
+    return write
+
+
+def test_mods_run_with_the_fields_contract(run: Callable[..., Run], mod: Callable[[str], None], tmp_path: Path) -> None:
+    mod('set -e; cat ".hidden file" >"$WORKSPACE_DIR/proof"; pwd >>"$WORKSPACE_DIR/proof"; echo "$#" >>"$WORKSPACE_DIR/proof"')
+    one = run(mods=["a mod"], mods_dir=str(tmp_path / "mods-source"))
+    one.reaches("serving")
+    assert (tmp_path / "proof").read_text() == f"here{tmp_path}/mods/a mod\n0\n"
+
+
+def test_a_mod_that_fails_ends_the_launch(run: Callable[..., Run], mod: Callable[[str], None], tmp_path: Path) -> None:
+    mod("exit 7")
+    one = run(mods=["a mod"], mods_dir=str(tmp_path / "mods-source"))
+    assert "mod a mod: run.sh exited with code 7" in one.ends(1)
