@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 export MOLECULE_GLOB := molecule/*/molecule.yml
+# Molecule's own choice, below HOME, is shared by all folders of the same name and outlives them.
+export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.build/molecule
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 SIM := $(BIN)/ansible-playbook -i inventories/sim molecule/shared
 
@@ -33,9 +35,14 @@ lint: setup
 unit: setup
 	$(BIN)/python -m pytest tests/unit
 
+# On a cluster of its own: what an interrupted run or another checkout left on this machine goes first.
 molecule: setup
 	@tools/start-docker
-	PATH="$(CURDIR)/$(BIN):$$PATH" molecule test --scenario-name cluster
+	$(SIM)/destroy.yml
+	rm -rf $(MOLECULE_EPHEMERAL_DIRECTORY)
+	mkdir -p .build
+	set -o pipefail; PATH="$(CURDIR)/$(BIN):$$PATH" molecule test --scenario-name cluster 2>&1 | tee .build/molecule.log \
+	    || { echo "=== what failed:"; grep -aE -A14 'fatal: |UNREACHABLE|^.*  E  ' .build/molecule.log | tail -100; exit 1; }
 
 # Compile the pinned requirements, without index URLs.
 lock: setup
