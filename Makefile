@@ -7,7 +7,7 @@ export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.build/molecule
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 SIM := $(BIN)/ansible-playbook -i inventories/sim molecule/shared
 
-.PHONY: setup demo test lint unit molecule sim-up sim-down lock clean
+.PHONY: setup demo test lint unit molecule bench sim-up sim-down lock clean
 
 setup: .venv/.ready
 
@@ -27,7 +27,7 @@ sim-down: setup
 	@tools/start-docker
 	$(SIM)/destroy.yml
 
-test: lint unit molecule
+test: lint unit molecule bench
 
 lint: setup
 	tools/lint
@@ -41,8 +41,15 @@ molecule: setup
 	$(SIM)/destroy.yml
 	rm -rf $(MOLECULE_EPHEMERAL_DIRECTORY)
 	mkdir -p .build
-	set -o pipefail; PATH="$(CURDIR)/$(BIN):$$PATH" molecule test --scenario-name cluster 2>&1 | tee .build/molecule.log \
+	set -o pipefail; PATH="$(CURDIR)/$(BIN):$$PATH" molecule test --scenario-name cluster --scenario-name weights 2>&1 | tee .build/molecule.log \
 	    || { echo "=== what failed:"; grep -aE -A14 'fatal: |UNREACHABLE|^.*  E  ' .build/molecule.log | tail -100; exit 1; }
+
+# Small: it shows that the benchmarks run and that their byte counters hold; times are only printed.
+bench: setup
+	@tools/start-docker
+	$(BIN)/python benchmarks/manifest_hash --mib 256 --rounds 1
+	benchmarks/fanout --receivers 3 --files 16 --kib 1024 --only 'ours; parallel'
+	benchmarks/fanout --receivers 16 --files 16 --kib 1024 --only 'ours, chain'
 
 # Compile the pinned requirements, without index URLs.
 lock: setup

@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.gx10.serving.plugins.module_utils import _checks, _image, _node_part, _overview, _preflight, _recipe
+from ansible_collections.gx10.serving.plugins.module_utils import (
+    _checks,
+    _fanout,
+    _image,
+    _node_part,
+    _overview,
+    _preflight,
+    _recipe,
+    _weights,
+    _weights_report,
+)
 
 
 class FilterModule:
@@ -17,11 +27,13 @@ class FilterModule:
         return {
             "answered": _checks.answered,
             "api_checks": _checks.api_checks,
+            "checks_text": lambda result: "\n".join(_checks.lines(result["checks"])),
             "container_checks": _checks.container_checks,
             "engine_labels": _node_part.labels,
             "engine_part": _node_part.part,
             "engine_runs": _node_part.runs,
             "evidence_checks": _checks.evidence_checks,
+            "fanout_plan": _fanout.plan,
             "image_problems": _image.problems,
             "node_problems": _preflight.node_problems,
             "membership_checks": _checks.membership_checks,
@@ -31,4 +43,16 @@ class FilterModule:
             "result_text": _checks.text,
             "served_record": _checks.served_record,
             "start_problems": _node_part.start_problems,
+            "weights_differences": _weights.differences,
+            "weights_document": _weights.of_models,
+            "weights_downloaded": _weights.downloaded,
+            "weights_lacks": _weights.lacks,
+            "weights_nowhere": _weights.nowhere,
+            "weights_other_content": _weights.other_content,
+            "weights_overview": _weights_report.overview,
+            "weights_removal": _weights_report.removal_problems,
+            "weights_room": _weights_report.room,
+            "weights_truth": _weights.truth,
+            "weights_used": _weights_report.users,
+            "weights_verdict": _weights_report.verdict,
         }

@@ -18,8 +18,8 @@ Check = dict[str, Any]
 
 
 def answered(infos: Mapping[str, Any]) -> dict[str, Any]:
-    """Those answers of the module engine_info that are answers, by node."""
-    return {name: info for name, info in infos.items() if info and "containers" in info}
+    """Those answers of the modules engine_info and models_info that are answers, by node."""
+    return {name: info for name, info in infos.items() if info and ("containers" in info or "models" in info)}
 
 
 def served_record(infos: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,14 +183,19 @@ def document(record: Mapping[str, Any], checks: list[Check], infos: Mapping[str,
     }
 
 
-def text(result: Mapping[str, Any]) -> str:
-    """A result for a terminal: what serves where, or what is wrong, and what to do."""
-    bad = [item for item in result["checks"] if item["ok"] is not True]
-    out = [f"{result['profile']}: {'serving' if result['ok'] else 'NOT serving'} at {result['url']}"]
+def lines(checks: list[Check]) -> list[str]:
+    """Checks for a terminal: what is wrong and what to do, and how many passed."""
+    bad = [item for item in checks if item["ok"] is not True]
+    out = []
     for item in bad:
         state = "unknown" if item["ok"] is None else "failed"
         out.append(f"  {state}: {item['node']}: {item['name']}: found {item['found']}; wanted {item['wanted']}. {item['hint']}".rstrip())
-    out.append(f"  {len(result['checks']) - len(bad)} of {len(result['checks'])} checks passed")
+    return [*out, f"  {len(checks) - len(bad)} of {len(checks)} checks passed"]
+
+
+def text(result: Mapping[str, Any]) -> str:
+    """A result for a terminal: what serves where, or what is wrong, and what to do."""
+    out = [f"{result['profile']}: {'serving' if result['ok'] else 'NOT serving'} at {result['url']}", *lines(result["checks"])]
     if result["ok"]:
         out.append(f"  model   {result['model']}")
         out += [f"  rank {node['rank']}  {node['name']} ({node['role']}, {node['address']})" for node in result["nodes"]]

@@ -24,21 +24,26 @@ SITE_DEFAULTS: dict[str, Any] = {
     "gx10_ray_object_store_bytes": 1024**3,
     "gx10_gpus_per_node": 1,
     "gx10_memory_floor_gib": 8,
+    "gx10_fanout_network": "fabric",
+    "gx10_fanout_port": 8731,
+    "gx10_fanout_lanes": 0,
     "gx10_container_options": {},
     "gx10_env": {},
 }
+NETWORKS = ("fabric", "management")
 # Docker options that the hardware asks for; the rest belongs to the profile or to the plan.
 CONTAINER_OPTIONS = ("runtime", "gpus", "devices", "cap_add", "ulimits")
 
 
 @dataclasses.dataclass(frozen=True)
 class Node:
-    """One machine. Addresses are IPv4 or IPv6 text; `gpus` counts accelerators."""
+    """One machine. Addresses are IPv4 or IPv6 text; `rails` are its addresses on all halves of the fabric's ports."""
 
     name: str
     rank: int
     fabric_address: str
     management_address: str
+    rails: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +75,12 @@ def read(hostvars: Mapping[str, Any], hosts: Sequence[str], where: str) -> tuple
         if not isinstance(rank, int) and not str(rank).isdigit():
             problems.append(Problem(where, f"{name}.gx10_rank", show(rank), "a whole number from 0"))
             rank = position
-        nodes.append(Node(str(name), int(rank), fabric, str(management)))
+        rails = variables.get("gx10_fabric_rails") or ([fabric] if fabric else [])
+        if not isinstance(rails, list | tuple):
+            problems.append(Problem(where, f"{name}.gx10_fabric_rails", show(rails), "a list of addresses"))
+            rails = []
+        checked = [_address(rail, f"{name}.gx10_fabric_rails", where, problems, wanted, (4,)) for rail in rails]
+        nodes.append(Node(str(name), int(rank), fabric, str(management), tuple(checked)))
     for field in ("rank", "fabric_address"):
         seen: dict[Any, str] = {}
         for node in nodes:
@@ -103,6 +113,8 @@ def _check_site(site: dict[str, Any], where: str) -> list[Problem]:
         ("api_port", 1, 65535),
         ("ray_port", 1, 65535),
         ("master_port", 1, 65535),
+        ("fanout_port", 1, 65535),
+        ("fanout_lanes", 0, 64),
         ("ray_cpus", 1, 1024),
         ("ray_object_store_bytes", 78643200, 2**50),
         ("gpus_per_node", 1, 16),
@@ -121,6 +133,8 @@ def _check_site(site: dict[str, Any], where: str) -> list[Problem]:
             problems.append(Problem(where, f"gx10_{key}", show(site[key]), "an absolute path without '..', ',' or ':'"))
         else:
             site[key] = path.rstrip("/")
+    if site["fanout_network"] not in NETWORKS:
+        problems.append(Problem(where, "gx10_fanout_network", show(site["fanout_network"]), " or ".join(NETWORKS)))
     for key in ("container_options", "env"):
         if not isinstance(site[key], Mapping):
             problems.append(Problem(where, f"gx10_{key}", show(site[key]), "a mapping"))

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 INDEX = "model.safetensors.index.json"
@@ -25,14 +25,18 @@ CHUNK = 4 * 1024**2
 
 
 def sha256(path: str) -> str:
-    """SHA-256 of a file, as hex digits."""
+    """SHA-256 of a file, as hex digits. Its pages are given back: on a GB10 the page cache is the engine's memory."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open(path, "rb", buffering=0) as file:
+        buffer = memoryview(bytearray(CHUNK))
         while True:
-            chunk = file.read(CHUNK)
-            if not chunk:
-                return digest.hexdigest()
-            digest.update(chunk)
+            count = file.readinto(buffer)
+            if not count:
+                break
+            digest.update(buffer[:count])
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return digest.hexdigest()
 
 
 class HashCache:
@@ -47,18 +51,37 @@ class HashCache:
         except (OSError, ValueError):
             pass  # no cache yet, or a broken one: every file is read
         self.used: dict[str, str] = {}
+        self.fresh = False
 
     def get(self, path: str) -> str:
         """The file's SHA-256, from the cache if nothing about the file changed."""
-        stat = os.stat(path)
-        key = f"{stat.st_dev}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"
+        key = self._key(path)
         value = self.known.get(key) or sha256(path)
         self.used[key] = value
         return value
 
+    def put(self, path: str) -> str:
+        """The file's SHA-256, read again, whatever the cache says."""
+        value = sha256(path)
+        self.used[self._key(path)] = value
+        return value
+
+    def note(self, root: str, files: Iterable[Mapping[str, Any]]) -> None:
+        """Files whose content was hashed as it was written, a moment ago."""
+        for item in files:
+            path = os.path.join(root, item["path"])
+            if os.path.exists(path) and os.path.getsize(path) == item["size"]:
+                self.known[self._key(path)] = item["sha256"]
+                self.fresh = True
+
+    @staticmethod
+    def _key(path: str) -> str:
+        stat = os.stat(path)
+        return f"{stat.st_dev}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"
+
     def save(self) -> None:
         """Write the cache, if anything is new."""
-        if set(self.used) <= set(self.known):
+        if not self.fresh and self.used.items() <= self.known.items():
             return
         os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
         temporary = f"{self.path}.{os.getpid()}"
@@ -95,11 +118,10 @@ def scan(root: str, cache: HashCache | None = None, reread: bool = False) -> dic
             good.append(path)
             problems += check_file(full, path)
     problems += check_complete(root, set(good))
-    hasher = cache or HashCache(os.devnull)
-    read = sha256 if reread or cache is None else hasher.get
+    read = sha256 if cache is None else cache.put if reread else cache.get
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         hashes = list(pool.map(lambda path: read(os.path.join(root, path)), good))
-    if cache and not reread:
+    if cache:
         cache.save()
     files = [{"path": path, "size": os.path.getsize(os.path.join(root, path)), "sha256": value} for path, value in zip(good, hashes)]
     return {"files": files, "size": sum(item["size"] for item in files), "problems": problems}
@@ -159,6 +181,41 @@ def compare(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[dict[st
         elif other["sha256"] != item["sha256"]:
             differing.append({**item, "why": "other content of the same size"})
     return differing
+
+
+def unknown(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """Paths that `found` has and manifest `wanted` does not know."""
+    return sorted({item["path"] for item in found["files"]} - {item["path"] for item in wanted["files"]})
+
+
+def load(path: str) -> dict[str, Any] | None:
+    """A manifest from a file, or None if there is none that can be read."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+        return found if digest(found["files"]) == found["hash"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def hub_notes(root: str) -> dict[str, Any]:
+    """What `hf download --local-dir` noted of its files: {"revision": commit or None, "sha256": {path: hex} where the hub has one}.
+
+    A note is three lines: the commit, the ETag (the SHA-256 of a file in LFS, a git hash of another), a time.
+    """
+    notes = os.path.join(root, ".cache", "huggingface", "download")
+    revisions: set[str] = set()
+    hashes: dict[str, str] = {}
+    for folder, _folders, names in os.walk(notes):
+        for name in names:
+            if name.endswith(".metadata"):
+                full = os.path.join(folder, name)
+                with open(full, encoding="utf-8", errors="replace") as file:
+                    lines = file.read().split("\n")
+                revisions.add(lines[0])
+                if len(lines) > 1 and len(lines[1]) == 64:
+                    hashes[os.path.relpath(full, notes)[: -len(".metadata")]] = lines[1]
+    return {"revision": revisions.pop() if len(revisions) == 1 else None, "sha256": hashes}
 
 
 def digest(files: list[dict[str, Any]]) -> str:

@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import _architecture, _document, _engine, _executor, _profile
+from . import _architecture, _document, _engine, _executor, _profile, _weights
 from ._cluster import Cluster, Node
 from ._cluster import read as read_cluster
 from ._problem import Problem, nearest, report, show
@@ -129,6 +129,7 @@ def _plan(
             "expect": image["expect"],
             "rebuild": image.get("rebuild", "Rebuild the image."),
         },
+        "weights": _weights.document(cluster, [profile["model"], *profile["model"].get("drafts", [])], count),
         "model": {**profile["model"], "path": f"{site['models_root']}/{profile['model']['repo']}"},
         "nodes": [_node(profile, job, executor, rank, api, sources) for rank in range(count)],
         "idle": [node.name for node in cluster.nodes[count:]],

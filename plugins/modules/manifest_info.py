@@ -5,10 +5,10 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: manifest_info
-short_description: Read a checkpoint folder and compare it with a manifest
+short_description: Read a checkpoint folder
 version_added: 0.1.0
 description:
-  - Hashes every file (all cores), checks that the folder is a whole checkpoint, and compares it with a manifest if one is given.
+  - Hashes every file (all cores), checks that the folder is a whole checkpoint, and reads the manifest that was recorded of it.
   - Finds dangling links, Git LFS pointers, cut or overlong safetensors files, and shards that the index names but are not there.
 author: [GX10 Serving contributors (@gx10)]
 options:
@@ -23,10 +23,14 @@ options:
     description: Read every byte again, whatever the cache says.
     type: bool
     default: false
-  manifest:
-    description: The files that should be there, as RV(files) of another call.
+  record:
+    description: File that holds the recorded manifest.
+    type: path
+  verified:
+    description: Files whose content was hashed as it arrived, just now; they are noted in the cache, not read again.
     type: list
     elements: dict
+    default: []
 attributes:
   check_mode: {support: full, description: It only reads., details: []}
 """
@@ -57,11 +61,14 @@ problems:
   type: list
   elements: str
   returned: always
-differing:
-  description: "Files of O(manifest) that are missing or other, each with why."
-  type: list
-  elements: dict
-  returned: when a manifest is given
+recorded:
+  description: The recorded manifest; none if there is no record, or none that can be read.
+  type: dict
+  returned: always
+hub:
+  description: "What hf download noted: revision, and sha256 by path of the files that the hub has one of."
+  type: dict
+  returned: always
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -74,7 +81,8 @@ def main() -> None:
             "path": {"type": "path", "required": True},
             "cache": {"type": "path"},
             "reread": {"type": "bool", "default": False},
-            "manifest": {"type": "list", "elements": "dict"},
+            "record": {"type": "path"},
+            "verified": {"type": "list", "elements": "dict", "default": []},
         },
         supports_check_mode=True,
     )
@@ -83,13 +91,14 @@ def main() -> None:
     usable = params["cache"] and not module.check_mode
     cache = _manifest.HashCache(params["cache"]) if usable else None
     try:
+        if cache:
+            cache.note(params["path"], params["verified"])
         found = _manifest.scan(params["path"], cache, params["reread"])
     except OSError as error:
         module.fail_json(msg=f"{params['path']}: {error}")
-    result = {**found, "hash": _manifest.digest(found["files"])}
-    if params["manifest"] is not None:
-        result["differing"] = _manifest.compare({"files": params["manifest"]}, found)
-    module.exit_json(changed=False, **result)
+    recorded = _manifest.load(params["record"]) if params["record"] else None
+    hub = _manifest.hub_notes(params["path"])
+    module.exit_json(changed=False, **found, hash=_manifest.digest(found["files"]), recorded=recorded, hub=hub)
 
 
 if __name__ == "__main__":

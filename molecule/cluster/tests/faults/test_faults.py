@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import HEAD, ROOT, Playbook, ask, eventually
+from sim import HEAD, ROOT, Playbook, ask, eventually
 
 TINY = ROOT / ".sim/checkpoints/tiny-qwen3"
 SHARD = "model-00004-of-00010.safetensors"
@@ -64,17 +64,18 @@ def test_a_context_beyond_the_checkpoint_is_refused_before_any_host(tmp_path: Pa
     assert "No host was touched" in output
 
 
-def test_a_flipped_byte_on_one_node_is_found_and_only_that_file_travels(nodes: dict[str, Any]) -> None:
+def test_other_content_on_one_node_is_refused_and_stage_repairs_it(nodes: dict[str, Any]) -> None:
     worker = nodes["gx10-sim-3"]
     path = f"/srv/models/gx10/tiny-qwen3/{SHARD}"
     good = worker.run(f"sha256sum {path}")
     worker.run(f"cp -p {path} /tmp/stamp; printf '\\377' | dd of={path} bs=1 seek=5000 conv=notrunc; touch -r /tmp/stamp {path}")
     assert worker.run(f"sha256sum {path}") != good
-    output = Playbook("serve", "-v", profile="sim-tiny-tp4").ok().output
-    assert output.count(SHARD) >= 1
+    output = Playbook("serve", profile="sim-tiny-tp4").refused().output
+    assert f"gx10-sim-3: {path}: found other content of the same size" in output
+    assert ask().strip(), "what served before must still serve"
+    Playbook("stage", profile="sim-tiny-tp4").ok()
     assert worker.run(f"sha256sum {path}") == good
-    fetched = output.split("Fetch and verify")[1].split("TASK")[0]
-    assert "gx10-sim-2" not in fetched.replace("skipping: [gx10-sim-2]", "")
+    Playbook("serve", profile="sim-tiny-tp4").unchanged()
 
 
 def test_a_killed_worker_is_named_by_status(nodes: dict[str, Any]) -> None:

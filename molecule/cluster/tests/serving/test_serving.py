@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from conftest import API, HEAD, ROOT, Playbook, ask
+from sim import API, HEAD, ROOT, Playbook, ask
 
 
 def test_the_model_answers_over_the_network() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from conftest import Playbook
+from sim import Playbook
 
 
 def test_nothing_of_the_engine_is_left(nodes: dict[str, Any]) -> None:
