@@ -46,6 +46,7 @@ class Puller:
         self._tries: dict[Piece, int] = {}
         self._avoid: dict[Piece, set[str]] = {}
         self._partial: dict[Piece, int] = {}
+        self._seen: dict[Piece, int] = {}
         self._turn = 0
         self.total = 0
 
@@ -210,8 +211,6 @@ class Puller:
             with self._lock:
                 if first + got <= end:
                     self._partial[piece] = first + got - start
-                if got:
-                    self._tries.pop(piece, None)  # only what brings nothing counts against it
             return f"curl exit code {done.returncode}: {words or f'{got} bytes of {end - first}'}"
         if part.crc(start, end) != peer.ready[piece]:
             with self._lock:
@@ -223,7 +222,9 @@ class Puller:
     def _put_back(self, piece: Piece, peer: Peer, why: str) -> None:
         """Try it again, elsewhere if possible."""
         with self.peers.changed:
-            self._tries[piece] = self._tries.get(piece, 0) + 1
+            # A crowded link starves one stream while others run: only a try during which nothing at all came counts.
+            progress, self._seen[piece] = self.store.got > self._seen.get(piece, -1), self.store.got
+            self._tries[piece] = 1 if progress else self._tries.get(piece, 0) + 1
             last = peer is self.peers.peers[-1]
             if "CRC-32" in why and not last:
                 self._avoid.setdefault(piece, set()).add(peer.urls[0])
