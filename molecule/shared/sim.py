@@ -25,7 +25,8 @@ class Playbook:
     """One run of a playbook: exit code, output, and changed counts per host."""
 
     def __init__(self, name: str, *arguments: str, background: bool = False, **extra: Any) -> None:
-        argv = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(INVENTORY), f"gx10.serving.{name}", *arguments]
+        playbook = name if name.endswith(".yml") else f"gx10.serving.{name}"
+        argv = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(INVENTORY), playbook, *arguments]
         argv += ["-e", json.dumps(extra)]
         env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
         env["ANSIBLE_STDOUT_CALLBACK"] = "ansible.builtin.default"

@@ -11,7 +11,8 @@ from typing import Any
 from ._node_part import owns
 from ._problem import Problem
 
-TOOLS = ("docker", "curl", "nginx", "rsync")
+# Debian's and Ubuntu's packages, where they have another name than the program.
+PACKAGES = {"docker": "docker.io", "nginx": "nginx-light"}
 
 
 def node_problems(plan: Mapping[str, Any], infos: Mapping[str, Any], engines: Mapping[str, Any], present: Sequence[str]) -> list[str]:
@@ -43,7 +44,7 @@ def _one(plan: Mapping[str, Any], node: Mapping[str, Any], info: Mapping[str, An
         problems.append(Problem(name, "gx10_fabric_address", found, node["address"], "Is the fabric's link up?"))
     if info["missing_tools"]:
         missing = " ".join(info["missing_tools"])
-        packages = missing.replace("docker", "docker.io").replace("nginx", "nginx-light")
+        packages = " ".join(PACKAGES.get(tool, tool) for tool in info["missing_tools"])
         problems.append(Problem(name, "tools", f"no {missing}", "all of them installed", f"apt-get install {packages}"))
     if info["docker"]["error"]:
         problems.append(Problem(name, "Docker engine", info["docker"]["error"], "an engine that answers", "systemctl start docker"))

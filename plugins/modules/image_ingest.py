@@ -1,0 +1,132 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: image_ingest
+short_description: Put a local image into a registry's folder, layer by layer, uncompressed
+version_added: 0.1.0
+description:
+  - Every layer becomes one file named by its SHA-256, which the role fanout can bring to other nodes; a layer that is there is not read.
+  - Layers are read from Docker's overlay2 store; from another store the stream of C(docker save) is taken apart, without a tar on the disk.
+author: [GX10 Serving contributors (@gx10)]
+options:
+  image:
+    description: The image, by reference or ID.
+    type: str
+    required: true
+  store:
+    description: The registry's folder.
+    type: path
+    required: true
+  keep:
+    description: How many images stay in the folder, this one included; blobs that none of them needs are removed.
+    type: int
+    default: 2
+attributes:
+  check_mode: {support: full, description: Says whether the image would be added., details: []}
+"""
+
+EXAMPLES = r"""
+- name: Put the image into the registry
+  gx10.serving.image_ingest:
+    image: vllm-node-mimo:latest
+    store: /var/lib/gx10/registry
+"""
+
+RETURN = r"""
+digest:
+  description: The manifest's digest; empty in check mode if the image is not there yet.
+  type: str
+  returned: always
+files:
+  description: "The image's files below the folder: path, size, sha256."
+  type: list
+  elements: dict
+  returned: always
+layers:
+  description: The image's diff IDs.
+  type: list
+  elements: str
+  returned: always
+freed:
+  description: Bytes of blobs that were removed.
+  type: int
+  returned: always
+"""
+
+import json
+import os
+import subprocess
+from typing import IO, Any, cast
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gx10.serving.plugins.module_utils import _oci
+
+
+def inspect(module: AnsibleModule, *what: str) -> Any:
+    """What Docker says, as JSON."""
+    code, out, err = module.run_command(["docker", *what])
+    if code:
+        module.fail_json(msg=f"docker {' '.join(what)}: found exit code {code}: {err.strip()}")
+    return json.loads(out)
+
+
+def add(module: AnsibleModule, store: str, image: dict[str, Any]) -> str:
+    """Read the image into the folder; returns the digest."""
+    root = inspect(module, "info", "--format", "{{json .DockerRootDir}}")
+    try:
+        digest: str = _oci.ingest(store, root, image["Id"], image["RootFS"]["Layers"])
+        return digest
+    except (OSError, ValueError, KeyError) as error:
+        module.warn(f"layers cannot be read from Docker's own store ({error}); docker save is taken apart instead, which is slower")
+    # Streamed: run_command would hold the whole image in memory.
+    with subprocess.Popen(["docker", "save", image["Id"]], stdout=subprocess.PIPE) as child:  # pylint: disable=ansible-bad-function
+        digest = _oci.ingest_saved(store, cast(IO[bytes], child.stdout))
+    if child.returncode:
+        module.fail_json(msg=f"docker save {module.params['image']}: found exit code {child.returncode}; wanted 0")
+    return digest
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "image": {"type": "str", "required": True},
+            "store": {"type": "path", "required": True},
+            "keep": {"type": "int", "default": 2},
+        },
+        supports_check_mode=True,
+    )
+    store = module.params["store"]
+    image = inspect(module, "image", "inspect", module.params["image"])[0]
+    record = os.path.join(store, "images.json")
+    try:
+        with open(record, encoding="utf-8") as file:
+            known = json.load(file)
+    except (OSError, ValueError):
+        known = []
+    digest = next((item["digest"] for item in known if item["image"] == image["Id"]), "")
+    changed = not (digest and _oci.complete(store, digest))
+    freed = 0
+    if changed and not module.check_mode:
+        os.makedirs(store, mode=0o755, exist_ok=True)
+        try:
+            digest = add(module, store, image)
+        except (OSError, ValueError) as error:
+            module.fail_json(msg=f"image {module.params['image']} into {store}: {error}")
+        known = [{"image": image["Id"], "digest": digest}, *(item for item in known if item["image"] != image["Id"])][
+            : module.params["keep"]
+        ]
+        with open(record + ".new", "w", encoding="utf-8") as file:
+            json.dump(known, file)
+        os.replace(record + ".new", record)
+        freed = _oci.prune(store, [item["digest"] for item in known])
+    files = []
+    if digest and _oci.complete(store, digest):
+        files = _oci.files(*_oci.read_manifest(store, digest)[:1], digest, _oci.read_manifest(store, digest)[1])
+    module.exit_json(changed=changed, digest=digest, files=files, layers=image["RootFS"]["Layers"], freed=freed)
+
+
+if __name__ == "__main__":
+    main()
