@@ -54,7 +54,7 @@ def main() -> None:
         server.start()
         puller.start()
         while True:
-            store.beat()
+            puller.beat()
             state = {**state, **puller.state(), "now": time.time()}
             write(os.path.join(work, "state.json"), state)
             if not server.alive():

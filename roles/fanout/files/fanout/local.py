@@ -26,6 +26,7 @@ class Store:
         self.served = os.path.join(job["work"], "files")
         self.stage = os.path.join(self.root, STAGE)
         self.got = 0
+        self.read = 0
         self._said = -1
         self._lock = threading.Lock()
         wanted = set(job["fetch"])
@@ -53,11 +54,11 @@ class Store:
         """Let others fetch a piece."""
         self._append(f"{piece[0]} {piece[1]} {piece[2]} {crc}")
 
-    def beat(self) -> None:
-        """A sign of life for those who wait for this node, whenever bytes came in."""
-        if self.got != self._said:
-            self._said = self.got
-            self._append(f"= {self.got}")
+    def beat(self, received: int) -> None:
+        """A sign of life for those who wait for this node, whenever bytes came in or were read."""
+        if received + self.read != self._said:
+            self._said = received + self.read
+            self._append(f"= {self._said}")
 
     def end(self) -> None:
         """Nothing more will come."""
@@ -207,8 +208,8 @@ class Part:
         return self.path
 
 
-def crc(path: str, start: int, end: int) -> int:
-    """CRC-32 of a range of a file."""
+def crc(path: str, start: int, end: int, store: Store | None = None) -> int:
+    """CRC-32 of a range of a file; `store` counts what was read."""
     value = 0
     with open(path, "rb") as file:
         file.seek(start)
@@ -218,4 +219,6 @@ def crc(path: str, start: int, end: int) -> int:
                 break
             value = zlib.crc32(chunk, value)
             start += len(chunk)
+            if store:
+                store.read += len(chunk)  # a sign of life only: two threads may lose a count
     return value

@@ -11,6 +11,8 @@ import time
 from urllib.parse import urlsplit
 
 RETRY_SECONDS = 20.0
+# Nodes start one after the other: how long the origin may take to come up after this node.
+START_SECONDS = 120.0
 POLL_SECONDS = 0.05
 IDLE_POLL_SECONDS = 0.5
 Piece = tuple[str, int, int]
@@ -87,10 +89,16 @@ class Peers:
         """Is it worth waiting for: reachable, not ended, and with progress of late?"""
         if not self.usable(peer) or peer.ended:
             return False
+        if not peer.answered:
+            return self._starting(peer)
         if time.monotonic() - peer.progress < self.stall:
             return True
         self.passed.setdefault(peer.urls[0], f"no progress for {self.stall:.0f} s")
         return False
+
+    def _starting(self, peer: Peer) -> bool:
+        """May a peer that has never answered still be on its way?"""
+        return time.monotonic() - self.started < (START_SECONDS if peer is self.peers[-1] else self.stall)
 
     def down(self, peer: Peer, why: str) -> None:
         """Pass it by for a while."""
@@ -116,8 +124,7 @@ class Peers:
                     got = peer.poll()
                 except (OSError, http.client.HTTPException, ValueError, IndexError) as error:
                     got = False
-                    # All nodes start at about the same time: one that has never answered may not be there yet.
-                    if peer.answered or time.monotonic() - self.started > self.stall:
+                    if peer.answered or not self._starting(peer):
                         self.down(peer, str(error) or type(error).__name__)
                 with self.changed:
                     if got:

@@ -11,7 +11,7 @@ import os
 import subprocess
 import threading
 import time
-from typing import Any
+from typing import IO, Any
 
 from local import Part, Store, crc
 from peers import Peer, Peers, Piece
@@ -30,7 +30,7 @@ class Puller:
 
     def __init__(self, job: dict[str, Any], store: Store, peers: Peers) -> None:
         self.job, self.store, self.peers = job, store, peers
-        self.lanes = job["lanes"]
+        self.lanes: int = job["lanes"]
         self.started = time.monotonic()
         self.seconds = 0.0
         self.phase = "pulling"
@@ -47,7 +47,10 @@ class Puller:
         self._avoid: dict[Piece, set[str]] = {}
         self._partial: dict[Piece, int] = {}
         self._seen: dict[Piece, int] = {}
+        self._offers: list[str] = []
+        self._flying: dict[int, tuple[IO[bytes], int]] = {}
         self._turn = 0
+        self._looked = 0.0
         self.total = 0
 
     def start(self) -> None:
@@ -60,11 +63,12 @@ class Puller:
     def state(self) -> dict[str, Any]:
         """What a person, or the control node, wants to know."""
         with self._lock:
+            received = self.store.got + self._in_flight()
             return {
                 "phase": self.phase,
                 "total": self.total,
-                "done": self.store.got + self.resumed,
-                "received": self.store.got,
+                "done": received + self.resumed,
+                "received": received,
                 "repeated": self.repeated,
                 "resumed": self.resumed,
                 "seconds": round(self.seconds or time.monotonic() - self.started, 2),
@@ -73,6 +77,16 @@ class Puller:
                 "sources": dict(self.sources),
                 "passed_by": dict(self.peers.passed),
             }
+
+    def beat(self) -> None:
+        """Tell those who wait for this node whether bytes came in, within a piece too: a big one takes long on a slow link."""
+        with self._lock:
+            received = self.store.got + self.repeated + self._in_flight()
+        self.store.beat(received)
+
+    def _in_flight(self) -> int:
+        """Bytes of the transfers under way: curl moves the place in the file that both share."""
+        return sum(max(0, file.tell() - first) for file, first in self._flying.values())
 
     def _run(self) -> None:
         try:
@@ -92,7 +106,7 @@ class Puller:
             self.phase = "failed" if self.failed else "done"
 
     def _works(self) -> list[Any]:
-        """What runs side by side: one reader that publishes what is here, and the lanes."""
+        """What runs side by side: readers that publish what is here, and the lanes; as many of each."""
         store = self.store
         wanted = [digest for digest in store.names if digest not in store.have]
         for digest in [digest for digest in store.names if digest in store.have]:
@@ -110,7 +124,8 @@ class Puller:
             if not pieces:
                 store.part(digest)
                 self._complete(digest)
-        return [self._offer, *([self._lane] * min(self.lanes, len(self._queue)))]
+        self._offers = sorted((key for key in store.have if key not in store.names), key=lambda key: store.sizes[key])
+        return [*([self._offer] * min(self.lanes, len(self._offers))), *([self._lane] * min(self.lanes, len(self._queue)))]
 
     def _guarded(self, work: Any) -> None:
         try:
@@ -125,14 +140,18 @@ class Puller:
                 self.failed.append({"path": path, "why": why})
 
     def _offer(self) -> None:
-        """Publish what this node has: read once, which also warms the page cache for nginx."""
+        """Publish what this node has, biggest file first: read once, which also warms the page cache for nginx."""
         store = self.store
-        for digest in sorted((key for key in store.have if key not in store.names), key=lambda key: -store.sizes[key]):
+        while not self._stop.is_set():
+            with self._lock:
+                if not self._offers:
+                    return
+                digest = self._offers.pop()
             store.link(digest, store.have[digest])
             for piece in store.pieces(digest):
                 if self._stop.is_set():
                     return
-                store.publish(piece, crc(store.have[digest], piece[1], piece[2]))
+                store.publish(piece, crc(store.have[digest], piece[1], piece[2], store))
 
     def _lane(self) -> None:
         while not self._stop.is_set():
@@ -158,7 +177,8 @@ class Puller:
                     if not any(self._left.values()):
                         return None
                 else:
-                    for position, piece in enumerate(self._queue):
+                    window = self._window()
+                    for position, piece in enumerate(self._queue[:window]):
                         peer = None
                         if not self.store.part(piece[0]).covers(piece[1], piece[2]):
                             peer = self.peers.source(piece, self._avoid.get(piece, set()))
@@ -166,9 +186,17 @@ class Puller:
                                 continue
                         del self._queue[position]
                         return piece, peer
-                    self._give_up()
+                    if window == len(self._queue):
+                        self._give_up()
                 self.peers.changed.wait(1.0)
         return None
+
+    def _window(self) -> int:
+        """How many pieces to look at: mostly the next ones, now and then all, since a peer may get them in another order."""
+        if time.monotonic() - self._looked < 0.5:
+            return min(8 * self.lanes, len(self._queue))
+        self._looked = time.monotonic()
+        return len(self._queue)
 
     def _give_up(self) -> None:
         """End when no source is left that could ever give what is missing."""
@@ -188,6 +216,8 @@ class Puller:
             first = start + self._partial.pop(piece, 0)
         with open(os.open(part.path, os.O_WRONLY), "wb", buffering=0) as file:
             file.seek(first)
+            with self._lock:
+                self._flying[file.fileno()] = (file, first)
             # To standard output, which starts at the piece's place: curl itself can only write whole files.
             done = subprocess.run(
                 [
@@ -200,11 +230,12 @@ class Puller:
                 stderr=subprocess.PIPE,
                 check=False,
             )
-            got = max(0, file.tell() - first)
+            with self._lock:
+                del self._flying[file.fileno()]
+                got = max(0, file.tell() - first)
+                self.store.got += got
+                self.sources[peer.urls[0]] = self.sources.get(peer.urls[0], 0) + got
         words = done.stderr.decode("utf-8", "replace").strip()
-        with self._lock:
-            self.store.got += got
-            self.sources[peer.urls[0]] = self.sources.get(peer.urls[0], 0) + got
         if done.returncode == CURL_WRITE_ERROR:
             raise LocalError(f"{part.path}: {words or os.strerror(errno.ENOSPC)}; is the disk full?")
         if done.returncode or first + got != end:
