@@ -38,6 +38,8 @@ def document(cluster: Cluster, models: Sequence[Mapping[str, Any]], count: int =
         "state_dir": site["state_dir"],
         "port": site["fanout_port"],
         "lanes": site["fanout_lanes"],
+        # A slow network is the limit itself: several chains would only share the origin's link.
+        "chains": 1 if site["fanout_network"] == "management" else 0,
     }
 
 

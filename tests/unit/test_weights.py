@@ -162,3 +162,19 @@ def test_users_of_a_model() -> None:
     idle = {"containers": [], "record": running["record"]}
     assert _weights_report.users({"n0": running, "n1": unknown, "n2": idle}, "org/old") == ["n0", "n1"]
     assert _weights_report.users({"n0": running}, "org/new") == []
+
+
+def test_without_a_fabric_the_management_addresses_in_one_chain() -> None:
+    hostvars = {
+        "n0": {"gx10_fabric_address": "10.0.0.1", "ansible_host": "192.168.1.1", "gx10_fabric_rails": ["10.0.0.1", "10.1.0.1"]},
+        "n1": {"gx10_fabric_address": "10.0.0.2", "ansible_host": "192.168.1.2"},
+    }
+    found = _weights.of_models([{"repo": "org/name"}], hostvars, ["n0", "n1"])["document"]
+    assert [node["addresses"] for node in found["nodes"]] == [["10.0.0.1", "10.1.0.1"], ["10.0.0.2"]]
+    assert found["chains"] == 0
+    hostvars["n0"]["gx10_fanout_network"] = "management"
+    found = _weights.of_models([{"repo": "org/name"}], hostvars, ["n0", "n1"])["document"]
+    assert [node["addresses"] for node in found["nodes"]] == [["192.168.1.1"], ["192.168.1.2"]]
+    assert found["chains"] == 1
+    hostvars["n0"]["gx10_fanout_network"] = "wifi"
+    assert "found 'wifi'; wanted fabric or management" in _weights.of_models([], hostvars, ["n0", "n1"])["message"]
