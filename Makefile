@@ -48,6 +48,7 @@ molecule: setup
 bench: setup
 	@tools/start-docker
 	$(BIN)/python benchmarks/manifest_hash --mib 256 --rounds 1
+	GX10_LAB=fanout_faults.py benchmarks/fanout
 	benchmarks/fanout --receivers 3 --files 16 --kib 1024 --only 'ours; parallel'
 	benchmarks/fanout --receivers 16 --files 16 --kib 1024 --only 'ours, chain'
 

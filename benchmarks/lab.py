@@ -66,9 +66,9 @@ class Net:
         """Start a command on a host."""
         return subprocess.Popen(["ip", "netns", "exec", self.names[number], *argv])
 
-    def cut(self, number: int) -> None:
-        """Pull a host's cable."""
-        run("ip", "link", "set", f"port{number}", "down")
+    def cut(self, number: int, *, up: bool = False) -> None:
+        """Pull a host's cable, or put it back."""
+        run("ip", "link", "set", f"port{number}", "up" if up else "down")
 
     def remove(self) -> None:
         for number, name in enumerate(self.names):
@@ -93,22 +93,41 @@ def files(folder: Path, count: int, size: int) -> list[dict[str, Any]]:
 class Distribution:
     """Our engine on the hosts of a Net: host 0 has all, the others what `lacks` leaves them."""
 
-    def __init__(self, net: Net, listing: list[dict[str, Any]], *, star: bool = False, lanes: int = 2, stall: int = 4) -> None:
+    def __init__(
+        self,
+        net: Net,
+        listing: list[dict[str, Any]],
+        *,
+        star: bool = False,
+        lanes: int = 2,
+        stall: int = 4,
+        order: list[str] | None = None,
+        later: list[int] | None = None,
+    ) -> None:
         self.net = net
         nodes = [{"name": name, "addresses": [net.address(number)]} for number, name in enumerate(net.names)]
         lacks = {name: [item["path"] for item in listing if not (WORK / name / item["path"]).exists()] for name in net.names[1:]}
         fanout = module("plugins/module_utils/_fanout.py")
         self.plan = fanout.plan(nodes, listing, lacks, PORT, lanes, chains=len(net.names) - 1 if star else 0)
-        self.processes = []
+        self.processes: list[subprocess.Popen[bytes]] = []
         for name in net.names:
             work = WORK / "work" / name
             run("rm", "-rf", str(work))
             work.mkdir(parents=True)
             rest = {"work": str(work), "root": str(WORK / name), "stall_seconds": stall, "lease_seconds": 3600}
-            (work / "job.json").write_text(json.dumps({**self.plan["jobs"][name], **rest}))
+            job = {**self.plan["jobs"][name], **rest}
+            if order and job["parents"]:  # whom to ask, in another order than planned
+                job["parents"] = [[fanout.url(net.address(net.names.index(parent)), PORT)] for parent in order]
+            (work / "job.json").write_text(json.dumps(job))
         self.started = time.monotonic()
-        for number, name in enumerate(net.names):
-            self.processes.append(net.start(number, "python3", "-B", str(PROGRAM), str(WORK / "work" / name / "job.json")))
+        for number in range(len(net.names)):
+            if number not in (later or []):
+                self.start(number)
+
+    def start(self, number: int) -> None:
+        """Start a host's part."""
+        job = str(WORK / "work" / self.net.names[number] / "job.json")
+        self.processes.append(self.net.start(number, "python3", "-B", str(PROGRAM), job))
 
     def state(self, number: int) -> dict[str, Any]:
         try:
