@@ -62,8 +62,8 @@ def test_the_same_weights_everywhere(nodes: dict[str, Any]) -> None:
 
 def test_nothing_of_a_distribution_is_left(nodes: dict[str, Any]) -> None:
     for node in nodes.values():
-        assert node.run("pgrep -c nginx || true").strip() == "0"
-        assert node.run("ls -d /var/lib/gx10/fanout /var/lib/gx10/archive /srv/models/gx10/tiny-qwen3/.gx10 2>/dev/null || true") == ""
+        assert node.run("pgrep -c 'nginx|docker-registry' || true").strip() == "0"
+        assert node.run("ls -d /var/lib/gx10/fanout/run /srv/models/gx10/tiny-qwen3/.gx10 2>/dev/null || true") == ""
 
 
 def test_the_container_has_no_more_rights_than_it_needs(nodes: dict[str, Any]) -> None:
