@@ -90,10 +90,25 @@ def a_disk_that_fills_up(net: lab.Net, listing: list[dict[str, object]]) -> None
     lab.run("umount", f"{lab.WORK}/h2")
 
 
+def a_control_node_that_goes_away(net: lab.Net, listing: list[dict[str, object]]) -> None:
+    """Nobody looks at the distribution any more: every program ends by itself, and its nginx with it."""
+    distribution = lab.Distribution(net, listing, lease=8)
+    distribution.wait([1, 2, 3], 60)
+    assert nginx(), "no server ran"
+    for process in distribution.processes:
+        assert process.wait(30) == 0
+    assert not nginx(), "a server is left"
+
+
+def nginx() -> str:
+    """The servers that run."""
+    return lab.run("sh", "-c", "pgrep -x nginx || true")
+
+
 def main() -> None:
     net = lab.Net(4, 100)
     listing = lab.files(lab.WORK / "h0", 8, 6 * 1024**2)
-    for fault in (wrong_from_the_start, wrong_after_the_check, cut_in_the_middle, a_disk_that_fills_up):
+    for fault in (wrong_from_the_start, wrong_after_the_check, cut_in_the_middle, a_disk_that_fills_up, a_control_node_that_goes_away):
         lab.clean(net)
         started = time.monotonic()
         fault(net, listing)

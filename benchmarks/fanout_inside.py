@@ -80,7 +80,7 @@ def measure(receivers: int, options: argparse.Namespace) -> dict[str, float]:
             way()
             seconds = time.monotonic() - started
         else:
-            distribution = lab.Distribution(net, listing, star="star" in name, lanes=options.lanes)
+            distribution = lab.Distribution(net, listing, star="star" in name, lanes=options.lanes, stall=20)
             seconds = distribution.wait(list(range(1, receivers + 1)), 40 * unit + 60)
             distribution.stop()
         sent = [(after - start) / total for start, after in zip(before, net.sent(), strict=True)]

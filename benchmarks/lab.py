@@ -103,6 +103,7 @@ class Distribution:
         stall: int = 4,
         order: list[str] | None = None,
         later: list[int] | None = None,
+        lease: int = 3600,
     ) -> None:
         self.net = net
         nodes = [{"name": name, "addresses": [net.address(number)]} for number, name in enumerate(net.names)]
@@ -114,7 +115,7 @@ class Distribution:
             work = WORK / "work" / name
             run("rm", "-rf", str(work))
             work.mkdir(parents=True)
-            rest = {"work": str(work), "root": str(WORK / name), "stall_seconds": stall, "lease_seconds": 3600}
+            rest = {"work": str(work), "root": str(WORK / name), "stall_seconds": stall, "lease_seconds": lease}
             job = {**self.plan["jobs"][name], **rest}
             if order and job["parents"]:  # whom to ask, in another order than planned
                 job["parents"] = [[fanout.url(net.address(net.names.index(parent)), PORT)] for parent in order]
