@@ -17,6 +17,11 @@ options:
   requirements:
     description: The definition's file of pinned requirements, whose wheels must be there.
     type: str
+  wheels:
+    description: Files that must be in the folder of wheels.
+    type: list
+    elements: str
+    default: []
   images_path:
     description: Folders of definitions searched before the collection's.
     type: list
@@ -92,5 +97,5 @@ class LookupModule(LookupBase):
             "wheels": str(wheels),
             "hash": _manifest.digest(inputs),
             "dockerfile": (definition / "Dockerfile").is_file(),
-            "missing": missing(text, names),
+            "missing": missing(text, names) + sorted(set(self.get_option("wheels")) - set(names)),
         }

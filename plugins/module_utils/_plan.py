@@ -126,6 +126,7 @@ def _plan(
             "reference": image.get("reference", f"{profile['image']}:{image.get('tag', 'latest')}"),
             "base": image.get("base"),
             "requirements": image.get("requirements"),
+            "wheels": image.get("wheels", []),
             "expect": image["expect"],
             "rebuild": image.get("rebuild", "Rebuild the image."),
         },
