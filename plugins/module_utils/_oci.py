@@ -22,6 +22,7 @@ MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"
 # Not compressed: so a layer's digest is its diff ID, the same on every node, and nothing is spent on gzip.
 LAYER = "application/vnd.docker.image.rootfs.diff.tar"
+RECORD = "images.json"
 CHUNK = 4 * 1024**2
 
 
@@ -193,6 +194,26 @@ def ingest_saved(store: str, stream: IO[bytes]) -> str:
 def _finish(store: str, config: dict[str, Any], layers: list[dict[str, Any]]) -> str:
     manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers}
     return put(store, [json.dumps(manifest, separators=(",", ":")).encode()])[0]
+
+
+def known(store: str) -> list[dict[str, str]]:
+    """The images that the folder keeps, newest first: [{"image": Docker's ID, "digest": the manifest's}]."""
+    try:
+        with open(os.path.join(store, RECORD), encoding="utf-8") as file:
+            found: list[dict[str, str]] = json.load(file)
+    except (OSError, ValueError):
+        return []
+    return found
+
+
+def remember(store: str, image: str, digest: str, keep: int) -> int:
+    """Note an image as the newest of `keep`, and remove what only forgotten ones need; returns the bytes."""
+    kept = [{"image": image, "digest": digest}, *(item for item in known(store) if item["digest"] != digest)][:keep]
+    path = os.path.join(store, RECORD)
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        json.dump(kept, file)
+    os.replace(path + ".new", path)
+    return prune(store, [item["digest"] for item in kept])
 
 
 def prune(store: str, keep: list[str]) -> int:

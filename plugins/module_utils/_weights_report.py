@@ -55,8 +55,11 @@ def removable(repo: str, look: Mapping[str, Any]) -> str:
     return f"Could be removed: {named}. remove_weights.yml -e model=ORG/NAME removes a model."
 
 
-def overview(looks: Mapping[str, Any]) -> str:
-    """Which model is on which node, as a table for people; by names and sizes, no content is read. `looks`: models_info by node."""
+def overview(looks: Mapping[str, Any], missing: Sequence[str] = ()) -> str:
+    """Which model is on which node, as a table for people; by names and sizes, no content is read.
+
+    `looks`: module models_info by node that answered; `missing`: nodes that did not.
+    """
     rows = [("node", "model", "size", "state")]
     for name, look in looks.items():
         for item in look["models"]:
@@ -72,6 +75,7 @@ def overview(looks: Mapping[str, Any]) -> str:
         rows += [(name, cache["name"], size_text(cache["bytes"]), "hub cache") for cache in look["caches"]]
         disk = look["disk"]
         rows.append((name, "", f"{size_text(disk['free'])} free", f"of {size_text(disk['size'])} on {disk['mount']} ({disk['type']})"))
+    rows += [(name, "", "unknown", "no answer; is it powered on, does ssh work?") for name in missing]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join("  ".join([*(row[c].ljust(widths[c]) for c in range(3)), row[3]]).rstrip() for row in rows)
 

@@ -100,13 +100,7 @@ def main() -> None:
     )
     store = module.params["store"]
     image = inspect(module, "image", "inspect", module.params["image"])[0]
-    record = os.path.join(store, "images.json")
-    try:
-        with open(record, encoding="utf-8") as file:
-            known = json.load(file)
-    except (OSError, ValueError):
-        known = []
-    digest = next((item["digest"] for item in known if item["image"] == image["Id"]), "")
+    digest = next((item["digest"] for item in _oci.known(store) if item["image"] == image["Id"]), "")
     changed = not (digest and _oci.complete(store, digest))
     freed = 0
     if changed and not module.check_mode:
@@ -115,16 +109,11 @@ def main() -> None:
             digest = add(module, store, image)
         except (OSError, ValueError) as error:
             module.fail_json(msg=f"image {module.params['image']} into {store}: {error}")
-        known = [{"image": image["Id"], "digest": digest}, *(item for item in known if item["image"] != image["Id"])][
-            : module.params["keep"]
-        ]
-        with open(record + ".new", "w", encoding="utf-8") as file:
-            json.dump(known, file)
-        os.replace(record + ".new", record)
-        freed = _oci.prune(store, [item["digest"] for item in known])
+        freed = _oci.remember(store, image["Id"], digest, module.params["keep"])
     files = []
     if digest and _oci.complete(store, digest):
-        files = _oci.files(*_oci.read_manifest(store, digest)[:1], digest, _oci.read_manifest(store, digest)[1])
+        manifest, size = _oci.read_manifest(store, digest)
+        files = _oci.files(manifest, digest, size)
     module.exit_json(changed=changed, digest=digest, files=files, layers=image["RootFS"]["Layers"], freed=freed)
 
 

@@ -119,20 +119,6 @@ def wait(module: AnsibleModule, child: subprocess.Popen[bytes], port: int, log: 
         )
 
 
-def remember(store: str, digest: str, keep: int) -> None:
-    """Note the image as the newest, and remove what only forgotten ones need."""
-    record = os.path.join(store, "pulled.json")
-    try:
-        with open(record, encoding="utf-8") as file:
-            known = json.load(file)
-    except (OSError, ValueError):
-        known = []
-    known = [digest, *(item for item in known if item != digest)][:keep]
-    with open(record, "w", encoding="utf-8") as file:
-        json.dump(known, file)
-    _oci.prune(store, known)
-
-
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -170,7 +156,7 @@ def main() -> None:
     found = json.loads(run(module, "image", "inspect", reference))[0]
     for tag in params["tags"]:
         run(module, "tag", reference, tag)
-    remember(store, params["digest"], params["keep"])
+    _oci.remember(store, found["Id"], params["digest"], params["keep"])
     module.exit_json(changed=True, image=found["Id"], layers=found["RootFS"]["Layers"])
 
 

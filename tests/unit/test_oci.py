@@ -130,6 +130,17 @@ def test_what_no_kept_image_needs_is_removed(tmp_path: Path, keep: int) -> None:
     assert _oci.complete(store, digest) is bool(keep)
 
 
+def test_the_newest_images_are_remembered_and_the_rest_is_removed(tmp_path: Path) -> None:
+    store = str(tmp_path)
+    first = _oci.ingest_saved(store, saved("oci"))
+    assert _oci.known(store) == []
+    assert _oci.remember(store, "sha256:one", first, 2) == 0
+    other, _size = _oci.put(store, [b"not an image that can be read"])
+    _oci.remember(store, "sha256:one", first, 2)
+    assert [item["digest"] for item in _oci.known(store)] == [first]
+    assert not (tmp_path / _oci.blob(other)).exists()
+
+
 def test_a_missing_blob_is_lacking(tmp_path: Path) -> None:
     store = str(tmp_path)
     digest = _oci.ingest_saved(store, saved("oci"))

@@ -132,7 +132,9 @@ def test_the_overview_tells_whole_partial_unknown_and_caches() -> None:
     there["models"][0].update(unknown=["notes.txt"], manifest="sha256:" + "a" * 64)
     partial = {"whole": False, "problems": ["x: cut", "y: cut"], "manifest": "", "differing": [], "unknown": [], "staged": 2**20}
     there["models"].append({"name": "org/new", "path": "", "bytes": 0, "files": 1, **partial})
-    text = _weights_report.overview({"n0": there})
+    text = _weights_report.overview({"n0": there}, ["n1"])
+    assert "n1" in text.splitlines()[-1]
+    assert "no answer" in text.splitlines()[-1]
     assert "whole, manifest aaaaaaaaaaaa, unknown: notes.txt" in text
     assert "partial: x: cut (and 1 more), no manifest, 1.0 MiB in staging" in text
     assert "hub cache" in text

@@ -166,7 +166,7 @@ def test_a_full_disk_is_refused_with_numbers_and_the_others_are_served(source: P
         assert "gx10-sim-3: /srv/models: found" in output
         assert "wanted 32.6 MiB for 7 files" in output
         assert "Could be removed: /srv/models/gx10/old (2.9 MiB, not whole)" in output
-        assert "gx10-sim-3: not staged, see above. The other nodes are." in output
+        assert "gx10-sim-3: not staged, see above; the other nodes are." in output
         assert node.run(f"ls {FOLDER} 2>/dev/null || true") == "", "no partial final name"
         assert found(nodes["gx10-sim-2"]) == hashes
         node.run("mount -o remount,ro /srv/models")
