@@ -34,6 +34,7 @@ lint: setup
 
 unit: setup
 	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/engines
 
 # On a cluster of its own: what an interrupted run or another checkout left on this machine goes first.
 molecule: setup
@@ -51,6 +52,9 @@ bench: setup
 	GX10_LAB=fanout_faults.py benchmarks/fanout
 	benchmarks/fanout --receivers 3 --files 16 --kib 1024 --only 'ours; parallel'
 	benchmarks/fanout --receivers 16 --files 16 --kib 1024 --only 'ours, chain'
+	$(SIM)/create.yml
+	$(BIN)/python benchmarks/image_distribution --mbit 1000 --layers 1 --mib 32 --change-mib 16 --only 'ours; serial'
+	$(SIM)/destroy.yml
 
 # Compile the pinned requirements, without index URLs.
 lock: setup

@@ -24,14 +24,14 @@ API = "http://172.31.240.11:8000"
 class Playbook:
     """One run of a playbook: exit code, output, and changed counts per host."""
 
-    def __init__(self, name: str, *arguments: str, background: bool = False, **extra: Any) -> None:
+    def __init__(self, name: str, *arguments: str, background: bool = False, quiet: bool = False, **extra: Any) -> None:
         playbook = name if name.endswith(".yml") else f"gx10.serving.{name}"
         argv = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(INVENTORY), playbook, *arguments]
         argv += ["-e", json.dumps(extra)]
         env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
         env["ANSIBLE_STDOUT_CALLBACK"] = "ansible.builtin.default"
         self._process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, cwd="/")
-        self.code, self.output = -1, ""
+        self.code, self.output, self._quiet = -1, "", quiet
         if not background:
             self.wait()
 
@@ -39,7 +39,8 @@ class Playbook:
         """Until it ends."""
         self.output, _none = self._process.communicate()
         self.code = self._process.returncode
-        print(self.output)
+        if not self._quiet:
+            print(self.output)
         return self
 
     def ok(self) -> Playbook:

@@ -18,10 +18,9 @@ options:
     description: The definition's file of pinned requirements, whose wheels must be there.
     type: str
   wheels:
-    description: Files that must be in the folder of wheels.
-    type: list
-    elements: str
-    default: []
+    description: Files that must be in the folder of wheels, each with its SHA-256 or null.
+    type: dict
+    default: {}
   images_path:
     description: Folders of definitions searched before the collection's.
     type: list
@@ -45,7 +44,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: "One dictionary a name: definition (folder), dockerfile (is there one), wheels (folder), hash, missing (pinned wheels)."
+  description: >-
+    One dictionary a name. definition (folder), dockerfile (is there one), wheels (folder), hash, size (bytes of the wheels),
+    inputs (what the hash covers), missing (pinned wheels that are not there), altered (wheels with another SHA-256 than pinned).
   type: list
   elements: dict
 """
@@ -90,6 +91,8 @@ class LookupModule(LookupBase):
             for wheel in names
         ]
         cache.save()
+        found = {Path(item["path"]).name: item["sha256"] for item in inputs if item["path"].startswith("wheels/")}
+        pinned_files: dict[str, str | None] = self.get_option("wheels")
         pinned = self.get_option("requirements")
         text = (definition / pinned).read_text(encoding="utf-8") if pinned else ""
         return {
@@ -97,5 +100,12 @@ class LookupModule(LookupBase):
             "wheels": str(wheels),
             "hash": _manifest.digest(inputs),
             "dockerfile": (definition / "Dockerfile").is_file(),
-            "missing": missing(text, names) + sorted(set(self.get_option("wheels")) - set(names)),
+            "size": sum(item["size"] for item in inputs if item["path"].startswith("wheels/")),
+            "inputs": inputs,
+            "missing": missing(text, names) + sorted(set(pinned_files) - set(names)),
+            "altered": [
+                f"{wheels / wheel}: found SHA-256 {found[wheel]}; wanted {wanted}"
+                for wheel, wanted in sorted(pinned_files.items())
+                if wanted and found.get(wheel, wanted) != wanted
+            ],
         }

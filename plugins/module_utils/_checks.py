@@ -27,6 +27,23 @@ def served_record(infos: Mapping[str, Any]) -> dict[str, Any]:
     return next((dict(info["record"]) for info in infos.values() if info.get("record")), {})
 
 
+def record_differs(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Is `before` a record, and of another plan or image than `now`?"""
+    return bool(before) and (before["plan"]["hash"], before["image_id"]) != (now["plan"]["hash"], now["image_id"])
+
+
+def rollback_record(infos: Mapping[str, Any]) -> dict[str, Any]:
+    """What to go back to: the last good record if something else is served or failed, else the one before; empty if none."""
+    current = served_record(infos)
+    # A node that did not take part in the last launch has an older one's record.
+    newest: Mapping[str, Any] = max((info["good"] for info in infos.values()), key=lambda good: good["at"], default={})
+    goods = [newest.get(name) or {} for name in ("last", "previous")]
+    if goods[0] and not current:
+        # Nothing is served: stopped, or it never came up. What ran last is what the user wants back.
+        return dict(goods[0])
+    return next((dict(good) for good in goods if current and record_differs(good, current)), {})
+
+
 def check(name: str, node: str, ok: bool | None, found: object, wanted: object, hint: str = "") -> Check:
     """One check; the hint is kept only where it is needed."""
     return {"name": name, "node": node, "ok": ok, "found": str(found), "wanted": str(wanted), "hint": "" if ok else hint}
@@ -60,14 +77,18 @@ def _planned(node: Mapping[str, Any], record: Mapping[str, Any], info: Mapping[s
     name = node["name"]
     again = "ansible-playbook serve.yml starts the whole group again."
     ours = next((item for item in info["containers"] if item["name"] == node["container"]["name"]), None)
+    gone = []
+    if info.get("image_gone"):
+        hint = f"ansible-playbook restore.yml -e profile={record['plan']['profile']} brings it back."
+        gone = [check("image kept", name, False, "gone from Docker", record["image_id"][:19], hint)]
     if ours is None:
-        return [check("container", name, False, "no container", node["container"]["name"], again)]
+        return [*gone, check("container", name, False, "no container", node["container"]["name"], again)]
     status = ours["status"]
     if not ours["running"]:
         reason = status.get("reason") or f"last phase {status.get('phase', 'unknown')}"
         found = f"exited with code {ours['exit_code']} ({reason})"
-        return [check("container", name, False, found, "running", f"docker logs {ours['name']} on {name}; {again}")]
-    checks = [check("container", name, True, f"{ours['name']} running", "running")]
+        return [*gone, check("container", name, False, found, "running", f"docker logs {ours['name']} on {name}; {again}")]
+    checks = [*gone, check("container", name, True, f"{ours['name']} running", "running")]
     label = ours["labels"].get(f"{LABEL}hash", "none")
     wanted = record["parts"][name]["hash"]
     checks.append(check("plan hash", name, label == wanted, label[:19], wanted[:19], again))

@@ -27,6 +27,7 @@ SITE_DEFAULTS: dict[str, Any] = {
     "gx10_fanout_network": "fabric",
     "gx10_fanout_port": 8731,
     "gx10_fanout_lanes": 0,
+    "gx10_build_host": None,
     "gx10_container_options": {},
     "gx10_env": {},
 }
@@ -92,6 +93,9 @@ def read(hostvars: Mapping[str, Any], hosts: Sequence[str], where: str) -> tuple
     first = hostvars[hosts[0]]
     site = {key.removeprefix("gx10_"): first.get(key, default) for key, default in SITE_DEFAULTS.items()}
     problems += _check_site(site, where)
+    if site["build_host"] and site["build_host"] not in hostvars:
+        wanted = "a host of the inventory, or nothing for the head"
+        problems.append(Problem(where, "gx10_build_host", show(site["build_host"]), wanted))
     return Cluster(tuple(sorted(nodes, key=lambda node: node.rank)), site), problems
 
 

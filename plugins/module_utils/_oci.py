@@ -17,6 +17,8 @@ import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 
+from ._manifest import sha256
+
 ROOT = "docker/registry/v2"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"
@@ -197,23 +199,59 @@ def _finish(store: str, config: dict[str, Any], layers: list[dict[str, Any]]) ->
 
 
 def known(store: str) -> list[dict[str, str]]:
-    """The images that the folder keeps, newest first: [{"image": Docker's ID, "digest": the manifest's}]."""
+    """The images that the folder keeps, newest first: [{"name", "image": Docker's ID, "digest": the manifest's}]."""
     try:
         with open(os.path.join(store, RECORD), encoding="utf-8") as file:
             found: list[dict[str, str]] = json.load(file)
     except (OSError, ValueError):
         return []
+    return [{"name": "", **item} for item in found]
+
+
+def kept(store: str) -> list[dict[str, Any]]:
+    """`known`, each with what its own files say: "complete" (by name and size), "files", "layers" (diff IDs) and "labels"."""
+    found = []
+    for item in known(store):
+        about: dict[str, Any] = {"complete": complete(store, item["digest"]), "files": [], "layers": [], "labels": {}}
+        if about["complete"]:
+            manifest, size = read_manifest(store, item["digest"])
+            with open(os.path.join(store, blob(manifest["config"]["digest"])), encoding="utf-8") as file:
+                config = json.load(file)
+            about["files"] = files(manifest, item["digest"], size)
+            about["layers"] = config["rootfs"]["diff_ids"]
+            about["labels"] = (config.get("config") or {}).get("Labels") or {}
+        found.append({**item, **about})
     return found
 
 
-def remember(store: str, image: str, digest: str, keep: int) -> int:
-    """Note an image as the newest of `keep`, and remove what only forgotten ones need; returns the bytes."""
-    kept = [{"image": image, "digest": digest}, *(item for item in known(store) if item["digest"] != digest)][:keep]
+def remember(store: str, name: str, image: str, digest: str, keep: int) -> int:
+    """Note an image as the newest of `keep` with its name, and remove what only forgotten ones need; returns the bytes."""
+    noted = [{"name": name, "image": image, "digest": digest}, *(item for item in known(store) if item["digest"] != digest)]
+    noted = [item for item in noted if [other for other in noted if other["name"] == item["name"]].index(item) < keep]
     path = os.path.join(store, RECORD)
     with open(path + ".new", "w", encoding="utf-8") as file:
-        json.dump(kept, file)
+        json.dump(noted, file)
     os.replace(path + ".new", path)
-    return prune(store, [item["digest"] for item in kept])
+    return prune(store, [item["digest"] for item in noted])
+
+
+def damage(store: str, digest: str) -> list[str]:
+    """Read every file of an image again; one text for each that is not there or not what its name says."""
+    try:
+        manifest, size = read_manifest(store, digest)
+    except (OSError, ValueError) as error:
+        return [f"{blob(digest)}: found {error}; wanted the image's manifest"]
+    problems = []
+    for item in files(manifest, digest, size):
+        path = os.path.join(store, item["path"])
+        try:
+            found = sha256(path)
+        except OSError as error:
+            problems.append(f"{path}: found {error.strerror}; wanted {item['size']} bytes")
+            continue
+        if found != item["sha256"]:
+            problems.append(f"{path}: found SHA-256 {found} in {os.path.getsize(path)} bytes; wanted {item['sha256']} in {item['size']}")
+    return problems
 
 
 def prune(store: str, keep: list[str]) -> int:

@@ -122,13 +122,11 @@ def _plan(
         "engine": profile["engine"],
         "executor": profile["executor"],
         "image": {
-            "name": profile["image"],
-            "reference": image.get("reference", f"{profile['image']}:{image.get('tag', 'latest')}"),
-            "base": image.get("base"),
-            "requirements": image.get("requirements"),
-            "wheels": image.get("wheels", []),
-            "expect": image["expect"],
-            "rebuild": image.get("rebuild", "Rebuild the image."),
+            **_definition(profile["image"], image),
+            "lineage": _lineage(image, sources),
+            "builder": site["build_host"] or nodes[0].name,
+            # All of the inventory: one that does not serve may build, or hold what another lost.
+            "nodes": _weights.addresses(cluster),
         },
         "weights": _weights.document(cluster, [profile["model"], *profile["model"].get("drafts", [])], count),
         "model": {**profile["model"], "path": f"{site['models_root']}/{profile['model']['repo']}"},
@@ -149,6 +147,33 @@ def _plan(
         "warnings": notes["warnings"] + [f"mod {mod} is declared, but has no run.sh yet: serve refuses it" for mod in unready],
     }
     return {"hash": _launch_hash(plan), **plan}, []
+
+
+def _definition(name: str, image: Mapping[str, Any]) -> dict[str, Any]:
+    """What the role image needs of one image definition."""
+    return {
+        "name": name,
+        "reference": image.get("reference", f"{name}:{image.get('tag', 'latest')}"),
+        "base": image.get("base"),
+        "requirements": image.get("requirements"),
+        "wheels": image.get("wheels", {}),
+        "size_gib": image.get("size_gib"),
+        "expect": image["expect"],
+        "rebuild": image.get("rebuild", "Rebuild the image."),
+    }
+
+
+def _lineage(image: Mapping[str, Any], sources: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The definitions that an image's base is built from, the lowest first; a base that no definition has is pulled."""
+    found: list[dict[str, Any]] = []
+    while True:
+        name, _colon, tag = str(image.get("base")).partition(":")
+        if name not in sources["images"] or name in [item["name"] for item in found]:
+            return found
+        image, problems = _document.parse(sources["images"][name]["text"], sources["images"][name]["path"])
+        if problems or image.get("tag", "latest") != (tag or "latest") or "expect" not in image:
+            return found
+        found.insert(0, _definition(name, image))
 
 
 def _launch_hash(plan: Mapping[str, Any]) -> str:

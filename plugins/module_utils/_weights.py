@@ -20,8 +20,6 @@ def document(cluster: Cluster, models: Sequence[Mapping[str, Any]], count: int =
     `count` takes the first nodes only. The addresses are those of the fabric's rails, or of the management network.
     """
     site = cluster.site
-    nodes = cluster.nodes[: count or len(cluster.nodes)]
-    addresses = {node.name: [node.management_address] if site["fanout_network"] == "management" else list(node.rails) for node in nodes}
     return {
         "models": [
             {
@@ -33,7 +31,7 @@ def document(cluster: Cluster, models: Sequence[Mapping[str, Any]], count: int =
             }
             for model in models
         ],
-        "nodes": [{"name": node.name, "addresses": addresses[node.name]} for node in nodes],
+        "nodes": addresses(cluster)[: count or len(cluster.nodes)],
         "models_root": site["models_root"],
         "state_dir": site["state_dir"],
         "port": site["fanout_port"],
@@ -41,6 +39,12 @@ def document(cluster: Cluster, models: Sequence[Mapping[str, Any]], count: int =
         # A slow network is the limit itself: several chains would only share the origin's link.
         "chains": 1 if site["fanout_network"] == "management" else 0,
     }
+
+
+def addresses(cluster: Cluster) -> list[dict[str, Any]]:
+    """Each node as the fan-out wants it: {name, addresses} on the network that the site chose for it."""
+    management = cluster.site["fanout_network"] == "management"
+    return [{"name": node.name, "addresses": [node.management_address] if management else list(node.rails)} for node in cluster.nodes]
 
 
 def of_models(models: Sequence[Mapping[str, Any]], hostvars: Mapping[str, Any], hosts: Sequence[str]) -> dict[str, Any]:

@@ -68,6 +68,14 @@ record:
   description: What the gate recorded as served; empty if nothing.
   type: dict
   returned: always
+good:
+  description: "What has passed a gate: C(last) and C(previous), each a record, empty where there is none; C(at), seconds since the epoch."
+  type: dict
+  returned: always
+image_gone:
+  description: Docker does not have the image of what is served any more.
+  type: bool
+  returned: always
 boot_id:
   description: Changes when the node reboots.
   type: str
@@ -128,6 +136,13 @@ def read_json(*path: str) -> dict[str, Any]:
         return {}
 
 
+def good(state_dir: str) -> dict[str, Any]:
+    """What has passed a gate, and when."""
+    path = os.path.join(state_dir, "last-good.json")
+    at = os.path.getmtime(path) if os.path.exists(path) else 0.0
+    return {"last": read_json(path), "previous": read_json(state_dir, "previous-good.json"), "at": at}
+
+
 def wait(module: AnsibleModule) -> list[dict[str, Any]]:
     """Look until the container is in a wanted phase, has ended, or the time is over."""
     deadline = time.monotonic() + module.params["timeout"]
@@ -155,11 +170,15 @@ def main() -> None:
     found = wait(module)
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         boot_id = file.read().strip()
+    state_dir = module.params["state_dir"]
+    record = read_json(state_dir, "current.json")
     result: dict[str, Any] = {
         "containers": found,
         "listeners": _processes.listeners(module.params["ports"]),
         "processes": _processes.engine_processes(),
-        "record": read_json(module.params["state_dir"], "current.json"),
+        "record": record,
+        "good": good(state_dir),
+        "image_gone": bool(record) and module.run_command(["docker", "image", "inspect", record["image_id"]])[0] != 0,
         "boot_id": boot_id,
     }
     if module.params["log"] and any(item["name"] == module.params["container"] for item in found):

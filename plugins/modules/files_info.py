@@ -59,6 +59,7 @@ def main() -> None:
     )
     path = module.params["path"]
     lacking = _oci.lacking(path, module.params["files"])
+    path = os.path.abspath(path)
     while not os.path.exists(path):
         path = os.path.dirname(path)
     stat = os.statvfs(path)

@@ -20,8 +20,12 @@ options:
     description: The registry's folder.
     type: path
     required: true
+  name:
+    description: The image's name, without a tag.
+    type: str
+    required: true
   keep:
-    description: How many images stay in the folder, this one included; blobs that none of them needs are removed.
+    description: How many images of the name stay in the folder, this one included; blobs that no image needs are removed.
     type: int
     default: 2
 attributes:
@@ -32,6 +36,7 @@ EXAMPLES = r"""
 - name: Put the image into the registry
   gx10.serving.image_ingest:
     image: vllm-node-mimo:latest
+    name: vllm-node-mimo
     store: /var/lib/gx10/registry
 """
 
@@ -94,6 +99,7 @@ def main() -> None:
         argument_spec={
             "image": {"type": "str", "required": True},
             "store": {"type": "path", "required": True},
+            "name": {"type": "str", "required": True},
             "keep": {"type": "int", "default": 2},
         },
         supports_check_mode=True,
@@ -109,7 +115,7 @@ def main() -> None:
             digest = add(module, store, image)
         except (OSError, ValueError) as error:
             module.fail_json(msg=f"image {module.params['image']} into {store}: {error}")
-        freed = _oci.remember(store, image["Id"], digest, module.params["keep"])
+        freed = _oci.remember(store, module.params["name"], image["Id"], digest, module.params["keep"])
     files = []
     if digest and _oci.complete(store, digest):
         manifest, size = _oci.read_manifest(store, digest)

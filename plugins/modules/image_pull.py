@@ -156,7 +156,9 @@ def main() -> None:
     found = json.loads(run(module, "image", "inspect", reference))[0]
     for tag in params["tags"]:
         run(module, "tag", reference, tag)
-    _oci.remember(store, found["Id"], params["digest"], params["keep"])
+    # Else the registry's name would keep the image when its tags are gone.
+    run(module, "image", "rm", reference)
+    _oci.remember(store, params["name"], found["Id"], params["digest"], params["keep"])
     module.exit_json(changed=True, image=found["Id"], layers=found["RootFS"]["Layers"])
 
 

@@ -76,6 +76,7 @@ def addresses(module: AnsibleModule) -> list[str]:
 
 def disk(path: str) -> dict[str, Any]:
     """Free space of the file system that would hold `path`."""
+    path = os.path.abspath(path)
     while not os.path.exists(path):
         path = os.path.dirname(path)
     stat = os.statvfs(path)

@@ -134,11 +134,48 @@ def test_the_newest_images_are_remembered_and_the_rest_is_removed(tmp_path: Path
     store = str(tmp_path)
     first = _oci.ingest_saved(store, saved("oci"))
     assert _oci.known(store) == []
-    assert _oci.remember(store, "sha256:one", first, 2) == 0
+    assert _oci.remember(store, "name", "sha256:one", first, 2) == 0
     other, _size = _oci.put(store, [b"not an image that can be read"])
-    _oci.remember(store, "sha256:one", first, 2)
+    _oci.remember(store, "name", "sha256:one", first, 2)
     assert [item["digest"] for item in _oci.known(store)] == [first]
     assert not (tmp_path / _oci.blob(other)).exists()
+
+
+def test_the_newest_of_each_name_are_kept(tmp_path: Path) -> None:
+    store = str(tmp_path)
+    first = _oci.ingest_saved(store, saved("oci"))
+    _oci.remember(store, "other", "sha256:zero", "sha256:" + "f" * 64, 1)
+    for number in range(3):
+        _oci.remember(store, "name", f"sha256:{number}", f"sha256:{number}" + "0" * 63, 2)
+    assert [(item["name"], item["image"]) for item in _oci.known(store)] == [
+        ("name", "sha256:2"),
+        ("name", "sha256:1"),
+        ("other", "sha256:zero"),
+    ]
+    assert not _oci.complete(store, first)
+
+
+def test_an_image_says_what_is_kept_of_it(tmp_path: Path) -> None:
+    store = str(tmp_path)
+    digest = _oci.ingest_saved(store, saved("oci"))
+    _oci.remember(store, "name", "sha256:one", digest, 1)
+    (item,) = _oci.kept(store)
+    assert (item["name"], item["image"], item["complete"], item["layers"]) == ("name", "sha256:one", True, DIFFS)
+    assert _oci.damage(store, digest) == []
+
+
+def test_a_flipped_byte_and_a_missing_file_are_named(tmp_path: Path) -> None:
+    store = str(tmp_path)
+    digest = _oci.ingest_saved(store, saved("oci"))
+    path = tmp_path / _oci.blob(DIFFS[0])
+    good = path.read_bytes()
+    path.write_bytes(good[:10] + bytes([good[10] ^ 1]) + good[11:])
+    assert _oci.complete(store, digest)
+    (text,) = _oci.damage(store, digest)
+    assert text.startswith(f"{path}: found SHA-256 {sha(path.read_bytes()).split(':')[1]}")
+    path.unlink()
+    (text,) = _oci.damage(store, digest)
+    assert "No such file" in text
 
 
 def test_a_missing_blob_is_lacking(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ class Run:
         self.state.write_text("{}")
         self.part = {
             "node": "n1", "rank": 0, "role": "head", "hash": "sha256:x", "profile": "p", "address": "127.0.0.1",
-            "status_file": str(folder / "status.json"), "mods": [], "mods_dir": str(folder / "mods"), "ray": None,
+            "status_file": str(folder / "status.json"), "mods": [], "mods_dir": str(folder / "mods"), "model_dir": "/models/x", "ray": None,
             "engine": {
                 "argv": [*(wrap or []), sys.executable, str(STUB), str(self.port), str(self.state)],
                 "health": f"http://127.0.0.1:{self.port}", "served_name": "m",

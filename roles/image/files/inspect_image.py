@@ -11,16 +11,36 @@ torch is asked itself: its package's metadata is what lies after a silent swap f
 import importlib
 import importlib.metadata
 import json
+import shutil
+import subprocess
 import sys
+
+
+def packages() -> dict:
+    """Every installed package and its version, by kind."""
+    found = {"python": {item.metadata["Name"]: item.version for item in importlib.metadata.distributions()}}
+    if shutil.which("dpkg-query"):
+        out = subprocess.run(["dpkg-query", "-W", "-f=${Package} ${Version}\n"], capture_output=True, text=True, check=True).stdout
+        found["debian"] = dict(line.split(" ", 1) for line in out.splitlines())
+    return found
+
+
+def nccl_path() -> str:
+    """The NCCL library that this process has loaded, or nothing."""
+    with open("/proc/self/maps", encoding="utf-8") as file:
+        return next((line.split()[-1] for line in file if "libnccl" in line), "")
 
 
 def main() -> None:
     wanted = json.loads(sys.argv[1])
-    found = {"torch": None, "cuda": None, "imports": {}, "versions": {}, "python": sys.version.split()[0]}
+    found = {"torch": None, "cuda": None, "gpu": None, "nccl": None, "nccl_path": "", "imports": {}, "versions": {}}
+    found["python"], found["packages"] = sys.version.split()[0], packages()
     try:
         import torch
 
-        found["torch"], found["cuda"] = torch.__version__, torch.version.cuda
+        found["torch"], found["cuda"], found["gpu"] = torch.__version__, torch.version.cuda, torch.cuda.is_available()
+        if torch.version.cuda:
+            found["nccl"], found["nccl_path"] = ".".join(map(str, torch.cuda.nccl.version())), nccl_path()
     except Exception as error:
         found["torch"] = f"import failed: {error}"
     for name in wanted["imports"]:
