@@ -38,7 +38,8 @@ def checks(evidence: Mapping[str, Any], node: str) -> list[Check]:
         what = f"{proof['name']}: {proof['module']}:{proof['object']}"
         wanted = f"contains {proof['contains']}" if proof.get("contains") else f"has {proof['attribute']}"
         ok = proof["ok"] if not proof["error"] else False
-        found.append(check(what, node, ok, proof["error"] or ("as wanted" if ok else "not so"), wanted))
+        stubs = f" (with a stub for {', '.join(proof['stubs'])}, which the image lacks)" if proof["stubs"] else ""
+        found.append(check(what, node, ok, proof["error"] or ("as wanted" if ok else "not so") + stubs, wanted))
     unproven = [mod["name"] for mod in evidence["mods"] if not any(proof["name"] == mod["name"] for proof in after["proofs"])]
     # Missing evidence is unknown, never a pass; a field mod has no mod.yml to say what would prove it.
     found += [check(f"mod {name}", node, None, "no proof", "a proof in its mod.yml") for name in unproven]

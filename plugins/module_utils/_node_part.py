@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ._plan import digest
+from ._plan import MODELS, digest
 
 # Inside the container.
 HOME = "/opt/gx10"
@@ -37,6 +37,7 @@ def part(plan: Mapping[str, Any], name: str, image_id: str, weights: str) -> dic
         "status_file": f"{RUN}/status.json",
         "mods": [mod["name"] for mod in node["mods"]],
         "mods_dir": f"{HOME}/mods",
+        "model_dir": f"{MODELS}/{plan['model']['repo']}",
         "ray": node["ray"],
         "engine": engine,
         "memory_floor_gib": node["memory_floor_gib"],
@@ -52,6 +53,7 @@ def labels(plan: Mapping[str, Any], node_part: Mapping[str, Any]) -> dict[str, s
         f"{LABEL}plan": plan["hash"],
         f"{LABEL}hash": node_part["hash"],
         f"{LABEL}rank": str(node_part["rank"]),
+        f"{LABEL}mods": " ".join(f"{mod['name']}@{mod['hash']}" for mod in plan["nodes"][0]["mods"]),
     }
 
 
@@ -85,7 +87,9 @@ def owns(container: Mapping[str, Any], listener: Mapping[str, Any]) -> bool:
 def start_problems(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> list[str]:
     """Why the group did not come up, one text per node with its reason, known signs and last log lines; empty if it did."""
     problems = []
-    for node in plan["nodes"]:
+    ended = [node for node in plan["nodes"] if not all(item["running"] for item in infos[node["name"]]["containers"])]
+    # Where some have ended, the others have only not come further yet.
+    for node in ended or plan["nodes"]:
         info = infos[node["name"]]
         wanted = "serving" if node["role"] == "head" else "joined"
         ours = next((item for item in info["containers"] if item["name"] == node["container"]["name"]), None)

@@ -90,13 +90,17 @@ def _mods(used: list[Any], repo: str, sources: Mapping[str, Any], where: str) ->
             have = sorted(sources["mods"])
             wanted = "one of " + (", ".join(have) or "no mod: there is none")
             problems.append(Problem(where, f"mods[{index}]", show(name), wanted, nearest(name, have)))
+    abouts: dict[str, dict[str, Any]] = {}
     for name, mod in sources["mods"].items():
-        about: dict[str, Any] = {}
+        abouts[name] = {}
         if mod["about"]:
-            about, broken = _document.parse(mod["about"]["text"], mod["about"]["path"])
-            problems += broken
+            abouts[name], broken = _document.parse(mod["about"]["text"], mod["about"]["path"])
+            schema, _none = _document.parse(sources["mod_schema"]["text"], sources["mod_schema"]["path"])
+            problems += broken or _document.check_schema(abouts[name], schema, mod["about"]["path"])
+    provided = [abouts.get(name, {}).get("provides") for name in used if isinstance(name, str)]
+    for name, about in abouts.items():
         required = about.get("required_for", {})
-        if name not in used and repo in required:
+        if name not in used and name not in provided and repo in required:
             problems.append(Problem(where, "mods", f"no {name}", f"{name}, for {repo}", f"Reason: {required[repo]}."))
         if name in used:
             flags += about.get("args", [])

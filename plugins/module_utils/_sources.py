@@ -39,6 +39,7 @@ def read(
         "profile": {"name": name, **_text(files[name])} if name in files else None,
         "schema": _text(ROOT / "model_profiles" / "schema.json"),
         "image_schema": _text(ROOT / "files" / "images" / "schema.json"),
+        "mod_schema": _text(ROOT / "files" / "mods" / "schema.json"),
         "images": {path.parent.name: _text(path) for folder in _folders(images, "files/images") for path in folder.glob("*/image.yml")},
         "mods": {path.name: _mod(path) for folder in _folders(mods, "files/mods") for path in folder.iterdir() if _is_mod(path)},
         "supervisor": _manifest.digest(_manifest.tree(str(ROOT / "roles" / "engine" / "files" / "supervisor"))),

@@ -239,6 +239,16 @@ def test_mods_run_with_the_fields_contract(run: Callable[..., Run], mod: Callabl
     assert (tmp_path / "proof").read_text() == f"here{tmp_path}/mods/a mod\n0\n"
 
 
+def test_a_mod_is_applied_once_in_a_container(run: Callable[..., Run], mod: Callable[[str], None], tmp_path: Path) -> None:
+    mod('echo "$GX10_MODEL_DIR" >>"$WORKSPACE_DIR/proof"')
+    for _start in range(2):
+        one = run(mods=["a mod"], mods_dir=str(tmp_path / "mods-source"))
+        one.reaches("serving")
+        one.process.terminate()
+        one.ends(0)
+    assert (tmp_path / "proof").read_text() == "/models/x\n"
+
+
 def test_a_mod_that_fails_ends_the_launch(run: Callable[..., Run], mod: Callable[[str], None], tmp_path: Path) -> None:
     mod("exit 7")
     one = run(mods=["a mod"], mods_dir=str(tmp_path / "mods-source"))

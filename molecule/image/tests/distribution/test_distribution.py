@@ -62,7 +62,7 @@ def test_a_changed_top_layer_ships_that_layer_and_no_other(nodes: dict[str, Node
 
 def test_an_image_that_was_pruned_on_one_node_comes_back_without_a_byte_from_the_head(nodes: dict[str, Node]) -> None:
     node = nodes["gx10-sim-3"]
-    node.run("docker image prune --all --force")
+    node.run("docker system prune --all --force")
     assert node.run("docker image ls --quiet") == ""
     before = nodes[HEAD].fabric()
     bring().ok()
@@ -73,7 +73,7 @@ def test_an_image_that_was_pruned_on_one_node_comes_back_without_a_byte_from_the
 
 def test_a_node_that_lost_its_layers_too_gets_them_from_its_peers(nodes: dict[str, Node]) -> None:
     node = nodes["gx10-sim-4"]
-    node.run("docker image prune --all --force && rm -r /var/lib/gx10/registry")
+    node.run("docker system prune --all --force && rm -r /var/lib/gx10/registry")
     bring().ok()
     assert layers(node) == layers(nodes[HEAD])
     nothing_left(nodes)
@@ -84,7 +84,7 @@ def test_a_damaged_layer_is_not_handed_to_docker(nodes: dict[str, Node]) -> None
     node = nodes["gx10-sim-2"]
     top = layers(node)[-1].split(":")[1]
     path = f"/var/lib/gx10/registry/docker/registry/v2/blobs/sha256/{top[:2]}/{top}/data"
-    node.run(f"printf '\\377\\377' | dd of={path} bs=1 seek=100000 conv=notrunc status=none && docker image prune --all --force")
+    node.run(f"printf '\\377\\377' | dd of={path} bs=1 seek=100000 conv=notrunc status=none && docker system prune --all --force")
     assert node.run(f"sha256sum {path}").split()[0] != top
     output = bring().refused().output
     assert "gx10-sim-2" in output

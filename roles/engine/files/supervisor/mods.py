@@ -16,10 +16,14 @@ from processes import Family
 def apply(family: Family, names: list[str], source: str, workspace: str, env: Mapping[str, str], seconds: float) -> None:
     """Run each mod's run.sh in order, with the field's contract; raises RuntimeError with the mod's name on failure.
 
-    Copied to WORKSPACE/mods/NAME (dotfiles too), cwd there, WORKSPACE_DIR set, no arguments, non-zero fails the launch.
+    Copied to WORKSPACE/mods/NAME (dotfiles too), cwd there, WORKSPACE_DIR set, no arguments, non-zero fails the launch. Once per
+    container: a mod need not stand being applied again when the container is started again.
     """
     for name in names:
         home = os.path.join(workspace, "mods", name)
+        applied = os.path.join(workspace, "mods", f".applied-{name}")
+        if os.path.exists(applied):
+            continue
         shutil.rmtree(home, ignore_errors=True)
         shutil.copytree(os.path.join(source, name), home, symlinks=True)
         script = os.path.join(home, "run.sh")
@@ -29,3 +33,5 @@ def apply(family: Family, names: list[str], source: str, workspace: str, env: Ma
             raise RuntimeError(f"mod {name} still ran after {seconds:.0f} s; see this container's log")
         if child.code:
             raise RuntimeError(f"mod {name}: run.sh {child.ended()}; see this container's log")
+        with open(applied, "w", encoding="ascii"):
+            pass

@@ -81,7 +81,10 @@ class Supervisor:
         self._network()
         if self.part["mods"]:
             self.status.enter("mods")
-            mods.apply(self.family, self.part["mods"], self.part["mods_dir"], self.cwd, self.env, self.deadlines["mods"])
+            # A mod may refuse a checkpoint that it would corrupt.
+            env = {**self.env, "GX10_MODEL_DIR": self.part["model_dir"]}
+            mods.apply(self.family, self.part["mods"], self.part["mods_dir"], self.cwd, env, self.deadlines["mods"])
+            self.status.evidence(mods=self.part["mods"])
         if self.part["ray"]:
             self._start_ray(self.part["ray"])
         engine = self.part["engine"]

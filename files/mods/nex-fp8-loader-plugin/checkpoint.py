@@ -1,0 +1,1 @@
+../nex-fp8-loader/checkpoint.py
