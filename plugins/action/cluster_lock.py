@@ -13,6 +13,19 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 
+def machine() -> str:
+    """What tells this machine from another one of the same name."""
+    try:
+        return Path("/etc/machine-id").read_text(encoding="ascii").strip()
+    except OSError:
+        return socket.gethostname()
+
+
+def gone(held: dict[str, Any]) -> bool:
+    """Has the run that holds a lock ended? Only its own machine can tell."""
+    return held.get("machine") == machine() and held.get("run") != run_of(int(held.get("pid", 0)))
+
+
 def run_of(pid: int) -> str:
     """A process of this machine, named so that no other ever has the name; empty if it does not live."""
     try:
@@ -33,11 +46,11 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         # A task runs in a child of ansible-playbook.
         pid = os.getppid()
-        here = {"control": socket.gethostname(), "pid": pid, "run": run_of(pid)}
+        here = {"control": socket.gethostname(), "machine": machine(), "pid": pid, "run": run_of(pid)}
         arguments = {**self._task.args, "holder": here}
         answer: dict[str, Any] = self._execute_module(module_name="gx10.serving.cluster_lock", module_args=arguments, task_vars=task_vars)
         held = answer.get("held_by") or {}
-        if held.get("control") == here["control"] and held.get("run") != run_of(int(held.get("pid", 0))):
+        if gone(held):
             answer = self._execute_module(
                 module_name="gx10.serving.cluster_lock", module_args={**arguments, "gone": held}, task_vars=task_vars
             )

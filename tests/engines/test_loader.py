@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import struct
 import types
 from collections.abc import Callable, Iterator
@@ -184,3 +185,31 @@ def test_the_budget_keeps_half_a_gib_beside_it(site: Path) -> None:
         request(108.49, 108)
     # Without the flag nothing is different.
     assert request(111.27, None) == int(111.27 * 2**30 * 0.5 + 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({}, ""),
+        ({"kv_cache_memory_bytes": 1}, "--gpu-memory-utilization-gb and --kv-cache-memory-bytes: found both; wanted one"),
+        ({"gpu_memory_utilization": 0.9}, "--gpu-memory-utilization-gb and --gpu-memory-utilization: found both; wanted one"),
+        ({"gpu_memory_utilization_gb": 0}, "--gpu-memory-utilization-gb: found 0; wanted more than 0 GiB"),
+    ],
+)
+def test_what_contradicts_the_budget_is_refused_by_name(site: Path, change: dict[str, Any], text: str) -> None:
+    assert apply("gpu-mem-util-gb", site).returncode == 0
+    # The first thing that the patched code does before it makes the configuration.
+    tree = ast.parse((site / "vllm/engine/arg_utils.py").read_text())
+    (check,) = (
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "self.gpu_memory_utilization_gb is not None"
+    )
+    given = {"gpu_memory_utilization": 0.92, "kv_cache_memory_bytes": None, "gpu_memory_utilization_gb": 108, **change}
+    space = {"self": types.SimpleNamespace(**given), "EngineArgs": types.SimpleNamespace(gpu_memory_utilization=0.92)}
+    code = compile(ast.Module([check], []), "arg_utils.py", "exec")
+    if not text:
+        exec(code, space)
+        return
+    with pytest.raises(ValueError, match=re.escape(text)):
+        exec(code, space)

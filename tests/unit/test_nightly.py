@@ -120,9 +120,14 @@ def test_a_process_that_ended_is_no_run() -> None:
     run = action.run_of(child.pid)
     assert run.split()[1] == str(child.pid)
     assert action.run_of(os.getpid()) != run
+    held = {"machine": action.machine(), "pid": child.pid, "run": run}
+    assert not action.gone(held)
     child.kill()
     child.wait()
-    assert action.run_of(child.pid) != run
+    assert action.gone(held)
+    # Another machine's process may live, whatever this one has under that number.
+    assert not action.gone({**held, "machine": "another"})
+    assert not action.gone({"purpose": "unknown (half a line)"})
 
 
 def test_the_units_run_the_rebuild(tmp_path: Path) -> None:
