@@ -38,7 +38,7 @@ def read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def find(tree: ast.AST, kind: type, name: str) -> ast.stmt | None:
+def find(tree: ast.AST, kind: type, name: str) -> ast.AST | None:
     """The class or function `name` anywhere in a tree; None where there is none or more than one."""
     found = [node for node in ast.walk(tree) if isinstance(node, kind) and getattr(node, "name", None) == name]
     return found[0] if len(found) == 1 else None

@@ -92,7 +92,7 @@ def config(text: str) -> str:
         text,
     )
     entry = next(part for part in ignored.elts if isinstance(part, ast.Constant) and part.value == SHARE)  # type: ignore[attr-defined]
-    text = engine.insert(text, entry.end_lineno, f'"{FIELD}",\n', entry.col_offset)
+    text = engine.insert(text, entry.end_lineno or 0, f'"{FIELD}",\n', entry.col_offset)
     return engine.insert(text, node.lineno - 1, CONFIG, node.col_offset)  # type: ignore[attr-defined]
 
 
