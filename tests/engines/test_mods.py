@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import subprocess
@@ -25,13 +24,10 @@ print(list(Qwen3_5Model().load_weights([("a.weight_scale", 1), ("a_weight_scale"
 """
 
 
-def state(site: Path) -> str:
-    """A hash over all files of the engine."""
-    digest = hashlib.sha256()
-    for path in sorted(site.rglob("*")):
-        if path.is_file():
-            digest.update(f"{path.relative_to(site)} ".encode() + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
+def state(site: Path) -> dict[str, tuple[int, int]]:
+    """Every file of the engine with its size and time: what is written again has another time."""
+    files = ((path, path.stat()) for path in site.rglob("*") if path.is_file())
+    return {str(path.relative_to(site)): (stat.st_size, stat.st_mtime_ns) for path, stat in files}
 
 
 def cell(mod: str, site: Path) -> str:
