@@ -33,7 +33,8 @@ def problems(evidence: Mapping[str, Any], expect: Mapping[str, Any], rebuild: st
     if "nccl" in expect and not SpecifierSet(expect["nccl"]).contains(evidence.get("nccl") or "0", prereleases=True):
         where_from = f"{evidence.get('nccl') or 'none'} at {evidence.get('nccl_path') or 'no path'}"
         found.append(Problem(where, "NCCL that torch loads", where_from, expect["nccl"], rebuild))
-    if gpu and evidence.get("gpu") is not True:
+    # An image for CPUs may run on a node with a GPU.
+    if gpu and expect.get("cuda", "any") is not None and evidence.get("gpu") is not True:
         found.append(Problem(where, "torch.cuda.is_available()", show(evidence.get("gpu")), "True", rebuild))
     return [str(problem) for problem in found]
 

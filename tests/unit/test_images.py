@@ -128,6 +128,13 @@ def test_what_differs_from_the_definition_is_named(change: dict[str, Any], text:
     assert not text or (len(found) == 1 and text in found[0] and found[0].endswith("Build it again."))
 
 
+def test_an_image_for_cpus_needs_no_gpu_on_a_node_that_has_one() -> None:
+    expect = {"torch": "2.13.0+cpu", "cuda": None, "imports": []}
+    evidence = {"torch": "2.13.0+cpu", "cuda": None, "gpu": False}
+    assert _image.problems(evidence, expect, "", "image small", gpu=True) == []
+    assert _image.problems(evidence, {"imports": []}, "", "image small", gpu=True) != []
+
+
 def test_room_for_a_build_is_counted_on_both_disks() -> None:
     disk = {"store": {"path": "/var/lib/gx10", "free": 9, "device": 1}, "docker": {"path": "/var/lib/docker", "free": 2**30, "device": 2}}
     assert _image.room({"size": 9}, DEFINITION, disk, "gx10-1") == []
