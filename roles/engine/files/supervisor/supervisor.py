@@ -19,6 +19,7 @@ from typing import Any, Callable
 
 import mods
 import probe
+import ray_env
 from memory import Floor
 from processes import Child, Family, adopt_orphans
 from status import Status
@@ -119,6 +120,7 @@ class Supervisor:
         if self.part["role"] == "worker":
             # Ray itself would retry for minutes without a word.
             self._until(lambda: probe.connects(ray["head"]), self.deadlines["ray"], f"nothing listens at {ray['head']}, the head's Ray")
+        self.status.evidence(own_env=ray_env.keep(self.env))
         self.ray = self.family.start("ray", ray["argv"], self.env, self.cwd)
         self._until(lambda: probe.connects(ray["head"]), self.deadlines["ray"], f"Ray did not listen at {ray['head']}")
         if "members" in ray:
