@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from . import _link_checks
 from ._node_part import owns
 from ._problem import Problem
 
@@ -33,6 +34,7 @@ def node_problems(plan: Mapping[str, Any], infos: Mapping[str, Any], engines: Ma
         name = node["name"]
         if name in infos:
             problems += _one(plan, node, infos[name], engines.get(name, {}))
+    problems += _link_checks.problems(plan, infos)
     return [str(problem) for problem in problems]
 
 
@@ -61,9 +63,6 @@ def _memory(plan: Mapping[str, Any], name: str, available: float, engine: Mappin
 def _one(plan: Mapping[str, Any], node: Mapping[str, Any], info: Mapping[str, Any], engine: Mapping[str, Any]) -> list[Problem]:
     name = node["name"]
     problems = []
-    if node["address"] not in info["addresses"]:
-        found = ", ".join(info["addresses"])
-        problems.append(Problem(name, "gx10_fabric_address", found, node["address"], "Is the fabric's link up?"))
     if info["missing_tools"]:
         missing = " ".join(info["missing_tools"])
         packages = " ".join(PACKAGES.get(tool, tool) for tool in info["missing_tools"])

@@ -21,6 +21,14 @@ options:
     type: list
     elements: path
     default: []
+  fabric_address:
+    description: The node's address on the fabric; its interface and the peers are looked at.
+    type: str
+  fabric_peers:
+    description: Fabric addresses of the nodes that this one must reach. Each is sent one connection attempt, and ARP where it stays silent.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode: {support: full, description: It only reads., details: []}
 """
@@ -51,6 +59,10 @@ memory:
   description: "total and available, in bytes."
   type: dict
   returned: always
+fabric:
+  description: "interface that holds O(fabric_address), its state, other interfaces beside it in that network, routes and reached by peer."
+  type: dict
+  returned: when O(fabric_address) is given
 docker:
   description: "The engine's version and root folder, or the error."
   type: dict
@@ -64,6 +76,7 @@ import shutil
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gx10.serving.plugins.module_utils import _links
 
 
 def addresses(module: AnsibleModule) -> list[str]:
@@ -106,6 +119,8 @@ def main() -> None:
         argument_spec={
             "tools": {"type": "list", "elements": "str", "default": []},
             "paths": {"type": "list", "elements": "path", "default": []},
+            "fabric_address": {"type": "str"},
+            "fabric_peers": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -114,8 +129,12 @@ def main() -> None:
         missing.append("python3-requests")
     engine = docker(module)
     paths = [*module.params["paths"], *([engine["root"]] if engine.get("root") else [])]
+    fabric = {}
+    if module.params["fabric_address"]:
+        fabric["fabric"] = _links.look(module.run_command, module.params["fabric_address"], module.params["fabric_peers"])
     module.exit_json(
         changed=False,
+        **fabric,
         addresses=addresses(module),
         missing_tools=missing,
         disk={path: disk(path) for path in paths},
