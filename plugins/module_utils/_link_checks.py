@@ -21,8 +21,10 @@ def problems(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> list[Problem]
         seen = looks[name]
         interface = seen.get("interface")
         if address not in infos[name]["addresses"]:
-            held = ", ".join(infos[name]["addresses"])
-            found.append(Problem(name, "gx10_fabric_address", held, address, f"On {name}: ip -br address show; is the fabric configured?"))
+            down = ", ".join(seen.get("down", [])) or "none"
+            held = f"{', '.join(infos[name]['addresses'])}; links that are not up: {down}"
+            hint = f"Is the cable in, and the other end up? On {name}: ip -br link show; ip -br address show"
+            found.append(Problem(name, "gx10_fabric_address", held, address, hint))
             blamed.add(name)
         elif interface and seen["state"] != "UP":
             hint = f"Is the cable in, and the other end up? On {name}: ip link set {interface} up; ip -br link show {interface}"

@@ -42,13 +42,16 @@ def holder(links: list[dict[str, Any]], address: str) -> dict[str, Any] | None:
         for entry in link.get("addr_info", []):
             if entry.get("local") == address:
                 network = ipaddress.ip_network(f"{address}/{entry['prefixlen']}", strict=False)
-                state = "UP"
-                # A loopback or a tunnel has no state of its own: UNKNOWN.
-                if link.get("operstate") not in ("UP", "UNKNOWN"):
-                    state = "DOWN (no carrier)" if "UP" in link.get("flags", []) else "DOWN (switched off)"
                 ethernet = link.get("link_type") == "ether"
-                return {"name": link["ifname"], "state": state, "mac": link["address"] if ethernet else None, "network": str(network)}
+                return {"name": link["ifname"], "state": state(link), "mac": link["address"] if ethernet else None, "network": str(network)}
     return None
+
+
+def state(link: dict[str, Any]) -> str:
+    """UP, or what is wrong. A loopback or a tunnel has no state of its own (UNKNOWN) and counts as up."""
+    if link.get("operstate") in ("UP", "UNKNOWN"):
+        return "UP"
+    return "DOWN (no carrier)" if "UP" in link.get("flags", []) else "DOWN (switched off)"
 
 
 def tcp(interface: str, source: str, peers: list[str], seconds: float) -> set[str]:
@@ -110,16 +113,18 @@ def arp(interface: str, mac: str, source: str, peers: list[str], seconds: float)
 
 
 def look(run: Callable[[list[str]], tuple[int, str, str]], address: str, peers: list[str]) -> dict[str, Any]:
-    """What a node sees of the fabric: interface, state, beside, routes {peer: interface}, reached {peer: true, false or null}.
+    """What a node sees of the fabric: interface, state, beside, routes {peer: interface}, reached {peer: true, false or null}, down.
 
-    `run` runs a command: (code, stdout, stderr). `interface` is None where no link holds the address. A peer in another network that
+    `run` runs a command: (code, stdout, stderr). `interface` is None where no link holds the address: networkd takes addresses from a
+    link that goes down, so `down` names the links that are. A peer in another network that
     does not answer over TCP is null, unknown: a firewall may be the reason.
     """
     code, out, _err = run(["ip", "-j", "address", "show"])
     links = [] if code else json.loads(out)
     link = holder(links, address)
-    found: dict[str, Any] = {"interface": None, "state": None, "beside": [], "routes": {}, "reached": {}}
+    found: dict[str, Any] = {"interface": None, "state": None, "beside": [], "routes": {}, "reached": {}, "down": []}
     if link is None:
+        found["down"] = [f"{item['ifname']} {state(item)}" for item in links if item.get("link_type") == "ether" and state(item) != "UP"]
         return found
     found["interface"], found["state"], found["beside"] = link["name"], link["state"], beside(links, link)
     others = [peer for peer in peers if peer != address]

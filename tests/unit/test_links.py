@@ -110,6 +110,14 @@ def test_an_address_that_is_nowhere(fabric: None) -> None:
     assert "wanted 10.77.0.13" in problem
 
 
+def test_a_link_that_lost_its_address_when_it_went_down_is_still_named(fabric: None) -> None:
+    """As systemd-networkd does."""
+    ip("ip", "link", "set", "fabric7", "down", namespace="n3")
+    ip("ip", "address", "flush", "dev", "fabric7", namespace="n3")
+    (problem,) = judge()
+    assert "links that are not up: fabric7 DOWN (switched off)" in problem
+
+
 def test_a_route_that_leaves_by_another_interface(fabric: None) -> None:
     ip("ip", "link", "add", "mgmt0", "type", "veth", "peer", "name", "mgmt1", namespace="n1")
     ip("ip", "address", "add", "192.0.2.1/24", "dev", "mgmt0", namespace="n1")
