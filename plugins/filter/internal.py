@@ -10,6 +10,7 @@ from typing import Any
 from ansible_collections.gx10.serving.plugins.module_utils import (
     _checks,
     _fanout,
+    _hardware_checks,
     _image,
     _manifest,
     _mods,
@@ -38,7 +39,9 @@ class FilterModule:
             "evidence_checks": _checks.evidence_checks,
             "fanout_plan": _fanout.plan,
             "files_digest": _manifest.digest,
+            "hardware_warnings": _hardware_checks.warnings,
             "image_differs": lambda one, other: [one.get(key) for key in ("id", "layers")] != [other.get(key) for key in ("id", "layers")],
+            "image_foreign": _image.foreign,
             "image_metadata": _image.metadata,
             "image_problems": _image.problems,
             "image_recovery": _image.recovery,

@@ -139,6 +139,8 @@ def _plan(
             "speculative": _speculative(profile),
         },
         "expect": profile.get("expect", {}),
+        # Preflight compares the nodes with it.
+        "measured_with": {key: profile["provenance"][key] for key in ("driver", "kernel") if key in profile.get("provenance", {})},
         "supervisor": sources["supervisor"],
         "state_dir": site["state_dir"],
         "memory": estimate,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from . import _hardware_checks
 from ._node_part import owns
 from ._problem import Problem
 
@@ -33,6 +34,7 @@ def node_problems(plan: Mapping[str, Any], infos: Mapping[str, Any], engines: Ma
         name = node["name"]
         if name in infos:
             problems += _one(plan, node, infos[name], engines.get(name, {}))
+    problems += _hardware_checks.problems(plan, infos)
     return [str(problem) for problem in problems]
 
 
