@@ -143,6 +143,7 @@ def _plan(
         "measured_with": {key: profile["provenance"][key] for key in ("driver", "kernel") if key in profile.get("provenance", {})},
         "supervisor": sources["supervisor"],
         "state_dir": site["state_dir"],
+        "drop_caches": site["drop_caches"],
         "memory": estimate,
         "skipped": skipped,
         "deviations": notes["deviations"],
