@@ -26,6 +26,7 @@ SITE_DEFAULTS: dict[str, Any] = {
     "gx10_ray_object_store_bytes": 1024**3,
     "gx10_gpus_per_node": 1,
     "gx10_memory_floor_gib": None,
+    "gx10_drop_caches": True,
     "gx10_fanout_network": "fabric",
     "gx10_fanout_port": 8731,
     "gx10_fanout_lanes": 0,
@@ -153,6 +154,8 @@ def _check_site(site: dict[str, Any], where: str) -> list[Problem]:
             problems.append(Problem(where, f"gx10_{key}", show(site[key]), "an absolute path without '..', ',' or ':'"))
         else:
             site[key] = path.rstrip("/")
+    if not isinstance(site["drop_caches"], bool):
+        problems.append(Problem(where, "gx10_drop_caches", show(site["drop_caches"]), "true or false"))
     if site["fanout_network"] not in NETWORKS:
         problems.append(Problem(where, "gx10_fanout_network", show(site["fanout_network"]), " or ".join(NETWORKS)))
     floor = site["memory_floor_gib"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import _link_checks
+from . import _hardware_checks, _link_checks
 from ._node_part import owns
 from ._problem import Problem
 
@@ -35,6 +35,7 @@ def node_problems(plan: Mapping[str, Any], infos: Mapping[str, Any], engines: Ma
         if name in infos:
             problems += _one(plan, node, infos[name], engines.get(name, {}))
     problems += _link_checks.problems(plan, infos)
+    problems += _hardware_checks.problems(plan, infos)
     return [str(problem) for problem in problems]
 
 
