@@ -9,6 +9,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from . import _watch
+
 # What every engine container gets beyond the profile, as (docker option, reason). The engine role sets exactly these.
 ADDED = (
     ("--init", "PID 1 reaps; the supervisor is its child"),
@@ -107,7 +109,7 @@ def commands(plan: Mapping[str, Any]) -> str:
     rows = additions(plan["nodes"][0])
     width = max(len(option) for option, _reason in rows)
     out += [f"#   {option:<{width}}  {reason}" for option, reason in rows]
-    out += ["", *_memory(plan["memory"])]
+    out += ["", *_memory(plan["memory"]), *_watch.lines(plan["watch"])]
     reasons: dict[str, list[str]] = {}
     for check, _colon, reason in (text.partition(": ") for text in plan["skipped"]):
         reasons.setdefault(reason, []).append(check)
