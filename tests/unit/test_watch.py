@@ -17,9 +17,10 @@ from test_supervisor import HOME, free_port
 
 sys.path.append(str(HOME))
 import activity
+import probe
 import watch
 
-VLLM, SGLANG = (_engine.load(name).METRICS for name in ("vllm", "sglang"))
+VLLM = _engine.load("vllm").METRICS
 PROFILES = sorted(path.stem for path in (ROOT / "model_profiles").glob("*.yml"))
 
 
@@ -204,6 +205,17 @@ def test_a_time_that_nobody_saw_proves_nothing() -> None:
 def test_an_error_that_was_always_there_is_no_wedge() -> None:
     """A server whose /v1/completions has never worked may serve chats well."""
     assert Life("qwen397-mtp2").live(36_000, completion="failed") is None
+
+
+def test_vllm_has_the_metrics_that_the_watch_reads() -> None:
+    """In a recording of the real engine, in the middle of a lone prefill."""
+    text = (ROOT / "tests/unit/data/metrics-vllm-0.30.0.txt").read_text()
+    found = {name: probe.samples(text, name) for name in (*VLLM.busy, *VLLM.progress)}
+    assert None not in found.values(), found
+    assert found["vllm:num_requests_running"] == 1
+    # Not one token of the prompt is counted yet; of all, only this gauge grew with each step (119 of 128 looks).
+    assert found["vllm:prompt_tokens_total"] == 3
+    assert found["vllm:kv_cache_usage_perc"] > 0
 
 
 # -- processes ----------------------------------------------------------------------------------------------------------
