@@ -171,6 +171,10 @@ def evidence_checks(plan: Mapping[str, Any], log: Mapping[str, Any], metrics: Ma
 def _acceptance(engine: str, facts: Mapping[str, Any], metrics: Mapping[str, float]) -> tuple[bool, float | None, str]:
     """Does the engine draft, how much of it is accepted (None: unknown), and both in words."""
     if engine == "sglang":
+        # Of the last 40 decode steps, as the log's line is; 0 before the first (0.5.12 to 0.5.23, metrics_reporter.py).
+        if metrics.get("sglang:spec_accept_length"):
+            rate = metrics.get("sglang:spec_accept_rate")
+            return True, rate, "drafts, accepted unknown" if rate is None else f"{rate:.1%} in /metrics"
         rate = facts.get("acceptance_rate")
         return rate is not None, rate, "unknown: no accept rate in the log" if rate is None else f"{rate:.1%} in the log's last line"
     drafted = metrics.get("vllm:spec_decode_num_draft_tokens_total")

@@ -35,10 +35,19 @@ class Dialect:
     negates: bool
 
 
+@dataclasses.dataclass(frozen=True)
+class Metrics:
+    """Names in an engine's /metrics. `busy`: requests that run or wait; `progress`: what moves only when the engine itself has worked."""
+
+    busy: tuple[str, ...]
+    progress: tuple[str, ...]
+
+
 class Engine(Protocol):
     """What each engine file offers."""
 
     DIALECT: Dialect
+    METRICS: Metrics
 
     def argv(self, job: Mapping[str, Any], ranks: list[str]) -> list[str]:
         """The command line. `job`: model, served_name, host, port, args, parallel; `ranks`: the executor's flags."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ._engine import Dialect, render
+from ._engine import Dialect, Metrics, render
 from ._flags_sglang import OPTIONS, SWITCHES
 
 DIALECT = Dialect(
@@ -31,6 +31,7 @@ DIALECT = Dialect(
         "nnodes": "executor",
         "node-rank": "executor",
         "dist-init-addr": "executor",
+        "enable-metrics": "the plan itself, which always sets it: the watch and the gate read /metrics",
     },
     refused_args={
         "api-key": "it would stand in every process list; give it in a file of mode 0600",
@@ -39,6 +40,19 @@ DIALECT = Dialect(
     },
     refused_env={},
     negates=False,
+)
+
+# 0.5.12 to 0.5.23, srt/observability/metrics_collector.py. The scheduler counts realtime_tokens_total with each prefill chunk and each
+# 40th decode step. num_running_reqs is 0 in a lone prefill (it counts decoding requests), and the last value stays up to 30 s when idle.
+METRICS = Metrics(
+    busy=("sglang:num_running_reqs", "sglang:num_queue_reqs"),
+    progress=(
+        "sglang:realtime_tokens_total",
+        "sglang:generation_tokens_total",
+        "sglang:prompt_tokens_total",
+        "sglang:token_usage",
+        "sglang:num_used_tokens",
+    ),
 )
 
 
@@ -51,6 +65,8 @@ def argv(job: Mapping[str, Any], ranks: list[str]) -> list[str]:
     return [
         *("python3", "-m", "sglang.launch_server", "--model-path", job["model"], "--served-model-name", job["served_name"]),
         *("--host", job["host"], "--port", str(job["port"])),
+        # Without it /metrics is 404 (entrypoints/http_server.py).
+        "--enable-metrics",
         *render(job["args"]),
         *split,
         *ranks,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ._engine import Dialect, render
+from ._engine import Dialect, Metrics, render
 from ._flags_vllm import OPTIONS, SWITCHES
 
 DIALECT = Dialect(
@@ -49,6 +49,19 @@ DIALECT = Dialect(
         "VLLM_API_KEY": "it would stand in docker inspect; give it in a file of mode 0600",
     },
     negates=True,
+)
+
+# 0.22.1 and 0.30.0: v1/engine/async_llm.py (output_handler) counts tokens only of steps that had outputs, so in a lone chunked prefill no
+# counter moves; but v1/core/sched/scheduler.py (make_stats) sends the KV cache's usage with each step, and it grows chunk by chunk.
+METRICS = Metrics(
+    busy=("vllm:num_requests_running", "vllm:num_requests_waiting"),
+    progress=(
+        "vllm:generation_tokens_total",
+        "vllm:prompt_tokens_total",
+        "vllm:iteration_tokens_total_count",
+        "vllm:kv_cache_usage_perc",
+        "vllm:prefix_cache_queries_total",
+    ),
 )
 
 

@@ -43,6 +43,7 @@ def part(plan: Mapping[str, Any], name: str, image_id: str, weights: str) -> dic
         "memory_floor_gib": node["memory_floor_gib"],
         # Twice the measured boot time, and never less than ten minutes: a slow start is no failure.
         "deadlines": {"engine": max(600.0, plan["ready"]["boot_minutes"] * 120)},
+        "watch": plan["watch"]["settings"],
     }
 
 

@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import _architecture, _document, _engine, _executor, _memory, _profile, _weights
+from . import _architecture, _document, _engine, _executor, _memory, _profile, _watch, _weights
 from ._cluster import Cluster, Node, is_address
 from ._cluster import read as read_cluster
 from ._problem import Problem, nearest, report, show
@@ -149,6 +149,7 @@ def _plan(
         "expect": profile.get("expect", {}),
         # Preflight compares the nodes with it.
         "measured_with": {key: profile["provenance"][key] for key in ("driver", "kernel") if key in profile.get("provenance", {})},
+        "watch": _watch.bounds(profile, checkpoint, _engine.load(job.engine).METRICS),
         "supervisor": sources["supervisor"],
         "state_dir": site["state_dir"],
         "drop_caches": site["drop_caches"],
@@ -190,9 +191,9 @@ def _lineage(image: Mapping[str, Any], sources: Mapping[str, Any]) -> list[dict[
 
 
 def _launch_hash(plan: Mapping[str, Any]) -> str:
-    """Hash of what runs: a corrected benchmark number, or a checkout in another folder, restarts nobody's engine."""
+    """Hash of what runs: a corrected benchmark number that moves no bound, or another checkout, restarts nobody's engine."""
     nodes = [{**node, "mods": [[mod["name"], mod["hash"]] for mod in node["mods"]]} for node in plan["nodes"]]
-    return digest([plan["profile"], plan["image"]["reference"], plan["supervisor"], nodes])
+    return digest([plan["profile"], plan["image"]["reference"], plan["supervisor"], plan["watch"]["settings"], nodes])
 
 
 def _url(host: str, port: int) -> str:

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from . import _options
+from . import _options, _watch
 
 # Of the inventory's options, those that the field reports' commands have, too.
 REPORTED = ("--runtime", "--gpus")
@@ -113,7 +113,7 @@ def commands(plan: Mapping[str, Any]) -> str:
     rows = additions(plan["nodes"][0])
     width = max(len(option) for option, _reason in rows)
     out += [f"#   {option:<{width}}  {reason}" for option, reason in rows]
-    out += ["", *_memory(plan["memory"])]
+    out += ["", *_memory(plan["memory"]), *_watch.lines(plan["watch"])]
     reasons: dict[str, list[str]] = {}
     for check, _colon, reason in (text.partition(": ") for text in plan["skipped"]):
         reasons.setdefault(reason, []).append(check)

@@ -57,7 +57,7 @@ chat:
   type: dict
   returned: always
 metrics:
-  description: Prometheus samples whose names begin with C(vllm:), summed over labels.
+  description: Prometheus samples whose names begin with C(vllm:) or C(sglang:), summed over labels.
   type: dict
   returned: always
 """
@@ -97,10 +97,10 @@ def parsed(text: str) -> dict[str, Any]:
 
 
 def metrics(text: str) -> dict[str, float]:
-    """Sum each vllm: sample over its labels."""
+    """Sum each vllm: or sglang: sample over its labels."""
     found: dict[str, float] = {}
     for line in text.splitlines():
-        if line.startswith("vllm:"):
+        if line.startswith(("vllm:", "sglang:")):
             name = line.split("{")[0].split(" ")[0]
             if not name.endswith("_bucket"):
                 found[name] = found.get(name, 0.0) + float(line.rsplit(" ", 1)[1])

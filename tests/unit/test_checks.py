@@ -166,6 +166,23 @@ def test_acceptance_of_sglang_is_in_its_log(resolve: Any, facts: dict[str, float
     assert rate["ok"] is ok
 
 
+@pytest.mark.parametrize(
+    ("metrics", "ok", "found"),
+    [
+        ({"sglang:spec_accept_length": 2.7, "sglang:spec_accept_rate": 0.57}, True, "57.0% in /metrics"),
+        ({"sglang:spec_accept_length": 1.0, "sglang:spec_accept_rate": 0.0}, False, "0.0% in /metrics"),
+        # Before the first 40 decode steps: the log's last line counts.
+        ({"sglang:spec_accept_length": 0.0, "sglang:spec_accept_rate": 0.0}, True, "56.0% in the log"),
+    ],
+)
+def test_acceptance_of_sglang_is_in_its_metrics(resolve: Any, metrics: dict[str, float], ok: bool, found: str) -> None:
+    plan = resolve("nemotron3-super-sglang")["plan"]
+    checks = _checks.evidence_checks(plan, {"facts": {"acceptance_rate": 0.56}}, metrics)
+    (rate,) = [item for item in checks if item["name"] == "acceptance rate"]
+    assert rate["ok"] is ok
+    assert found in rate["found"]
+
+
 @pytest.mark.parametrize(("tokens", "ok"), [(551076, True), (530000, True), (300000, False)])
 def test_kv_cache_against_the_report(resolve: Any, tokens: int, ok: bool) -> None:
     plan = resolve("qwen397-mtp2")["plan"]

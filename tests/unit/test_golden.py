@@ -27,6 +27,7 @@ NODE = {
     "--port": (None, 8000, "the inventory's"),
     "--node-rank": (None, 0, "Kubernetes set it in the report"),
     "--dist-init-addr": (None, "192.168.177.11:29501", "Kubernetes set it in the report"),
+    "--enable-metrics": (None, True, "the watch and the gate read /metrics, which is 404 without it"),
 }
 DIFFERENCES: dict[str, dict[str, tuple[Any, Any, str]]] = {
     "nex-n2-pro": {

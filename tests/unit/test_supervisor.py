@@ -17,6 +17,10 @@ from conftest import ROOT
 
 HOME = ROOT / "roles/engine/files/supervisor"
 STUB = ROOT / "tests/unit/stubs/stub_engine.py"
+WATCH: dict[str, Any] = {
+    "look_seconds": 0.1, "idle_seconds": 0.2, "answer_seconds": 0.5, "frozen_seconds": 1, "silent_seconds": 4,
+    "busy": ["vllm:num_requests_running", "vllm:num_requests_waiting"], "progress": ["vllm:generation_tokens_total"],
+}  # fmt: skip
 
 
 def free_port() -> int:
@@ -53,7 +57,7 @@ class Run:
                 "health": f"http://127.0.0.1:{self.port}", "served_name": "m",
             },
             "memory_floor_gib": 0, "deadlines": {"engine": 20, "drain": 1, "stop": 5},
-            "watch": {"stall_seconds": 1, "look_seconds": 0.1, "idle_seconds": 0.2},
+            "watch": WATCH,
             **changes,
         }  # fmt: skip
         (folder / "node.json").write_text(json.dumps(self.part))
@@ -148,8 +152,10 @@ def test_orphans_are_adopted_and_ended(run: Callable[..., Run]) -> None:
 def test_a_wedge_while_requests_run(run: Callable[..., Run]) -> None:
     one = run()
     one.reaches("serving")
-    one.state.write_text('{"running": 1}')
-    assert "wedged: no token progress for 1 s while requests run" in one.ends(1)
+    one.state.write_text('{"running": 1, "hang": true}')
+    reason = one.ends(1)
+    assert "the engine is wedged: frozen: no progress for " in reason
+    assert "with work to do, and its processes spent no CPU time (bound 1 s)" in reason
 
 
 def test_slow_progress_is_no_wedge(run: Callable[..., Run]) -> None:
@@ -166,18 +172,53 @@ def test_a_wedge_of_an_idle_engine_shows_in_a_completion(run: Callable[..., Run]
     one = run()
     one.reaches("serving")
     one.state.write_text('{"hang": true}')
-    assert "a one-token completion did not return within 1 s" in one.ends(1)
+    assert "the engine is wedged: frozen: no progress for " in one.ends(1)
 
 
 def test_a_frozen_server_is_a_wedge(run: Callable[..., Run]) -> None:
-    one = run(watch={"stall_seconds": 1, "look_seconds": 0.1, "idle_seconds": 99, "answer_seconds": 0.5})
+    one = run()
     pid = one.reaches("serving")["evidence"]["engine_pid"]
     subprocess.run(["kill", "-STOP", str(pid)], check=True)
-    assert "/metrics has not answered for 1 s" in one.ends(1)
+    assert "stopped by a signal (bound 1 s)" in one.ends(1)
+
+
+def test_metrics_that_are_not_there_end_nothing(run: Callable[..., Run]) -> None:
+    """SGLang without --enable-metrics: 404 for ever."""
+    one = run()
+    one.reaches("serving")
+    one.state.write_text('{"metrics": 404}')
+    time.sleep(3 * WATCH["frozen_seconds"])
+    assert one.process.poll() is None
+    assert one.status()["phase"] == "serving"
+
+
+def test_an_engine_that_answers_only_errors_is_ended(run: Callable[..., Run]) -> None:
+    one = run()
+    one.reaches("serving")
+    time.sleep(1)  # it has answered before
+    one.state.write_text('{"completions": 500}')
+    assert "failing: every one-token completion was answered 500 for" in one.ends(1)
+
+
+def test_a_gauge_that_stays_is_no_wedge_while_completions_return(run: Callable[..., Run]) -> None:
+    one = run()
+    one.reaches("serving")
+    one.state.write_text('{"running": 1}')
+    time.sleep(3 * WATCH["frozen_seconds"])
+    assert one.process.poll() is None
+
+
+@pytest.mark.parametrize("status", [401, 404, 501, 503])
+def test_a_refused_completion_says_nothing(run: Callable[..., Run], status: int) -> None:
+    one = run()
+    one.reaches("serving")
+    one.state.write_text(json.dumps({"completions": status}))
+    time.sleep(3 * WATCH["frozen_seconds"])
+    assert one.process.poll() is None
 
 
 def test_drain_waits_for_running_requests(run: Callable[..., Run]) -> None:
-    one = run(deadlines={"engine": 20, "drain": 10, "stop": 5}, watch={"stall_seconds": 60})
+    one = run(deadlines={"engine": 20, "drain": 10, "stop": 5}, watch={**WATCH, "frozen_seconds": 60, "silent_seconds": 60})
     one.reaches("serving")
     one.state.write_text('{"running": 1}')
     one.process.terminate()

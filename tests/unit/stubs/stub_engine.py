@@ -3,7 +3,7 @@
 usage: stub_engine.py PORT [FILE]
 
 Serves /health, /metrics and /v1/completions. FILE holds JSON that changes how it answers, read at each request:
-{"running": 0, "waiting": 0, "tokens": 1, "hang": false}.
+{"running": 0, "waiting": 0, "tokens": 1, "hang": false, "metrics": 200, "completions": 200}; the last two are statuses.
 """
 
 import json
@@ -15,19 +15,24 @@ from pathlib import Path
 STATE = Path(sys.argv[2]) if len(sys.argv) > 2 else None
 
 
+DEFAULTS = {"running": 0, "waiting": 0, "tokens": 1, "hang": False, "metrics": 200, "completions": 200}
+
+
 def state() -> dict:
-    return {"running": 0, "waiting": 0, "tokens": 1, "hang": False, **(json.loads(STATE.read_text()) if STATE else {})}
+    return {**DEFAULTS, **(json.loads(STATE.read_text()) if STATE else {})}
 
 
 class Handler(BaseHTTPRequestHandler):
-    def answer(self, text: str) -> None:
-        self.send_response(200)
+    def answer(self, text: str, status: int = 200) -> None:
+        self.send_response(status)
         self.end_headers()
         self.wfile.write(text.encode())
 
     def do_GET(self) -> None:
         now = state()
-        if self.path == "/metrics":
+        if self.path == "/metrics" and now["metrics"] != 200:
+            self.answer("", now["metrics"])
+        elif self.path == "/metrics":
             self.answer(
                 f'vllm:num_requests_running{{engine="0"}} {now["running"]}\nvllm:num_requests_waiting{{engine="0"}} {now["waiting"]}\n'
                 f'vllm:generation_tokens_total{{engine="0"}} {now["tokens"]}\n'
@@ -38,7 +43,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         while state()["hang"]:
             time.sleep(0.05)
-        self.answer('{"choices": [{"text": "x"}]}')
+        self.answer('{"choices": [{"text": "x"}]}', state()["completions"])
 
     def log_message(self, *_arguments: object) -> None:
         pass

@@ -15,10 +15,6 @@ import urllib.request
 from typing import Any
 
 SIOCGIFADDR = 0x8915
-RUNNING = "vllm:num_requests_running"
-WAITING = "vllm:num_requests_waiting"
-# Each moves with the engine's work: steps (also within one long prefill), tokens in, tokens out.
-PROGRESS = ("vllm:iteration_tokens_total_count", "vllm:prompt_tokens_total", "vllm:generation_tokens_total")
 # The node talks to itself; a proxy from the environment must not be asked.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

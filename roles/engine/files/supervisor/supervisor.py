@@ -99,7 +99,8 @@ class Supervisor:
             self._start_engine(engine)
         if engine and engine["health"]:
             self.status.enter("serving")
-            self.watch = Watch(engine["health"], engine["served_name"], self.part.get("watch", {}))
+            assert self.engine is not None
+            self.watch = Watch(engine["health"], engine["served_name"], self.part["watch"], self.engine.pid)
             self.watch.start()
         else:
             self.status.enter("joined")
@@ -222,7 +223,7 @@ class Supervisor:
         deadline = time.monotonic() + self.deadlines["drain"]
         while time.monotonic() < deadline:
             status, text = probe.get(f"{self.part['engine']['health']}/metrics", timeout=2)
-            busy = [probe.samples(text, name) for name in (probe.RUNNING, probe.WAITING)]
+            busy = [probe.samples(text, name) for name in self.part["watch"]["busy"]]
             if status != 200 or not any(busy):
                 return
             time.sleep(0.5)
