@@ -246,6 +246,7 @@ def test_life_is_cpu_time_of_the_engine(now: dict[int, activity.Process], comput
 
 STUB = ROOT / "tests/unit/stubs/stub_timeline_engine.py"
 FACTOR = 40
+SLACK = 5  # seconds of this machine
 # Every second is a measured one of the reports, or the half hour of nothing.
 BOOT = {"seconds": 14 * 60, "cpu": 0.3, "log": "Encoder cache will be initialized with a budget of 16384 tokens"}
 IDLE = {"seconds": 30 * 60}
@@ -307,14 +308,15 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, 
 @pytest.mark.parametrize(("engine", "wedge"), [life[:2] for life in LIVES])
 def test_hours_of_a_healthy_life_then_a_wedge(lives: dict[tuple[str, str], Any], engine: str, wedge: str) -> None:
     life = lives[(engine, wedge)]
+    print(f"ended {life['seconds']:.0f} s after the wedge; bounds {life['watch']['within']}")
     kind = "silent" if wedge == "spinning" else "frozen"
     assert life["code"] == 1
     assert f"the engine is wedged: {kind}: " in life["status"]["reason"]
     assert ("stopped by a signal" in life["status"]["reason"]) == (wedge == "frozen")
     # Nothing healthy was ended: not one second before the bound after the wedge.
     assert life["seconds"] >= life["watch"]["settings"][f"{kind}_seconds"]
-    # The supervisor's own loop of half a second is not sped up, and a busy machine looks later; virtual time above is exact.
-    assert life["seconds"] <= 1.25 * life["watch"]["within"][kind] + 1.5 * FACTOR
+    # The supervisor's own loop of half a second is not sped up, nor is a busy machine; virtual time, above, is exact.
+    assert life["seconds"] <= life["watch"]["within"][kind] + SLACK * FACTOR
 
 
 def test_the_stub_is_older_than_this_minute(lives: dict[tuple[str, str], Any]) -> None:
