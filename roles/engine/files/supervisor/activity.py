@@ -9,7 +9,7 @@ import dataclasses
 import os
 from collections.abc import Mapping
 
-from processes import descendants
+from processes import below, stats
 
 # Of one core: any tick of 10 ms between two looks. A healthy engine spends more even while it waits for the GPU: a waiting rank spins
 # (vLLM 0.22.1: torch.Event), or sleeps (0.30.0: torch.cuda.Event(blocking=True) in gpu_model_runner.py) between its steps, each of which
@@ -42,18 +42,13 @@ class Life:
 
 def read(root: int, engine: int) -> dict[int, Process]:
     """By pid: the engine (its first process serves the API), all below it, and this node's Ray rank; `root` is the supervisor."""
-    ours = {engine} | {pid for pid, _name in descendants(engine)}
+    table = stats()
+    ours = {engine, *below(table, engine)}
     found = {}
-    for pid, name in descendants(root):
-        if pid not in ours and not _title(pid).startswith(RAY_RANK):
-            continue
-        try:
-            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-                stat = file.read()
-        except OSError:
-            continue
-        fields = stat[stat.rindex(")") + 2 :].split()
-        found[pid] = Process(name, pid == engine, fields[0], (int(fields[11]) + int(fields[12])) / _TICKS)
+    for pid in below(table, root):
+        if pid in ours or _title(pid).startswith(RAY_RANK):
+            fields = table[pid]
+            found[pid] = Process(fields[0], pid == engine, fields[1], (int(fields[12]) + int(fields[13])) / _TICKS)
     return found
 
 

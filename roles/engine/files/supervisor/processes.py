@@ -111,9 +111,9 @@ def _signal(processes: Iterable[tuple[int, str]], number: int) -> None:
             os.kill(pid, number)
 
 
-def descendants(root: int) -> list[tuple[int, str]]:
-    """(pid, name) of every process below `root` that is not a zombie, from /proc."""
-    parents: dict[int, list[tuple[int, str]]] = {}
+def stats() -> dict[int, list[str]]:
+    """[name, state, parent, …] of every process that is not a zombie, as in /proc/PID/stat (proc(5)) from its second field on."""
+    found: dict[int, list[str]] = {}
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
@@ -123,14 +123,27 @@ def descendants(root: int) -> list[tuple[int, str]]:
         except OSError:
             continue
         # The name stands in parentheses and may hold anything, so split at the last one.
-        name = stat[stat.index("(") + 1 : stat.rindex(")")]
-        state, parent = stat[stat.rindex(")") + 2 :].split()[:2]
-        if state != "Z":
-            parents.setdefault(int(parent), []).append((int(entry), name))
-    found: list[tuple[int, str]] = []
+        fields = [stat[stat.index("(") + 1 : stat.rindex(")")], *stat[stat.rindex(")") + 2 :].split()]
+        if fields[1] != "Z":
+            found[int(entry)] = fields
+    return found
+
+
+def below(table: Mapping[int, list[str]], root: int) -> list[int]:
+    """The processes of `stats` below process `root`."""
+    children: dict[int, list[int]] = {}
+    for pid, fields in table.items():
+        children.setdefault(int(fields[2]), []).append(pid)
+    found: list[int] = []
     queue = [root]
     while queue:
-        children = parents.get(queue.pop(), [])
-        found += children
-        queue += [pid for pid, _name in children]
+        more = children.get(queue.pop(), [])
+        found += more
+        queue += more
     return found
+
+
+def descendants(root: int) -> list[tuple[int, str]]:
+    """(pid, name) of every process below `root` that is not a zombie."""
+    table = stats()
+    return [(pid, table[pid][0]) for pid in below(table, root)]
