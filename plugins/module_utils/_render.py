@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from . import _options, _watch
+from . import _options, _probes, _watch
 
 # Of the inventory's options, those that the field reports' commands have, too.
 REPORTED = ("--runtime", "--gpus")
@@ -118,6 +118,7 @@ def commands(plan: Mapping[str, Any]) -> str:
     for check, _colon, reason in (text.partition(": ") for text in plan["skipped"]):
         reasons.setdefault(reason, []).append(check)
     out += [f"# Not checked ({reason}): {', '.join(checks)}" for reason, checks in reasons.items()]
+    out.append(f"# The gate asks {_probes.words(plan)}")
     if plan["idle"]:
         out += ["", f"# Not used by this profile; engine containers there are stopped: {', '.join(plan['idle'])}"]
     out += [f"# Differs from the profile: {item['key']}: {item['launch']!r} instead of {item['profile']!r}" for item in plan["deviations"]]
