@@ -73,14 +73,17 @@ class Node:
         out: str = done.stdout
         return out
 
+    def device(self) -> str:
+        """The interface that holds the fabric address; no two nodes need call it the same."""
+        return self.run("ip -o -4 address show | awk '/ 172[.]31[.]241[.]/ {print $2}'").strip()
+
     def fabric(self, way: str = "tx") -> int:
         """Bytes that the node has sent (or received: rx) on the fabric since it started."""
-        device = self.run("ip -o -4 address show | awk '/ 172[.]31[.]241[.]/ {print $2}'").strip()
-        return int(self.run(f"cat /sys/class/net/{device}/statistics/{way}_bytes"))
+        return int(self.run(f"cat /sys/class/net/{self.device()}/statistics/{way}_bytes"))
 
     def shape(self, rate: str) -> None:
         """Limit what the node sends on the fabric; an empty rate takes the limit away."""
-        device = self.run("ip -o -4 address show | awk '/ 172[.]31[.]241[.]/ {print $2}'").strip()
+        device = self.device()
         self.run(f"tc qdisc del dev {device} root 2>/dev/null || true")
         if rate:
             self.run(f"tc qdisc add dev {device} root tbf rate {rate} burst 128kb latency 4ms")

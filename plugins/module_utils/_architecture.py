@@ -1,7 +1,7 @@
 # Copyright (c) 2026 GX10 Serving contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A profile against its checkpoint: what config.json and the index say, and the memory that a rank needs. PRIVATE to the collection."""
+"""A profile against its checkpoint: what config.json and the index say. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -10,13 +10,6 @@ from typing import Any
 
 from ._problem import Problem, show
 
-# What vLLM sees of a GB10's 128 GB on the tightest node of the field report (GiB): CMA, kernel and driver hold the rest.
-VISIBLE_GIB = 111.27
-# Of the budget: activations, CUDA context and NCCL buffers. What remains unexplained in the report of Nex-N2-Pro (GiB):
-# 0.90 x 111.27 - 93 of weights - 6.38 of KV cache on the tightest rank.
-RESERVE_GIB = 0.75
-# A drafter's parameters on each rank, as measured with MTP on Qwen3.5 (GiB).
-DRAFTER_GIB = 2.0
 KV_BYTES = {"fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1, "auto": 2, "bfloat16": 2, "float16": 2}
 CHECKS = ("context length", "tensor parallel", "expert parallel", "MTP layers", "block-quantized scales")
 
@@ -108,46 +101,3 @@ def kv_bytes_per_token(config: Mapping[str, Any], tensor: int, dtype: str) -> fl
         layers = sum("full" in str(kind) for kind in types) or layers
     # Fewer heads than ranks are replicated.
     return 2.0 * layers * max(1, heads / tensor) * size * KV_BYTES.get(dtype, 2)
-
-
-def memory(profile: Mapping[str, Any], checkpoint: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Estimate of one rank's memory in GiB. Keys whose inputs are unknown are None; `kv_cache_tokens` is for the whole group."""
-    args, parallel = profile.get("args", {}), profile["parallel"]
-    ranks = parallel["tensor"] * parallel.get("pipeline", 1)
-    size = profile["model"].get("size_gib")
-    weights = None if size is None else size / ranks
-    share = args.get("gpu-memory-utilization", args.get("mem-fraction-static"))
-    budget = args.get("gpu-memory-utilization-gb", None if share is None else share * VISIBLE_GIB)
-    drafter = DRAFTER_GIB if "speculative-config" in args or "speculative-algorithm" in args else 0.0
-    left = None if weights is None or budget is None else budget - weights - drafter - RESERVE_GIB
-    per_token = None
-    if checkpoint is not None:
-        per_token = kv_bytes_per_token(checkpoint["config"], parallel["tensor"], str(args.get("kv-cache-dtype", "auto")))
-    tokens = None if left is None or not per_token else max(0, int(left * 1024**3 / per_token))
-
-    def short(value: float | None) -> float | None:
-        return None if value is None else round(value, 2)
-
-    return {
-        "weights_gib": short(weights),
-        "drafter_gib": drafter,
-        "reserve_gib": RESERVE_GIB,
-        "budget_gib": short(budget),
-        "kv_cache_gib": short(left),
-        "kv_bytes_per_token": per_token,
-        "kv_cache_tokens": tokens,
-        "reported": {
-            "kv_cache_gib": profile.get("expect", {}).get("bench", {}).get("kv_cache_gib"),
-            "kv_cache_tokens": profile.get("expect", {}).get("kv_cache_tokens"),
-        },
-    }
-
-
-def memory_problems(estimate: Mapping[str, Any], where: str) -> list[Problem]:
-    """A budget that the weights alone exceed cannot work."""
-    left = estimate["kv_cache_gib"]
-    if left is None or left > 0:
-        return []
-    found = f"{estimate['weights_gib']} GiB of weights per rank, {estimate['drafter_gib']} of drafter, {estimate['reserve_gib']} of reserve"
-    hint = "Give up memory in this order: speculation, then max-num-seqs, then a larger budget or more ranks."
-    return [Problem(where, "memory", found, f"less than the budget of {estimate['budget_gib']} GiB", hint)]

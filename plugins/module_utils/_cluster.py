@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from . import _options
 from ._problem import Problem, show
 
 # Every inventory variable that resolve reads, with its default (None: required, or found per node).
@@ -23,28 +25,30 @@ SITE_DEFAULTS: dict[str, Any] = {
     "gx10_ray_cpus": 2,
     "gx10_ray_object_store_bytes": 1024**3,
     "gx10_gpus_per_node": 1,
-    "gx10_memory_floor_gib": 8,
+    "gx10_memory_floor_gib": None,
+    "gx10_drop_caches": True,
     "gx10_fanout_network": "fabric",
     "gx10_fanout_port": 8731,
     "gx10_fanout_lanes": 0,
     "gx10_build_host": None,
     "gx10_container_options": {},
-    "gx10_env": {},
 }
 NETWORKS = ("fabric", "management")
-# Docker options that the hardware asks for; the rest belongs to the profile or to the plan.
-CONTAINER_OPTIONS = ("runtime", "gpus", "devices", "cap_add", "ulimits")
 
 
 @dataclasses.dataclass(frozen=True)
 class Node:
-    """One machine. Addresses are IPv4 or IPv6 text; `rails` are its addresses on all halves of the fabric's ports."""
+    """One machine. Addresses are IPv4 or IPv6 text; `rails` are its addresses on all halves of the fabric's ports.
+
+    `env` is its own `gx10_env`: interfaces, HCAs and GIDs may have other names on each machine.
+    """
 
     name: str
     rank: int
     fabric_address: str
     management_address: str
     rails: tuple[str, ...] = ()
+    env: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +85,12 @@ def read(hostvars: Mapping[str, Any], hosts: Sequence[str], where: str) -> tuple
             problems.append(Problem(where, f"{name}.gx10_fabric_rails", show(rails), "a list of addresses"))
             rails = []
         checked = [_address(rail, f"{name}.gx10_fabric_rails", where, problems, wanted, (4,)) for rail in rails]
-        nodes.append(Node(str(name), int(rank), fabric, str(management), tuple(checked)))
+        env = variables.get("gx10_env", {})
+        if not isinstance(env, Mapping):
+            problems.append(Problem(where, f"{name}.gx10_env", show(env), "a mapping"))
+            env = {}
+        own = {str(key): str(value) for key, value in env.items()}
+        nodes.append(Node(str(name), int(rank), fabric, str(management), tuple(checked), own))
     for field in ("rank", "fabric_address"):
         seen: dict[Any, str] = {}
         for node in nodes:
@@ -97,6 +106,15 @@ def read(hostvars: Mapping[str, Any], hosts: Sequence[str], where: str) -> tuple
         wanted = "a host of the inventory, or nothing for the head"
         problems.append(Problem(where, "gx10_build_host", show(site["build_host"]), wanted))
     return Cluster(tuple(sorted(nodes, key=lambda node: node.rank)), site), problems
+
+
+def is_address(text: str) -> bool:
+    """Is it an IP address, of either version?"""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _address(value: object, key: str, where: str, problems: list[Problem], wanted: str, versions: tuple[int, ...]) -> str:
@@ -122,7 +140,6 @@ def _check_site(site: dict[str, Any], where: str) -> list[Problem]:
         ("ray_cpus", 1, 1024),
         ("ray_object_store_bytes", 78643200, 2**50),
         ("gpus_per_node", 1, 16),
-        ("memory_floor_gib", 0, 4096),
     ):
         text = str(site[key])
         if not text.isdigit() or not low <= int(text) <= high:
@@ -137,12 +154,15 @@ def _check_site(site: dict[str, Any], where: str) -> list[Problem]:
             problems.append(Problem(where, f"gx10_{key}", show(site[key]), "an absolute path without '..', ',' or ':'"))
         else:
             site[key] = path.rstrip("/")
+    if not isinstance(site["drop_caches"], bool):
+        problems.append(Problem(where, "gx10_drop_caches", show(site["drop_caches"]), "true or false"))
     if site["fanout_network"] not in NETWORKS:
         problems.append(Problem(where, "gx10_fanout_network", show(site["fanout_network"]), " or ".join(NETWORKS)))
-    for key in ("container_options", "env"):
-        if not isinstance(site[key], Mapping):
-            problems.append(Problem(where, f"gx10_{key}", show(site[key]), "a mapping"))
-            site[key] = {}
-    for option in sorted(set(site["container_options"]) - set(CONTAINER_OPTIONS)):
-        problems.append(Problem(where, f"gx10_container_options.{option}", "an unknown option", "one of " + ", ".join(CONTAINER_OPTIONS)))
-    return problems
+    floor = site["memory_floor_gib"]
+    if floor is not None and (isinstance(floor, bool) or not re.fullmatch(r"\d{1,4}(\.\d+)?", str(floor))):
+        problems.append(Problem(where, "gx10_memory_floor_gib", show(floor), "GiB as a number, or nothing: the plan then computes it"))
+        site["memory_floor_gib"] = None
+    elif floor is not None:
+        site["memory_floor_gib"] = float(floor)
+    site["container_options"], found = _options.parse(site["container_options"], where)
+    return problems + found

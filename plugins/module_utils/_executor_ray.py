@@ -10,7 +10,13 @@ from ._problem import Problem
 
 ENGINES = ("vllm",)
 # Ray's memory monitor kills workers while weights load into unified memory; the supervisor watches memory instead.
-ENV = {"RAY_memory_monitor_refresh_ms": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": "/run/gx10/ray_token"}
+# Ray takes lines for alike that differ in their numbers: without RAY_DEDUP_LOGS=0 the tightest rank's KV cache is not in the log.
+ENV = {
+    "RAY_memory_monitor_refresh_ms": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN_PATH": "/run/gx10/ray_token",
+}
 
 
 def check(job: Job, where: str) -> list[Problem]:

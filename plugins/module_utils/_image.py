@@ -39,6 +39,18 @@ def problems(evidence: Mapping[str, Any], expect: Mapping[str, Any], rebuild: st
     return [str(problem) for problem in found]
 
 
+def foreign(image: Mapping[str, Any], reference: str, info: Mapping[str, Any], node: str) -> list[str]:
+    """Is an image of another architecture than the node where it shall run? One text, or none.
+
+    `image`: of module image_info, on whichever node has it; empty, or without an architecture: unknown. `info`: image_info on `node`.
+    """
+    found, wanted = image.get("architecture"), info["architecture"]
+    if not found or found == wanted:
+        return []
+    hint = f"Build it on a node that is {wanted} (gx10_build_host), or docker pull --platform linux/{wanted} {reference} on {node}."
+    return [str(Problem(f"{node}: image {reference}", "architecture", found, wanted, hint))]
+
+
 def room(context: Mapping[str, Any], definition: Mapping[str, Any], disk: Mapping[str, Any], node: str) -> list[str]:
     """Is there room for a build? One text per file system that is too small, with numbers.
 

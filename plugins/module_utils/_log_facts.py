@@ -17,11 +17,23 @@ _FACTS = (
     # SGLang 0.5.13, in source.
     ("kv_cache_tokens", r"KV Cache is allocated\..*#tokens: (\d+)", int),
     ("acceptance_rate", r"accept len: [\d.]+, accept rate: ([\d.]+)", float),
-    ("kv_cache_gib", r"Available KV cache memory: (-?[\d.]+) GiB", float),
     ("weights_seconds", r"Loading weights took ([\d.]+) seconds", float),
     ("init_seconds", r"init engine \(.*?\) took ([\d.]+) s", float),
+    # SGLang 0.5.12 to 0.5.23, in source; the second line is only rank 0's.
+    ("mamba_slots", r"Mamba Cache is allocated\. max_mamba_cache_size: (\d+)", int),
+    ("max_running_requests", r"max_total_num_tokens=\d+, .*max_running_requests=(\d+)", int),
     ("engine_version", r"Initializing a V1 LLM engine \(v([^)\s]+)\)", str),
 )
+# One rank's memory for its KV cache, in GiB, which the rank logs once: vLLM on a GPU, with kv-cache-memory-bytes, on a CPU; SGLang.
+_RANK = re.compile(
+    r"Available KV cache memory: (-?[\d.]+) GiB"
+    r"|reserved ([\d.]+) GiB memory for KV Cache"
+    r"|(?:Explicitly|Auto) set \(([\d.]+)/[\d.]+\) GiB for KV cache"
+    r"|KV Cache is allocated\..* KV size: ([\d.]+) GB"
+    r"|KV Cache is allocated\..* K size: ([\d.]+) GB, V size: ([\d.]+) GB"
+)
+# Ray prints the first of alike lines (numbers do not tell them apart) and then the last, unless RAY_DEDUP_LOGS=0.
+_REPEATED = re.compile(r"\[repeated (\d+)x across cluster\]")
 _SIGNS = (
     ("engine core died", r"EngineDeadError|EngineCore encountered a fatal error|EngineCore failed to start"),
     ("a rank died", r"(?:RayWorkerProc rank=\[\d+\]|Worker proc \S+) died unexpectedly"),
@@ -35,12 +47,22 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def facts(text: str) -> dict[str, Any]:
-    """What the log says; a fact that is missing is unknown, and its key is absent. The last line of a kind counts."""
+    """What the log says; a fact that is missing is unknown, and its key is absent. The last line of a kind counts.
+
+    `kv_cache_gib` is a list, one value for each rank whose line is there, of the last start of the engine.
+    """
     found: dict[str, Any] = {}
     for line in _COLOUR.sub("", text).splitlines():
+        rank = _RANK.search(line)
+        if rank:
+            repeated = _REPEATED.search(line)
+            value = round(sum(float(part) for part in rank.groups() if part), 2)
+            found.setdefault("kv_cache_gib", []).extend([value] * (int(repeated.group(1)) if repeated else 1))
         for key, pattern, kind in _FACTS:
             match = re.search(pattern, line)
             if match:
+                if key == "engine_version":
+                    found.pop("kv_cache_gib", None)
                 found[key] = kind(match.group(1).replace(",", "") if kind is int else match.group(1))
     return found
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+# The field reports lost their image to a blind `docker image prune -a`.
+PRUNE = "For room: docker image prune --filter until=24h; never -a, which takes every image that no container uses."
+
 
 def free(infos: Mapping[str, Any]) -> str:
     """The last node (module engine_info by node, in inventory order) on which nothing of ours or of anybody's engine runs, or ""."""
@@ -49,4 +52,4 @@ def text(document: Mapping[str, Any]) -> str:
     gate: Mapping[str, Any] = document["gate"]
     how = f"{gate['profile']} answered with it on {gate['node']}" if gate["ok"] else f"not gated: {gate['why']}"
     nodes = [name for name, image in document["serves_next"].items() if image == document["candidate"]["id"]]
-    return f"{document['image']}: rebuilt and promoted on {', '.join(nodes)} ({how}). serve.yml starts it."
+    return f"{document['image']}: rebuilt and promoted on {', '.join(nodes)} ({how}). serve.yml starts it.\n{PRUNE}"

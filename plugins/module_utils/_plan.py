@@ -13,8 +13,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import _architecture, _document, _engine, _executor, _profile, _weights
-from ._cluster import Cluster, Node
+from . import _architecture, _document, _engine, _executor, _memory, _profile, _weights
+from ._cluster import Cluster, Node, is_address
 from ._cluster import read as read_cluster
 from ._problem import Problem, nearest, report, show
 
@@ -98,8 +98,9 @@ def _plan(
     problems = executor.check(job, where)
     checkpoint = sources.get("checkpoints", {}).get(profile["model"]["repo"])
     disagreements, skipped = _architecture.check(profile, checkpoint, where)
-    estimate = _architecture.memory(profile, checkpoint)
-    problems += disagreements + _architecture.memory_problems(estimate, where)
+    estimate = _memory.estimate(profile, image, checkpoint)
+    problems += disagreements + _memory.problems(estimate, site["memory_floor_gib"], where)
+    memory = {**estimate, **_memory.floor(estimate, site["memory_floor_gib"])}
     if job.engine not in executor.ENGINES:
         wanted = " or ".join(name for name in _executor.names() if job.engine in _executor.load(name).ENGINES)
         problems.append(Problem(where, "executor", f"{profile['executor']!r} with engine {job.engine}", wanted))
@@ -109,12 +110,19 @@ def _plan(
     publish = profile["container"].get("publish")
     if publish and count > 1:
         return None, [Problem(where, "container.publish", f"{count} nodes", "one node: ranks need the host's network")]
-    # In a network of its own a container listens on all of its addresses; Docker publishes the port on the node's.
-    host = "0.0.0.0" if publish else str(site["api_address"] or nodes[0].management_address)
+    listen = str(site["api_address"] or nodes[0].management_address)
+    if publish and not is_address(listen):
+        hint = "Docker publishes a port on an IP address; give gx10_api_address the head's."
+        return None, [Problem("inventory", "gx10_api_address", show(listen), "an IP address of the head", hint)]
+    # In a network of its own a container listens on all of its addresses; Docker publishes the port on this one of the node's.
+    host = "0.0.0.0" if publish else listen
     api: dict[str, Any] = {"host": host, "port": int(publish[0].split(":")[1]) if publish else site["api_port"]}
+    api["published"] = f"[{listen}]" if ":" in listen else listen
     port = int(publish[0].split(":")[0]) if publish else api["port"]
     # What a client uses: a wildcard is an address to listen on, not to ask.
-    reach = nodes[0].management_address if host in ("0.0.0.0", "::") else host
+    wildcard = listen in ("0.0.0.0", "::")
+    reach = nodes[0].management_address if wildcard else listen
+    opens = [f"the API listens on all of {nodes[0].name}'s addresses (gx10_api_address: {listen}); only its firewall keeps others out"]
     unready = [mod for mod in profile.get("mods", []) if not sources["mods"][mod]["ready"]]
     plan: dict[str, Any] = {
         "profile": str(sources["profile"]["name"]),
@@ -130,7 +138,7 @@ def _plan(
         },
         "weights": _weights.document(cluster, [profile["model"], *profile["model"].get("drafts", [])], count),
         "model": {**profile["model"], "path": f"{site['models_root']}/{profile['model']['repo']}"},
-        "nodes": [_node(profile, job, executor, rank, api, sources) for rank in range(count)],
+        "nodes": [_node(profile, job, executor, rank, api, sources, memory["floor_gib"]) for rank in range(count)],
         "idle": [node.name for node in cluster.nodes[count:]],
         "ready": {
             "url": _url(reach, port),
@@ -139,12 +147,17 @@ def _plan(
             "speculative": _speculative(profile),
         },
         "expect": profile.get("expect", {}),
+        # Preflight compares the nodes with it.
+        "measured_with": {key: profile["provenance"][key] for key in ("driver", "kernel") if key in profile.get("provenance", {})},
         "supervisor": sources["supervisor"],
         "state_dir": site["state_dir"],
-        "memory": estimate,
+        "drop_caches": site["drop_caches"],
+        "memory": memory,
         "skipped": skipped,
         "deviations": notes["deviations"],
-        "warnings": notes["warnings"] + [f"mod {mod} is declared, but has no run.sh yet: serve refuses it" for mod in unready],
+        "warnings": notes["warnings"]
+        + (opens if wildcard else [])
+        + [f"mod {mod} is declared, but has no run.sh yet: serve refuses it" for mod in unready],
     }
     return {"hash": _launch_hash(plan), **plan}, []
 
@@ -186,6 +199,11 @@ def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def _published(ports: Sequence[str], address: str) -> dict[str, Any]:
+    """Never on all addresses unasked: Docker's rules come before the node's firewall."""
+    return {"publish": [f"{address}:{pair}" for pair in ports]}
+
+
 def _mod(source: Mapping[str, Any]) -> dict[str, Any]:
     return {key: source[key] for key in ("path", "hash", "ready")}
 
@@ -206,6 +224,7 @@ def _node(
     rank: int,
     api: Mapping[str, Any],
     sources: Mapping[str, Any],
+    floor_gib: float,
 ) -> dict[str, Any]:
     node: Node = job.nodes[rank]
     site = job.site
@@ -233,16 +252,16 @@ def _node(
             "name": container["name"],
             "options": {
                 **site["container_options"],
-                **({"publish": list(container["publish"])} if "publish" in container else {"network": "host"}),
+                **(_published(container["publish"], api["published"]) if "publish" in container else {"network": "host"}),
                 "ipc": container.get("ipc", "private"),
                 **({"shm_size": container["shm_size"]} if "shm_size" in container else {}),
             },
             "mounts": [{"source": site["models_root"], "target": MODELS}],
         },
-        "env": {**{key: str(value) for key, value in site["env"].items()}, **profile.get("env", {})},
+        "env": {**node.env, **profile.get("env", {})},
         "runtime_env": dict(part.env),
         "mods": [{"name": name, **_mod(sources["mods"][name])} for name in profile.get("mods", [])],
         "ray": dict(part.ray) if part.ray else None,
         "engine": engine,
-        "memory_floor_gib": site["memory_floor_gib"],
+        "memory_floor_gib": floor_gib,
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from . import _hardware_checks, _link_checks
 from ._node_part import owns
 from ._problem import Problem
 
@@ -33,15 +34,36 @@ def node_problems(plan: Mapping[str, Any], infos: Mapping[str, Any], engines: Ma
         name = node["name"]
         if name in infos:
             problems += _one(plan, node, infos[name], engines.get(name, {}))
+    problems += _link_checks.problems(plan, infos)
+    problems += _hardware_checks.problems(plan, infos)
     return [str(problem) for problem in problems]
+
+
+def _memory(plan: Mapping[str, Any], name: str, available: float, engine: Mapping[str, Any]) -> list[Problem]:
+    """Is there room for the plan's budget and floor? MemAvailable counts page cache as free, as the engine does (GiB)."""
+    memory, held = plan["memory"], 0.0
+    if any(item["running"] for item in engine.get("containers", [])):
+        # Comes back when our own engine is replaced; where nobody recorded how much, nothing can be said.
+        record = engine.get("record") or {"plan": {}}
+        budget = record["plan"].get("memory", {}).get("budget_gib")
+        if budget is None:
+            return []
+        held = float(budget)
+    if available + held >= memory["needs_gib"]:
+        return []
+    found = f"{available:.1f} GiB available" + (f" and {held:g} GiB that the running engine gives back" if held else "")
+    budget = "weights and reserve" if memory["budget_gib"] is None else f"a budget of {memory['budget_gib']:g} GiB"
+    wanted = f"at least {memory['needs_gib']:g} GiB: {budget} and a floor of {memory['floor_gib']:g} GiB"
+    return [
+        Problem(
+            name, "memory", found, wanted, f"On {name}, end what holds it (ps -eo rss,args --sort=-rss | head), or plan a smaller budget."
+        )
+    ]
 
 
 def _one(plan: Mapping[str, Any], node: Mapping[str, Any], info: Mapping[str, Any], engine: Mapping[str, Any]) -> list[Problem]:
     name = node["name"]
     problems = []
-    if node["address"] not in info["addresses"]:
-        found = ", ".join(info["addresses"])
-        problems.append(Problem(name, "gx10_fabric_address", found, node["address"], "Is the fabric's link up?"))
     if info["missing_tools"]:
         missing = " ".join(info["missing_tools"])
         packages = " ".join(PACKAGES.get(tool, tool) for tool in info["missing_tools"])
@@ -52,11 +74,7 @@ def _one(plan: Mapping[str, Any], node: Mapping[str, Any], info: Mapping[str, An
     disk = info["disk"].get(models)
     if disk and not disk["writable"]:
         problems.append(Problem(name, models, "a folder that cannot be written", "a writable one", "Check the mount and gx10_models_root."))
-    available = info["memory"]["available"] / 1024**3
-    # What our own running engine holds comes back when it is replaced.
-    if available < node["memory_floor_gib"] and not engine.get("containers"):
-        found = f"{available:.1f} GiB available"
-        problems.append(Problem(name, "memory", found, f"more than the floor of {node['memory_floor_gib']} GiB", "End what holds it."))
+    problems += _memory(plan, name, info["memory"]["available"] / 1024**3, engine)
     for listener in engine.get("listeners", []):
         if not any(owns(container, listener) for container in engine.get("containers", [])):
             found = f"pid {listener['pid']} ({listener['command'] or 'unknown'})"

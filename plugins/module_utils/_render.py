@@ -9,6 +9,10 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from . import _options
+
+# Of the inventory's options, those that the field reports' commands have, too.
+REPORTED = ("--runtime", "--gpus")
 # What every engine container gets beyond the profile, as (docker option, reason). The engine role sets exactly these.
 ADDED = (
     ("--init", "PID 1 reaps; the supervisor is its child"),
@@ -28,7 +32,8 @@ def docker_options(node: Mapping[str, Any]) -> list[str]:
     container = node["container"]
     options = container["options"]
     argv = ["--name", container["name"]]
-    for key in ("runtime", "gpus", "network", "ipc", "shm_size"):
+    argv += [word for pair in _options.flags(options) if pair[0] in REPORTED for word in pair]
+    for key in ("network", "ipc", "shm_size"):
         # Docker's default needs no option.
         if key in options and (key, options[key]) != ("ipc", "private"):
             argv += [f"--{key.replace('_', '-')}", str(options[key])]
@@ -43,18 +48,17 @@ def docker_options(node: Mapping[str, Any]) -> list[str]:
 
 def additions(node: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(option, reason) of everything that `docker_options` leaves out."""
-    options = node["container"]["options"]
     hardware = [
         (f"{flag} {value}", "from the inventory: what the fabric needs without --privileged")
-        for key, flag in (("devices", "--device"), ("cap_add", "--cap-add"), ("ulimits", "--ulimit"))
-        for value in options.get(key, [])
+        for flag, value in _options.flags(node["container"]["options"])
+        if flag not in REPORTED
     ]
     env = [(f"-e {key}={value}", "set by the plan, the same wherever it must agree") for key, value in node["runtime_env"].items()]
     return [*ADDED, *hardware, *env]
 
 
 def _memory(estimate: Mapping[str, Any]) -> list[str]:
-    """The estimate of one rank's memory, with the report's numbers beside it."""
+    """The estimate of one rank's memory, with the report's numbers beside it, and what happens when a node runs short."""
 
     def gib(key: str) -> str:
         return "unknown" if estimate[key] is None else f"{estimate[key]:.2f} GiB"
@@ -68,6 +72,8 @@ def _memory(estimate: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"#   KV cache of the group: {estimate['kv_cache_tokens']} tokens at {estimate['kv_bytes_per_token']:.0f} bytes per rank"
         )
+    lines.append(f"#   needs {estimate['needs_gib']:g} GiB available on each node before a start")
+    lines.append(f"#   the supervisor ends a rank under {estimate['floor_gib']:g} GiB available: {estimate['floor_because']}")
     if any(value is not None for value in reported.values()):
         lines.append(f"#   reported: {reported['kv_cache_gib'] or '?'} GiB, {reported['kv_cache_tokens'] or '?'} tokens")
     return lines

@@ -38,7 +38,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 images:
-  description: "What Docker has, by reference: id, layers (diff IDs), labels, size (bytes)."
+  description: "What Docker has, by reference: id, layers (diff IDs), labels, size (bytes), architecture (as Docker names it)."
   type: dict
   returned: always
 containers:
@@ -49,6 +49,10 @@ kept:
   description: "What the folder keeps, newest first: name, image (ID), digest (of the manifest), complete, layers, labels, bytes, files."
   type: list
   elements: dict
+  returned: always
+architecture:
+  description: The node's, as Docker names it.
+  type: str
   returned: always
 disk:
   description: "For C(store) and C(docker): path, free (bytes) and device, which tells whether they are one file system."
@@ -62,6 +66,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gx10.serving.plugins.module_utils import _oci
+
+# Docker's names (Go's) by the kernel's.
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def inspect(module: AnsibleModule, kind: str, name: str) -> list[dict[str, Any]]:
@@ -79,7 +86,8 @@ def look(module: AnsibleModule, references: list[str]) -> dict[str, Any]:
     for reference in references:
         for item in inspect(module, "image", reference):
             labels = (item.get("Config") or {}).get("Labels") or {}
-            found[reference] = {"id": item["Id"], "layers": item["RootFS"]["Layers"], "labels": labels, "size": item["Size"]}
+            facts = {"id": item["Id"], "layers": item["RootFS"]["Layers"], "labels": labels, "size": item["Size"]}
+            found[reference] = {**facts, "architecture": item.get("Architecture", "")}
     return found
 
 
@@ -110,7 +118,15 @@ def main() -> None:
             module.fail_json(msg=f"docker info: found exit code {code}: {err.strip()}; wanted an engine that answers")
         where["docker"] = disk(json.loads(out))
     found = {name: item["Image"] for name in containers for item in inspect(module, "container", name)}
-    module.exit_json(changed=False, images=look(module, references), containers=found, kept=_oci.kept(store), disk=where)
+    machine = os.uname().machine
+    module.exit_json(
+        changed=False,
+        images=look(module, references),
+        containers=found,
+        kept=_oci.kept(store),
+        architecture=ARCHITECTURES.get(machine, machine),
+        disk=where,
+    )
 
 
 if __name__ == "__main__":

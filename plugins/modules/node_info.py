@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: node_info
-short_description: What a node brings - addresses, tools, disk and memory
+short_description: What a node brings - addresses, tools, disk, memory and hardware
 version_added: 0.1.0
 description:
   - Evidence for the role preflight; the caller judges.
@@ -21,6 +21,19 @@ options:
     type: list
     elements: path
     default: []
+  fabric_address:
+    description: The node's address on the fabric; its interface and the peers are looked at.
+    type: str
+  fabric_rails:
+    description: The node's addresses on all halves of its fabric ports, whose hardware is looked at.
+    type: list
+    elements: str
+    default: []
+  fabric_peers:
+    description: Fabric addresses of the nodes that this one must reach. Each is sent one connection attempt, and ARP where it stays silent.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode: {support: full, description: It only reads., details: []}
 """
@@ -30,6 +43,8 @@ EXAMPLES = r"""
   gx10.serving.node_info:
     tools: [docker, nginx, curl]
     paths: [/srv/models]
+    fabric_address: 192.168.177.11
+    fabric_peers: [192.168.177.12]
 """
 
 RETURN = r"""
@@ -51,27 +66,40 @@ memory:
   description: "total and available, in bytes."
   type: dict
   returned: always
+fabric:
+  description: "interface that holds O(fabric_address), its state, other interfaces beside it in that network, routes and reached by peer."
+  type: dict
+  returned: when O(fabric_address) is given
 docker:
   description: "The engine's version and root folder, or the error."
+  type: dict
+  returned: always
+hardware:
+  description:
+    - "What /proc and /sys say: architecture, kernel, bios, driver, gpus (name), memory (bytes by field of meminfo) and links."
+    - "A link: address, interface, operstate, carrier, speed_mbps, mtu, pcie (width, max_width, speed, max_speed in GT/s) and rdma
+      (device, firmware, state, gids)."
+    - What cannot be read is null.
   type: dict
   returned: always
 """
 
 import importlib.util
-import json
 import os
 import shutil
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gx10.serving.plugins.module_utils import _hardware, _links
 
 
-def addresses(module: AnsibleModule) -> list[str]:
-    """All IP addresses of the node."""
+def addresses(module: AnsibleModule) -> dict[str, str]:
+    """The interfaces of the node by their IP addresses."""
     code, out, err = module.run_command(["ip", "-j", "address", "show"])
     if code:
         module.fail_json(msg=f"ip address show: found exit code {code}: {err.strip()}; wanted iproute2")
-    return [entry["local"] for link in json.loads(out) for entry in link.get("addr_info", [])]
+    found: dict[str, str] = _hardware.interfaces(out)
+    return found
 
 
 def disk(path: str) -> dict[str, Any]:
@@ -83,11 +111,14 @@ def disk(path: str) -> dict[str, Any]:
     return {"free": stat.f_bavail * stat.f_frsize, "size": stat.f_blocks * stat.f_frsize, "writable": os.access(path, os.W_OK)}
 
 
-def memory() -> dict[str, int]:
-    """MemTotal and MemAvailable in bytes."""
-    with open("/proc/meminfo", encoding="ascii") as file:
-        rows = dict(line.split(":", 1) for line in file)
-    return {key: int(rows[row].split()[0]) * 1024 for key, row in (("total", "MemTotal"), ("available", "MemAvailable"))}
+def hardware(module: AnsibleModule, interfaces: dict[str, str]) -> dict[str, Any]:
+    """Without the kernel module of the GPU, nvidia-smi says why, and may load it."""
+    found: dict[str, Any] = _hardware.observe(interfaces)
+    if found["gpus"] is None and shutil.which(_hardware.SMI[0]):
+        _code, out, _err = module.run_command(["timeout", "10", *_hardware.SMI])
+        gpus = _hardware.smi(out)
+        found.update(gpus=gpus, driver=next((gpu["driver"] for gpu in gpus), None))
+    return found
 
 
 def docker(module: AnsibleModule) -> dict[str, str]:
@@ -106,6 +137,9 @@ def main() -> None:
         argument_spec={
             "tools": {"type": "list", "elements": "str", "default": []},
             "paths": {"type": "list", "elements": "path", "default": []},
+            "fabric_address": {"type": "str"},
+            "fabric_rails": {"type": "list", "elements": "str", "default": []},
+            "fabric_peers": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -114,13 +148,20 @@ def main() -> None:
         missing.append("python3-requests")
     engine = docker(module)
     paths = [*module.params["paths"], *([engine["root"]] if engine.get("root") else [])]
+    interfaces = addresses(module)
+    look = hardware(module, {address: interfaces[address] for address in module.params["fabric_rails"] if address in interfaces})
+    fabric = {}
+    if module.params["fabric_address"]:
+        fabric["fabric"] = _links.look(module.run_command, module.params["fabric_address"], module.params["fabric_peers"])
     module.exit_json(
         changed=False,
-        addresses=addresses(module),
+        **fabric,
+        addresses=list(interfaces),
         missing_tools=missing,
         disk={path: disk(path) for path in paths},
-        memory=memory(),
+        memory={"total": look["memory"]["MemTotal"], "available": look["memory"]["MemAvailable"]},
         docker=engine,
+        hardware=look,
     )
 
 

@@ -21,13 +21,33 @@ from conftest import ROOT, hostvars
         ("GPU KV cache size: 1,234 tokens, Maximum concurrency for 8,192 tokens per request: 3.50x", {"kv_cache_tokens": 1234}),
         ("\x1b[36m(EngineCore pid=235)\x1b[0m INFO CPU KV cache size: 2,097,152 tokens, Maximum", {"kv_cache_tokens": 2097152}),
         ("GPU + host KV cache size: 10 tokens", {"kv_cache_tokens": 10}),
-        ("Available KV cache memory: -1.25 GiB", {"kv_cache_gib": -1.25}),
+        ("Available KV cache memory: -1.25 GiB", {"kv_cache_gib": [-1.25]}),
+        (
+            "Initial free memory 110.1 GiB, reserved 20.5 GiB memory for KV Cache as specified by kv_cache_memory_bytes",
+            {"kv_cache_gib": [20.5]},
+        ),
+        ("(RayWorkerProc pid=7, ip=10.0.0.2) Explicitly set (1.0/23.5) GiB for KV cache on node 0.", {"kv_cache_gib": [1.0]}),
+        ("Auto set (3.25/23.5) GiB for KV cache on node 0, with 4.0 GiB requested memory for the worker.", {"kv_cache_gib": [3.25]}),
         ("Loading weights took 549.60 seconds", {"weights_seconds": 549.6}),
         ("init engine (profile, create kv cache, warmup model) took 45.20 seconds", {"init_seconds": 45.2}),
         ("init engine (profile, create kv cache, warmup model) took 3.50 s (compilation: 1 s)", {"init_seconds": 3.5}),
         ("KV cache", {}),
         # SGLang 0.5.13: memory_pool.py and metrics_reporter.py.
-        ("KV Cache is allocated. dtype: torch.float8_e4m3fn, #tokens: 812345, KV size: 9.50 GB", {"kv_cache_tokens": 812345}),
+        (
+            "KV Cache is allocated. dtype: torch.float8_e4m3fn, #tokens: 812345, KV size: 9.50 GB",
+            {"kv_cache_tokens": 812345, "kv_cache_gib": [9.5]},
+        ),
+        (
+            "KV Cache is allocated. #tokens: 1557504, K size: 2.23 GB, V size: 2.25 GB",
+            {"kv_cache_tokens": 1557504, "kv_cache_gib": [4.48]},
+        ),
+        ("[2026-08-17 16:52:12] Mamba Cache is allocated. max_mamba_cache_size: 614, conv_state size: 0.38GB", {"mamba_slots": 614}),
+        (
+            "[TP0] max_total_num_tokens=1557504, chunked_prefill_size=1024, max_running_requests=19, context_len=8192",
+            {"max_running_requests": 19},
+        ),
+        # What was asked for is no evidence of what is.
+        ("server_args=ServerArgs(max_running_requests=32, max_mamba_cache_size=96)", {}),
         ("Decode batch. accept len: 2.67, accept rate: 0.56, cuda graph: True", {"acceptance_rate": 0.56}),
     ],
 )

@@ -11,7 +11,8 @@ import yaml
 from ansible_collections.gx10.serving.plugins.module_utils import _render
 from conftest import ROOT, hostvars
 
-SAMPLE = yaml.safe_load((ROOT / "inventories/sample/group_vars/gx10.yml").read_text())
+# The reports listen on all addresses; the sample does not.
+SAMPLE = {**yaml.safe_load((ROOT / "inventories/sample/group_vars/gx10.yml").read_text()), "gx10_api_address": "0.0.0.0"}
 DATA = ROOT / "tests/unit/data"
 ALIASES = {"-tp": "--tensor-parallel-size"}
 REPEATED = ("-e", "-v", "-p")
@@ -39,6 +40,7 @@ DIFFERENCES: dict[str, dict[str, tuple[Any, Any, str]]] = {
         "-v": (["nex-n2-model:/mnt/model"], [MOUNT], "one models root for all"),
         "--gpus": ("all", None, "the sample inventory gives the GPU by runtime, as the other reports do"),
         "--runtime": (None, "nvidia", "the same"),
+        "-p": (["8000:8000"], ["0.0.0.0:8000:8000"], "every published address is explicit"),
     },
     "nemotron3-super-sglang": NODE,
     "nemotron3-super-sglang-ep4": NODE,

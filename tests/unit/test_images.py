@@ -191,3 +191,41 @@ def test_the_list_of_packages_is_cyclonedx() -> None:
     document = _image.sbom({"packages": {"python": {"torch": "2.11.0"}, "debian": {"libc6": "2.39"}}}, "small", "tag")
     assert [item["purl"] for item in document["components"]] == ["pkg:deb/libc6@2.39", "pkg:pypi/torch@2.11.0"]
     assert document["metadata"]["component"] == {"type": "container", "name": "small", "version": "tag"}
+
+
+@pytest.mark.parametrize(
+    ("image", "machine", "problem"),
+    [
+        (
+            "amd64",
+            "arm64",
+            "gx10-2: image vllm-node:latest: architecture: found amd64; wanted arm64. Build it on a node that is arm64 (gx10_build_host), "
+            "or docker pull --platform linux/arm64 vllm-node:latest on gx10-2.",
+        ),
+        ("arm64", "amd64", "gx10-2: image vllm-node:latest: architecture: found arm64; wanted amd64. "),
+        ("arm64", "arm64", None),
+        # Docker's containerd store names none for an index of several platforms.
+        ("", "arm64", None),
+    ],
+)
+def test_an_image_of_another_architecture_is_refused_by_name(image: str, machine: str, problem: str | None) -> None:
+    found = _image.foreign({"architecture": image}, "vllm-node:latest", {"architecture": machine}, "gx10-2")
+    assert (found == []) if problem is None else (len(found) == 1 and found[0].startswith(problem))
+    assert _image.foreign({}, "vllm-node:latest", {"architecture": machine}, "gx10-2") == [], "an image that is not there yet"
+
+
+@pytest.mark.parametrize(
+    ("tasks", "name"),
+    [
+        # An image runs, a base is built upon, and layers travel, only after the check.
+        ("verify", "verify | Ask a throwaway container what is installed"),
+        ("build", "build | Build a candidate"),
+        ("distribute", "distribute | Bring it to the nodes that lack it"),
+    ],
+)
+def test_the_architecture_is_checked_before_an_image_is_used(tasks: str, name: str) -> None:
+    steps = yaml.safe_load((ROOT / f"roles/image/tasks/{tasks}.yml").read_text())
+    names = [step["name"] for step in steps]
+    checks = [index for index, step in enumerate(steps) if "gx10.serving.image_foreign" in str(step.get("vars"))]
+    assert checks and checks[0] < names.index(name)
+    assert "__image_foreign | length > 0" in steps[checks[0]]["when"]

@@ -41,7 +41,8 @@ def nodes(error: str = "", now: str = "new") -> dict[str, Any]:
             True,
             {"ok": True},
             True,
-            "rebuilt and promoted on gx10-1, gx10-2 (tiny answered with it on gx10-4). serve.yml starts it.",
+            "rebuilt and promoted on gx10-1, gx10-2 (tiny answered with it on gx10-4). serve.yml starts it.\n"
+            "For room: docker image prune --filter until=24h; never -a",
         ),
         (nodes(), True, {"ok": None, "why": "every node serves"}, True, "(not gated: every node serves)"),
         (nodes(now="old"), False, {"ok": None}, True, "inputs are unchanged, so nothing was built"),

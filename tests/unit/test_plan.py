@@ -243,3 +243,20 @@ def test_any_document_gives_a_plan_or_problems(document: Any) -> None:
     found = _plan.resolve(sources, hostvars(), list(hostvars()))
     assert found["plan"] is None
     assert found["problems"]
+
+
+def test_the_page_cache_is_dropped_right_before_a_start(resolve: Any) -> None:
+    """Only where a group is replaced, after everything that reads files, and unless the site says no."""
+    steps = yaml.safe_load((ROOT / "roles/engine/tasks/replace.yml").read_text())
+    names = [step["name"] for step in steps]
+    drop = names.index("replace | Drop the page cache")
+    assert names[drop + 2] == "replace | Start the container"
+    assert steps[drop]["ansible.builtin.command"]["argv"] == ["sh", "-c", "sync && echo 3 > /proc/sys/vm/drop_caches"]
+    assert "engine_plan.drop_caches" in steps[drop]["when"]
+    first, second = (resolve("sim-tiny-tp2", variables=hostvars(gx10_drop_caches=value))["plan"] for value in (True, False))
+    assert (first["drop_caches"], second["drop_caches"]) == (True, False)
+    assert first["hash"] == second["hash"], "nobody's engine is restarted for it"
+    assert (
+        "gx10_drop_caches: found 'no'; wanted true or false"
+        in resolve("sim-tiny-tp2", variables=hostvars(gx10_drop_caches="no"))["message"]
+    )

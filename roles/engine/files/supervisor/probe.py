@@ -72,12 +72,3 @@ def samples(text: str, name: str) -> float | None:
     """Sum a metric over its labels in Prometheus text; None where it is missing (unknown, never 0)."""
     found = re.findall(rf"^{re.escape(name)}(?:\{{[^}}]*\}})? ([0-9.eE+-]+)$", text, re.MULTILINE)
     return sum(map(float, found)) if found else None
-
-
-def memory_available_gib() -> float:
-    """MemAvailable of the host in GiB; on unified memory this is what the GPU can still get, too."""
-    with open("/proc/meminfo", encoding="ascii") as file:
-        for line in file:
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) / 1024**2
-    raise OSError("/proc/meminfo has no MemAvailable")

@@ -19,6 +19,8 @@ from typing import Any, Callable
 
 import mods
 import probe
+import ray_env
+from memory import Floor
 from processes import Child, Family, adopt_orphans
 from status import Status
 from watch import Watch
@@ -32,6 +34,10 @@ INTERFACE_ENV = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME", "TP_SOCKET_IFNAME",
 
 class Failed(Exception):
     """The node cannot go on; the text is the reason in its status."""
+
+
+class Exhausted(Failed):
+    """The host is about to freeze: what runs is killed, not asked."""
 
 
 class Stopped(Exception):
@@ -54,6 +60,7 @@ class Supervisor:
         self.ray: Child | None = None
         self.engine: Child | None = None
         self.watch: Watch | None = None
+        self.floor = Floor(part["memory_floor_gib"])
         self.term = False
 
     def run(self) -> int:
@@ -69,7 +76,7 @@ class Supervisor:
             self.status.enter("stopped", "as asked")
             return 0
         except (Failed, OSError, RuntimeError) as error:
-            self._fail(str(error))
+            self._fail(str(error), grace=0 if isinstance(error, Exhausted) else 5)
         return 1
 
     def _on_signal(self, _number: int, _frame: Any) -> None:
@@ -113,6 +120,7 @@ class Supervisor:
         if self.part["role"] == "worker":
             # Ray itself would retry for minutes without a word.
             self._until(lambda: probe.connects(ray["head"]), self.deadlines["ray"], f"nothing listens at {ray['head']}, the head's Ray")
+        self.status.evidence(own_env=ray_env.keep(self.env))
         self.ray = self.family.start("ray", ray["argv"], self.env, self.cwd)
         self._until(lambda: probe.connects(ray["head"]), self.deadlines["ray"], f"Ray did not listen at {ray['head']}")
         if "members" in ray:
@@ -182,17 +190,15 @@ class Supervisor:
             if child and child.code is not None:
                 what = "Ray (its head went away, or a Ray process died)" if child is self.ray else "the engine"
                 raise Failed(f"{what} {child.ended()}; see this container's log")
-        floor, available = self.part["memory_floor_gib"], probe.memory_available_gib()
-        if available < floor:
-            if self.engine:
-                self.engine.signal(signal.SIGKILL)
-            raise Failed(f"the host has {available:.1f} GiB of memory available, the floor is {floor} GiB: stopped before it freezes")
+        reason = self.floor.crossed()
+        if reason:
+            raise Exhausted(reason)
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, grace: float) -> None:
         self.status.enter("failing", reason)
         if self.watch:
             self.watch.stopping.set()
-        self.family.sweep(grace=5)
+        self.family.sweep(grace)
         self.status.enter("failed", reason)
 
     # -- stop ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,45 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Save the host: on unified memory it freezes without an OOM kill when the engine takes the last of it."""
+
+from __future__ import annotations
+
+import time
+from typing import Callable
+
+# Under the floor on end. One low reading while pages are reclaimed freezes no host; a real collapse leaves about five seconds
+# (NVIDIA/open-gpu-kernel-modules#1358).
+SECONDS = 2.0
+
+
+def available_gib() -> float:
+    """MemAvailable of the host in GiB; on unified memory this is what the GPU can still get, too."""
+    with open("/proc/meminfo", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) / 1024**2
+    raise OSError("/proc/meminfo has no MemAvailable")
+
+
+class Floor:
+    """The least memory, in GiB, that the host must have available."""
+
+    def __init__(self, gib: float, read: Callable[[], float] = available_gib, clock: Callable[[], float] = time.monotonic) -> None:
+        self.gib, self.read, self.clock = gib, read, clock
+        self._since: float | None = None
+
+    def crossed(self) -> str | None:
+        """Why the host is in danger, or None."""
+        available, now = self.read(), self.clock()
+        if available >= self.gib:
+            self._since = None
+            return None
+        if self._since is None:
+            self._since = now
+        if now - self._since < SECONDS:
+            return None
+        return (
+            f"the host has had less than {self.gib:g} GiB of memory available for {SECONDS:.0f} s ({available:.1f} now):"
+            " stopped before it freezes"
+        )

@@ -1,0 +1,147 @@
+"""The fabric as a node sees it: real network namespaces behind a real bridge, real cuts and firewalls; then the judgement."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ansible_collections.gx10.serving.plugins.module_utils import _link_checks
+from conftest import ROOT
+
+NODES = {"n1": "10.77.0.11", "n2": "10.77.0.12", "n3": "10.77.0.13"}
+# No two nodes call their interface the same.
+INTERFACES = {"n1": "enp1s0f0np0", "n2": "enP2p1s0f0np0", "n3": "fabric7"}
+PROGRAM = f"""
+import json, subprocess, sys
+sys.path.insert(0, {str(ROOT / "plugins/module_utils")!r})
+import _links
+def run(argv):
+    done = subprocess.run(argv, capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+print(json.dumps(_links.look(run, sys.argv[1], sys.argv[2:])))
+"""
+
+
+def ip(*words: str, namespace: str = "") -> str:
+    prefix = ["ip", "netns", "exec", f"gx10t-{namespace}"] if namespace else []
+    done = subprocess.run([*prefix, *words], capture_output=True, text=True)
+    assert done.returncode == 0, f"{words}: {done.stderr}"
+    return done.stdout
+
+
+def clean() -> None:
+    for name in NODES:
+        subprocess.run(["ip", "netns", "del", f"gx10t-{name}"], capture_output=True)
+    subprocess.run(["ip", "link", "del", "gx10t-br"], capture_output=True)
+
+
+@pytest.fixture
+def fabric() -> Iterator[None]:
+    clean()
+    ip("ip", "link", "add", "gx10t-br", "type", "bridge")
+    ip("ip", "link", "set", "gx10t-br", "up")
+    for name, address in NODES.items():
+        ip("ip", "netns", "add", f"gx10t-{name}")
+        ip("ip", "link", "add", f"gx10t-{name}", "type", "veth", "peer", "name", INTERFACES[name], "netns", f"gx10t-{name}")
+        ip("ip", "link", "set", f"gx10t-{name}", "master", "gx10t-br", "up")
+        ip("ip", "address", "add", f"{address}/24", "dev", INTERFACES[name], namespace=name)
+        ip("ip", "link", "set", INTERFACES[name], "up", namespace=name)
+        ip("ip", "link", "set", "lo", "up", namespace=name)
+    yield
+    clean()
+
+
+def look(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(ip(sys.executable, "-c", PROGRAM, NODES[name], *NODES.values(), namespace=name))
+    return found
+
+
+def judge() -> list[str]:
+    plan = {"nodes": [{"name": name, "address": address} for name, address in NODES.items()]}
+    infos: dict[str, Any] = {}
+    for name in NODES:
+        links = json.loads(ip("ip", "-j", "address", "show", namespace=name))
+        held = [entry["local"] for link in links for entry in link["addr_info"]]
+        infos[name] = {"addresses": held, "fabric": look(name)}
+    return [str(problem) for problem in _link_checks.problems(plan, infos)]
+
+
+def test_a_good_fabric(fabric: None) -> None:
+    seen = look("n2")
+    assert (seen["interface"], seen["state"]) == ("enP2p1s0f0np0", "UP")
+    assert seen["reached"] == {NODES["n1"]: True, NODES["n3"]: True}
+    assert judge() == []
+
+
+def test_a_link_that_is_down_is_named_once_by_node_and_interface(fabric: None) -> None:
+    ip("ip", "link", "set", "fabric7", "down", namespace="n3")
+    (problem,) = judge()
+    assert problem.startswith("n3: fabric interface fabric7 (10.77.0.13): found link DOWN (switched off); wanted link UP.")
+    assert "ip link set fabric7 up" in problem
+
+
+def test_a_cable_that_is_out(fabric: None) -> None:
+    ip("ip", "link", "set", "gx10t-n3", "down")
+    (problem,) = judge()
+    assert problem.startswith("n3: fabric interface fabric7 (10.77.0.13): found link DOWN (no carrier)")
+
+
+def test_a_link_that_is_up_and_leads_nowhere(fabric: None) -> None:
+    """A wrong VLAN or switch port: the carrier is there."""
+    ip("ip", "link", "set", "gx10t-n3", "nomaster")
+    assert look("n3")["state"] == "UP"
+    (problem,) = judge()
+    assert problem.startswith("n3: fabric interface fabric7 (10.77.0.13): found no answer to n1, n2 (TCP, ARP); wanted an answer")
+
+
+def test_a_firewall_on_tcp_is_no_dead_link(fabric: None) -> None:
+    ip("iptables", "-A", "INPUT", "-p", "tcp", "-j", "DROP", namespace="n3")
+    assert judge() == []
+
+
+def test_an_address_that_is_nowhere(fabric: None) -> None:
+    ip("ip", "address", "flush", "dev", "fabric7", namespace="n3")
+    (problem,) = judge()
+    assert problem.startswith("n3: gx10_fabric_address: found 127.0.0.1")
+    assert "wanted 10.77.0.13" in problem
+
+
+def test_a_link_that_lost_its_address_when_it_went_down_is_still_named(fabric: None) -> None:
+    """As systemd-networkd does."""
+    ip("ip", "link", "set", "fabric7", "down", namespace="n3")
+    ip("ip", "address", "flush", "dev", "fabric7", namespace="n3")
+    (problem,) = judge()
+    assert "links that are not up: fabric7 DOWN (switched off)" in problem
+
+
+def test_a_route_that_leaves_by_another_interface(fabric: None) -> None:
+    ip("ip", "link", "add", "mgmt0", "type", "veth", "peer", "name", "mgmt1", namespace="n1")
+    ip("ip", "address", "add", "192.0.2.1/24", "dev", "mgmt0", namespace="n1")
+    for device in ("mgmt0", "mgmt1"):
+        ip("ip", "link", "set", device, "up", namespace="n1")
+    ip("ip", "route", "add", "10.77.0.13/32", "dev", "mgmt0", namespace="n1")
+    assert look("n1")["routes"]["10.77.0.13"] == "mgmt0"
+    (problem,) = judge()
+    assert problem.startswith("n1: route to n3 (10.77.0.13): found by mgmt0; wanted by enp1s0f0np0, which holds 10.77.0.11")
+
+
+def test_two_interfaces_in_one_network_are_both_the_fabric(fabric: None) -> None:
+    """Both halves of a ConnectX-7 port often have addresses in one network; the kernel then picks the route."""
+    ip("ip", "link", "add", "half2", "type", "veth", "peer", "name", "half3", namespace="n1")
+    ip("ip", "address", "add", "10.77.0.21/24", "dev", "half2", namespace="n1")
+    for device in ("half2", "half3"):
+        ip("ip", "link", "set", device, "up", namespace="n1")
+    ip("ip", "route", "add", "10.77.0.13/32", "dev", "half2", namespace="n1")
+    assert look("n1")["routes"]["10.77.0.13"] == "half2"
+    assert judge() == []
+
+
+def test_what_nobody_could_see_refuses_nobody() -> None:
+    plan = {"nodes": [{"name": name, "address": address} for name, address in NODES.items()]}
+    unknown = {"interface": "x", "state": "UP", "beside": [], "routes": {}, "reached": dict.fromkeys(NODES.values())}
+    assert _link_checks.problems(plan, {name: {"addresses": [NODES[name]], "fabric": unknown} for name in NODES}) == []
+    assert _link_checks.problems(plan, {name: {"addresses": [NODES[name]]} for name in NODES}) == []
