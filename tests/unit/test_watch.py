@@ -246,7 +246,6 @@ def test_life_is_cpu_time_of_the_engine(now: dict[int, activity.Process], comput
 
 STUB = ROOT / "tests/unit/stubs/stub_timeline_engine.py"
 FACTOR = 40
-SLACK = 5  # seconds of this machine
 # Every second is a measured one of the reports, or the half hour of nothing.
 BOOT = {"seconds": 14 * 60, "cpu": 0.3, "log": "Encoder cache will be initialized with a budget of 16384 tokens"}
 IDLE = {"seconds": 30 * 60}
