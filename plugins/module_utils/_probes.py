@@ -33,7 +33,7 @@ DEFAULT: dict[str, Any] = {
         "min_chars": 200, "max_repetition": 0.4, "max_foreign": 0.2,
     },
     # Reasoning comes first and counts. Not greedy: makers of reasoning models warn that greedy decoding loops.
-    "max_tokens": 1024,
+    "max_tokens": 2048,
     "temperature": 0.6,
 }  # fmt: skip
 # An answer in plain text needs no reasoning.
