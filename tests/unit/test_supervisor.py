@@ -296,3 +296,12 @@ def test_a_mod_that_fails_ends_the_launch(run: Callable[..., Run], mod: Callable
     mod("exit 7")
     one = run(mods=["a mod"], mods_dir=str(tmp_path / "mods-source"))
     assert "mod a mod: run.sh exited with code 7" in one.ends(1)
+
+
+def test_an_address_that_is_not_the_first_of_its_device_is_found() -> None:
+    """In a network namespace of its own; the supervisor's own function, as the container runs it."""
+    program = "from probe import interface_of; print(interface_of('192.0.2.9'), interface_of('198.51.100.9'), interface_of('192.0.2.10'))"
+    setup = "ip link set lo up && ip address add 192.0.2.9/32 dev lo label lo:fabric && ip address add 198.51.100.9/32 dev lo && "
+    argv = ["unshare", "--net", "sh", "-c", f'{setup} "$0" -c "{program}"', sys.executable]
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT / "roles/engine/files/supervisor")
+    assert done.stdout.split() == ["lo", "lo", "None"], done.stderr

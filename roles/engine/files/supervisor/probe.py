@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import array
 import fcntl
 import json
 import re
@@ -14,22 +15,22 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-SIOCGIFADDR = 0x8915
+SIOCGIFCONF = 0x8912
 # The node talks to itself; a proxy from the environment must not be asked.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def interface_of(address: str) -> str | None:
-    """Return the interface that holds an IPv4 address, or None."""
+    """Return the interface that holds an IPv4 address, be it the first on its device or not, or None."""
+    # netdevice(7): one struct ifreq of 40 bytes for each address; SIOCGIFADDR would answer with each device's first alone.
+    entries = array.array("B", bytes(40 * 1024))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        for _index, name in socket.if_nameindex():
-            request = struct.pack("256s", name.encode()[:15])
-            try:
-                answer = fcntl.ioctl(probe.fileno(), SIOCGIFADDR, request)
-            except OSError:
-                continue
-            if socket.inet_ntoa(answer[20:24]) == address:
-                return name
+        answer = fcntl.ioctl(probe.fileno(), SIOCGIFCONF, struct.pack("iL", len(entries), entries.buffer_info()[0]))
+    found = entries.tobytes()[: struct.unpack("iL", answer)[0]]
+    for entry in (found[start : start + 40] for start in range(0, len(found), 40)):
+        if socket.inet_ntoa(entry[20:24]) == address:
+            # An address may have a label: DEVICE:NAME.
+            return entry[:16].split(b"\0")[0].decode().split(":")[0]
     return None
 
 
