@@ -133,7 +133,8 @@ def _link(node: Mapping[str, Any], link: Mapping[str, Any], bios: str | None) ->
     name, key, rdma = node["name"], f"fabric interface {link['interface']}", link["rdma"]
     found = []
     if rdma is None:
-        if "/dev/infiniband" in " ".join(map(str, node["container"]["options"].get("devices", []))):
+        # A link without a PCIe function, as a container's, has none to lose.
+        if link["pcie"] and "/dev/infiniband" in " ".join(map(str, node["container"]["options"].get("devices", []))):
             hint = "NCCL falls back to sockets without a word. Check rdma link, and that mlx5_ib is loaded."
             found.append(Problem(name, key, "no RDMA device", "one, since the container gets /dev/infiniband", hint))
         return found
