@@ -105,7 +105,7 @@ def warnings(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> list[str]:
         found += _known_bad(node["name"], hardware)
         if len(plan["nodes"]) > 1:
             for link in hardware["links"]:
-                found += _link(node, link, hardware["bios"], plan["image"]["expect"].get("cuda", "any") is not None)
+                found += _link(node, link, hardware["bios"])
     found += _differences(plan, infos)
     found += _measured(plan, infos)
     return [str(problem) for problem in found]
@@ -120,13 +120,13 @@ def _known_bad(name: str, hardware: Mapping[str, Any]) -> list[Problem]:
     ]
 
 
-def _link(node: Mapping[str, Any], link: Mapping[str, Any], bios: str | None, cuda: bool) -> list[Problem]:
+def _link(node: Mapping[str, Any], link: Mapping[str, Any], bios: str | None) -> list[Problem]:
     """One interface of the fabric. Only an RDMA link is held to a GX10's numbers: another fabric is the site's choice."""
     name, key, rdma = node["name"], f"fabric interface {link['interface']}", link["rdma"]
     found = []
     if rdma is None:
-        # An engine for CPUs has no NCCL.
-        if cuda and any(device["host"] == "/dev/infiniband" for device in node["container"]["options"].get("devices", [])):
+        # A link without a PCIe function, as a container's, has none to lose.
+        if link["pcie"] and any(device["host"] == "/dev/infiniband" for device in node["container"]["options"].get("devices", [])):
             hint = "NCCL falls back to sockets without a word. Check rdma link, and that mlx5_ib is loaded."
             found.append(Problem(name, key, "no RDMA device", "one, since the container gets /dev/infiniband", hint))
         return found

@@ -112,8 +112,7 @@ def test_a_container_without_any_of_it_is_unknown(tmp_path: Path, plan: dict[str
     assert found["links"][0]["speed_mbps"] == 10000
     assert (found["links"][0]["pcie"], found["links"][0]["rdma"]) == (None, None)
     infos = {node["name"]: {"hardware": found} for node in plan["nodes"]}
-    for node in plan["nodes"]:
-        node["container"]["options"] = {}
+    assert plan["nodes"][0]["container"]["options"]["devices"] == ["/dev/infiniband"], "the sample's options, as the twin has them"
     assert _hardware_checks.problems(plan, infos) == []
     assert _hardware_checks.warnings(plan, infos) == []
 
@@ -261,14 +260,6 @@ def test_preflight_refuses_with_the_others(tmp_path: Path, plan: dict[str, Any])
     memory, gpu = _preflight.node_problems(plan, infos, {}, list(infos))
     assert memory.startswith("gx10-4: memory: found 40.0 GiB available; wanted at least 108.8 GiB")
     assert gpu.startswith("gx10-3: GPU: found none")
-
-
-def test_an_image_for_cpus_needs_no_rdma(tmp_path: Path, resolve: Any) -> None:
-    plan = resolve("sim-tiny-tp4", variables=hostvars(**SAMPLE))["plan"]
-    infos = group(tmp_path, "good", "good", "good", "good")
-    for info in infos.values():
-        info["hardware"]["links"][0]["rdma"] = None
-    assert _hardware_checks.warnings(plan, infos) == []
 
 
 @pytest.mark.parametrize("profile", ["nemotron3-super-sglang", "nemotron3-super-sglang-ep4"])
