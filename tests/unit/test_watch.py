@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import os
+import platform
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,11 +15,12 @@ from typing import Any
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils import _engine, _node_part, _plan, _render, _sources, _watch
 from conftest import ROOT, hostvars
-from test_supervisor import HOME, free_port
+from test_supervisor import HOME, eventually, free_port
 
 sys.path.append(str(HOME))
 import activity
 import probe
+import processes
 import watch
 
 VLLM = _engine.load("vllm").METRICS
@@ -240,6 +243,26 @@ def process(cpu: float, api: bool = False, state: str = "S") -> activity.Process
 )
 def test_life_is_cpu_time_of_the_engine(now: dict[int, activity.Process], computes: bool | None) -> None:
     assert activity.life({1: process(9, api=True), 2: process(5)}, now, 5).computes is computes
+
+
+def test_children_of_a_dying_process_are_not_lost() -> None:
+    """Its first thread has ended, another lives on: a zombie with children, as a killed engine is for some milliseconds."""
+    end = {"x86_64": 60, "aarch64": 93}[platform.machine()]  # exit(2) of one thread
+    script = (
+        "import ctypes, subprocess, threading, time; subprocess.Popen(['sleep', '97']);"
+        f"threading.Thread(target=time.sleep, args=(97,)).start(); ctypes.CDLL(None).syscall({end}, 0)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script])
+    try:
+        assert eventually(lambda: processes.stats()[parent.pid][1] == "Z")
+        (sleep,) = processes.descendants(parent.pid)
+        assert sleep[1] == "sleep"
+        assert parent.pid not in [pid for pid, _name in processes.descendants(os.getpid())]
+    finally:
+        for pid, _name in processes.descendants(parent.pid):
+            os.kill(pid, 9)
+        parent.kill()
+        parent.wait()
 
 
 # -- the supervisor over a stub engine's life ---------------------------------------------------------------------------

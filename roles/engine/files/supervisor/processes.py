@@ -112,7 +112,7 @@ def _signal(processes: Iterable[tuple[int, str]], number: int) -> None:
 
 
 def stats() -> dict[int, list[str]]:
-    """[name, state, parent, …] of every process that is not a zombie, as in /proc/PID/stat (proc(5)) from its second field on."""
+    """[name, state, parent, …] of every process, as in /proc/PID/stat (proc(5)) from its second field on."""
     found: dict[int, list[str]] = {}
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
@@ -123,14 +123,13 @@ def stats() -> dict[int, list[str]]:
         except OSError:
             continue
         # The name stands in parentheses and may hold anything, so split at the last one.
-        fields = [stat[stat.index("(") + 1 : stat.rindex(")")], *stat[stat.rindex(")") + 2 :].split()]
-        if fields[1] != "Z":
-            found[int(entry)] = fields
+        found[int(entry)] = [stat[stat.index("(") + 1 : stat.rindex(")")], *stat[stat.rindex(")") + 2 :].split()]
     return found
 
 
 def below(table: Mapping[int, list[str]], root: int) -> list[int]:
-    """The processes of `stats` below process `root`."""
+    """The processes of `stats` below process `root` that are no zombies. Zombies are looked through: a killed process shows as one, with
+    its children still below it, until the last of its threads has ended."""
     children: dict[int, list[int]] = {}
     for pid, fields in table.items():
         children.setdefault(int(fields[2]), []).append(pid)
@@ -138,7 +137,7 @@ def below(table: Mapping[int, list[str]], root: int) -> list[int]:
     queue = [root]
     while queue:
         more = children.get(queue.pop(), [])
-        found += more
+        found += [pid for pid in more if table[pid][1] != "Z"]
         queue += more
     return found
 
