@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import _architecture, _document, _engine, _executor, _profile, _weights
+from . import _architecture, _document, _engine, _executor, _probes, _profile, _weights
 from ._cluster import Cluster, Node
 from ._cluster import read as read_cluster
 from ._problem import Problem, nearest, report, show
@@ -137,6 +137,7 @@ def _plan(
             "served_name": profile["model"]["served_name"],
             "boot_minutes": profile.get("expect", {}).get("boot_minutes", BOOT_MINUTES),
             "speculative": _speculative(profile),
+            "probes": _probes.planned(profile),
         },
         "expect": profile.get("expect", {}),
         "supervisor": sources["supervisor"],

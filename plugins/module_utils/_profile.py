@@ -9,7 +9,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from . import _document, _engine, _executor, _rules
+from . import _document, _engine, _executor, _probes, _rules
 from ._problem import Problem, nearest, show
 
 
@@ -69,6 +69,7 @@ def check(
     for limit in limits if isinstance(limits, list) else []:
         if isinstance(limit, dict):
             problems += _check_limit(limit, part("args"), part("env"), where)
+    problems += _probes.problems(profile, where)
     status = part("provenance").get("status")
     reason = str(part("provenance").get("because", ""))
     if status == "refused":

@@ -9,6 +9,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from . import _probes
+
 # What every engine container gets beyond the profile, as (docker option, reason). The engine role sets exactly these.
 ADDED = (
     ("--init", "PID 1 reaps; the supervisor is its child"),
@@ -112,6 +114,7 @@ def commands(plan: Mapping[str, Any]) -> str:
     for check, _colon, reason in (text.partition(": ") for text in plan["skipped"]):
         reasons.setdefault(reason, []).append(check)
     out += [f"# Not checked ({reason}): {', '.join(checks)}" for reason, checks in reasons.items()]
+    out.append(f"# The gate asks {_probes.words(plan)}")
     if plan["idle"]:
         out += ["", f"# Not used by this profile; engine containers there are stopped: {', '.join(plan['idle'])}"]
     out += [f"# Differs from the profile: {item['key']}: {item['launch']!r} instead of {item['profile']!r}" for item in plan["deviations"]]

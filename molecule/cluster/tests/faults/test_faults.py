@@ -131,8 +131,8 @@ def test_a_dead_engine_ends_its_container(nodes: dict[str, Any]) -> None:
 
 
 def test_an_engine_that_cannot_start_takes_the_group_down_with_the_reason(tmp_path: Path, nodes: dict[str, Any]) -> None:
-    parser = "enforce-eager: true\n  enable-auto-tool-choice: true\n  tool-call-parser: no_such_parser"
-    variables = profile(tmp_path, "broken", ("enforce-eager: true", parser), ("name: sim-tiny-tp2", "name: broken"))
+    parser = ("tool-call-parser: hermes", "tool-call-parser: no_such_parser")
+    variables = profile(tmp_path, "broken", parser, ("name: sim-tiny-tp2", "name: broken"))
     output = Playbook("serve", **variables).refused().output
     assert "broken did not come up; every node was stopped" in output
     assert "gx10-sim-1 (rank 0): found exited with code 1 in phase failed; wanted serving" in output
