@@ -8,7 +8,7 @@ module: api_info
 short_description: Ask an OpenAI-compatible server what it serves, and for one answer
 version_added: 0.1.0
 description:
-  - Health, models, one chat completion and the metrics, as evidence; the caller judges.
+  - Health, models, one chat completion, the caller's probes and the metrics, as evidence; the caller judges.
 author: [GX10 Serving contributors (@gx10)]
 options:
   url:
@@ -31,6 +31,15 @@ options:
     description: Seconds that the completion may take.
     type: float
     default: 120
+  probes:
+    description: "Further questions, four at a time: name, path below O(url), and body, which is posted as JSON."
+    type: list
+    elements: dict
+    default: []
+  probe_timeout:
+    description: Seconds that the answer to one probe may take.
+    type: float
+    default: 600
 attributes:
   check_mode: {support: full, description: It changes nothing on the node., details: []}
 """
@@ -56,12 +65,17 @@ chat:
   description: "status, text (content or reasoning), error, seconds, usage."
   type: dict
   returned: always
+probes:
+  description: "By name: status (0 where nothing answered), error, seconds, and answer, the JSON object that came."
+  type: dict
+  returned: always
 metrics:
   description: Prometheus samples whose names begin with C(vllm:), summed over labels.
   type: dict
   returned: always
 """
 
+import concurrent.futures
 import json
 import time
 import urllib.error
@@ -130,6 +144,25 @@ def chat(params: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def probe(url: str, timeout: float, body: Any) -> dict[str, Any]:
+    """One question of the caller's."""
+    started = time.monotonic()
+    status, text = ask(url, timeout, body)
+    return {
+        "status": status,
+        "error": "" if status == 200 else text[:500],
+        "seconds": round(time.monotonic() - started, 3),
+        "answer": parsed(text) if status == 200 else {},
+    }
+
+
+def probe_all(url: str, timeout: float, probes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Answers by name, four questions at a time: a reasoning model takes its time for each."""
+    with concurrent.futures.ThreadPoolExecutor(max_workers=4) as pool:
+        futures = {item["name"]: pool.submit(probe, url + item["path"], timeout, item["body"]) for item in probes}
+        return {name: future.result() for name, future in futures.items()}
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -138,6 +171,8 @@ def main() -> None:
             "prompt": {"type": "str", "default": "Say hello in one short sentence."},
             "max_tokens": {"type": "int", "default": 32, "no_log": False},
             "timeout": {"type": "float", "default": 120},
+            "probes": {"type": "list", "elements": "dict", "default": []},
+            "probe_timeout": {"type": "float", "default": 600},
         },
         supports_check_mode=True,
     )
@@ -145,12 +180,15 @@ def main() -> None:
     health, _text = ask(f"{url}/health", 10)
     _status, models = ask(f"{url}/v1/models", 10)
     answer = chat(module.params)
+    # A server that did not answer one question is not asked ten more, each with its own time-out.
+    probes = probe_all(url, module.params["probe_timeout"], module.params["probes"] if answer["status"] == 200 else [])
     _status, exposition = ask(f"{url}/metrics", 10)
     module.exit_json(
         changed=False,
         health=health,
         models=[item.get("id") for item in parsed(models).get("data") or []],
         chat=answer,
+        probes=probes,
         metrics=metrics(exposition),
     )
 
