@@ -14,6 +14,8 @@ from . import _probes
 from ._checks import Check, check
 from ._garble import foreign, repetition
 
+BELOW = "What all answers point to is named below."
+
 
 def _said(answer: Mapping[str, Any]) -> tuple[str, str, str]:
     """(content, reasoning, finish reason) of a chat completion or a completion."""
@@ -64,7 +66,6 @@ def checks(plan: Mapping[str, Any], answers: Mapping[str, Any]) -> list[Check]:
     probes, node = _probes.of(plan), plan["nodes"][0]["name"]
     none = {"status": 0, "error": "not asked", "answer": {}}
     said = {item["name"]: answers.get(item["name"], none) for item in _probes.requests(plan)}
-    logs = f"docker logs {plan['nodes'][0]['container']['name']} on {node}"
     cut = "Give it more probes.max_tokens."
     wanted = {question["about"]: question["answer"] for question in probes["questions"]}
     results = {way: {about: right(said[f"{way} {about}"], answer) for about, answer in wanted.items()} for way in ("chat", "plain")}
@@ -75,10 +76,10 @@ def checks(plan: Mapping[str, Any], answers: Mapping[str, Any]) -> list[Check]:
     misses = [f"{about} {_show(said[f'chat {about}'])}, not {wanted[about]!r}" for about, good in results["chat"].items() if not good]
     found = "; ".join([f"{known.count(True)} of {len(known)} right", *misses])
     asked = f"at least {probes['min_right']} of {len(known)} right"
-    found_checks = [check("probe: questions", node, ok, found, asked, cut if ok is None else "A model that knows this answers it.")]
+    found_checks = [check("probe: questions", node, ok, found, asked, cut if ok is None else BELOW)]
     ok = recalled["chat"]
     far = f"{', '.join(_probes.RECALLED)}, told {probes['recall']['lines']} lines before"
-    found_checks.append(check("probe: recall", node, ok, _show(said["chat recall"]), far, cut if ok is None else logs))
+    found_checks.append(check("probe: recall", node, ok, _show(said["chat recall"]), far, cut if ok is None else BELOW))
     if probes["tool"]:
         found_checks.append(_tool(probes["tool"], said["tool"], node))
     found_checks.append(_decode(probes["decode"], said["decode"], node))
@@ -112,9 +113,9 @@ def _tool(tool: Mapping[str, Any], answer: Mapping[str, Any], node: str) -> Chec
         str(value).lower() in str(arguments.get(key, "")).lower() for key, value in tool["arguments"].items()
     )
     found = f"{function.get('name')}({function.get('arguments')})" if calls else f"no call, but {_show(answer)}"
-    hint = (
-        "A call as text: tool-call-parser does not fit what the model writes." if not calls else "The parser took the call apart wrongly."
-    )
+    # Garbage is no sign of a wrong parser; a call that arrived as text may be.
+    written = not calls and tool["function"] in content
+    hint = f"{'If the text is a whole call, tool-call-parser does not fit it. ' if written else ''}{BELOW}"
     return check("probe: tool call", node, bool(calls) and function.get("name") == tool["function"] and same, found, wanted, hint)
 
 
@@ -127,7 +128,7 @@ def _decode(decode: Mapping[str, Any], answer: Mapping[str, Any], node: str) -> 
         return check("probe: long decode", node, None, _show(answer), wanted, "See the engine's log.")
     ok = len(text) >= decode["min_chars"] and not _garbled(text, decode)
     found = f"{len(text)} characters, repetition {repetition(text):.2f}, foreign {foreign(text):.2f}: {_show(answer)}"
-    return check("probe: long decode", node, ok, found, wanted, "It loops, mixes scripts, or ends too early.")
+    return check("probe: long decode", node, ok, found, wanted, f"It loops, mixes scripts, or ends too early. {BELOW}")
 
 
 def _rendered(answer: Mapping[str, Any]) -> str:
