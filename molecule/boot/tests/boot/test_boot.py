@@ -154,7 +154,8 @@ def test_the_inventory_gives_each_node_what_the_twin_compares() -> None:
     plugin = yaml.safe_load((INVENTORY / "docker.yml").read_text())
     wanted = set(plugin["compose"]) | set(yaml.safe_load((INVENTORY / "group_vars/gx10.yml").read_text()))
     for name, variables in found.items():
-        assert {key for key in variables if not key.startswith("docker_")} == wanted, name
+        # docker_*: the plugin's own; ansible_local: Ansible's, empty before facts are gathered.
+        assert {key for key in variables if not key.startswith("docker_")} - {"ansible_local"} == wanted, name
         assert variables["gx10_fabric_address"] == f"172.31.241.{10 + int(name[-1])}"
 
 
