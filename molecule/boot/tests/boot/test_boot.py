@@ -154,8 +154,10 @@ def test_the_inventory_gives_each_node_what_the_twin_compares() -> None:
     plugin = yaml.safe_load((INVENTORY / "docker.yml").read_text())
     wanted = set(plugin["compose"]) | set(yaml.safe_load((INVENTORY / "group_vars/gx10.yml").read_text()))
     for name, variables in found.items():
-        assert {key for key in variables if not key.startswith("docker_")} == wanted, name
-        assert variables["gx10_fabric_address"] == f"172.31.241.{10 + int(name[-1])}"
+        # docker_*: the plugin's own; ansible_local: Ansible's, empty before facts are gathered.
+        assert {key for key in variables if not key.startswith("docker_")} - {"ansible_local"} == wanted, name
+        # As `ansible-inventory` prints a text that no template may be made of.
+        assert variables["gx10_fabric_address"] == {"__ansible_unsafe": f"172.31.241.{10 + int(name[-1])}"}
 
 
 def test_a_reboot_loses_nothing_but_what_ran(nodes: dict[str, Node]) -> None:
@@ -165,7 +167,7 @@ def test_a_reboot_loses_nothing_but_what_ran(nodes: dict[str, Node]) -> None:
     Playbook("serve", profile="sim-tiny-tp2").ok()
     before, started = facts(node), booted(node)
     assert before["containers"]
-    subprocess.run(["docker", "restart", "--time", "60", name], check=True, capture_output=True)
+    subprocess.run(["docker", "restart", "-t", "60", name], check=True, capture_output=True)
     assert eventually(lambda: up(name), 60)
     assert booted(node) != started
     assert facts(node) == before
