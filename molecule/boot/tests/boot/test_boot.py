@@ -147,6 +147,13 @@ def node_limit(node: Node) -> str:
     return node.run("grep -i 'locked memory' /proc/$(pgrep -x dockerd)/limits").split()[4]
 
 
+def test_the_page_cache_is_the_hosts(nodes: dict[str, Node]) -> None:
+    for node in nodes.values():
+        done = node.host.run("sudo sh -c 'echo 3 >/proc/sys/vm/drop_caches'")
+        assert done.rc != 0
+        assert "Read-only file system" in done.stderr
+
+
 def test_the_inventory_gives_each_node_what_the_twin_compares() -> None:
     """tests/unit/test_twin.py reads the files of inventories/sim; these are the variables that Ansible makes of them."""
     argv = [str(ROOT / ".venv/bin/ansible-inventory"), "-i", str(INVENTORY), "--list"]
