@@ -112,7 +112,8 @@ def test_a_container_without_any_of_it_is_unknown(tmp_path: Path, plan: dict[str
     assert found["links"][0]["speed_mbps"] == 10000
     assert (found["links"][0]["pcie"], found["links"][0]["rdma"]) == (None, None)
     infos = {node["name"]: {"hardware": found} for node in plan["nodes"]}
-    assert plan["nodes"][0]["container"]["options"]["devices"] == ["/dev/infiniband"], "the sample's options, as the twin has them"
+    (device,) = plan["nodes"][0]["container"]["options"]["devices"]
+    assert device["host"] == "/dev/infiniband", "the sample's options, as the twin has them"
     assert _hardware_checks.problems(plan, infos) == []
     assert _hardware_checks.warnings(plan, infos) == []
 
