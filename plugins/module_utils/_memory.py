@@ -16,11 +16,14 @@ from typing import Any
 from ._architecture import kv_bytes_per_token
 from ._problem import Problem
 
-# What vLLM sees of a GB10's 128 GB on the tightest node of the field report: CMA, kernel and driver hold the rest.
+# A GB10's 128 GB as free -h shows them in the report (119), and MiaAI-GLM#47 more exactly (to 121.69); a share is taken of this total
+# (vllm/v1/worker/utils.py, request_memory, 0.22.1). Preflight takes it of each node's own.
+TOTAL_GIB = 119.7
+# What of it vLLM sees free on the tightest node of the field report: kernel and driver hold the rest.
 VISIBLE_GIB = 111.27
 # Of the budget: activations, CUDA context and NCCL buffers. What remains unexplained in the report of Nex-N2-Pro:
-# 0.90 x 111.27 - 93 of weights - 6.38 of KV cache on the tightest rank.
-RESERVE_GIB = 0.75
+# 0.90 x 119.7 - 93 of weights - 6.38 of KV cache on the tightest rank.
+RESERVE_GIB = 8.35
 # A drafter's parameters on each rank, as measured with MTP on Qwen3.5.
 DRAFTER_GIB = 2.0
 # vLLM's own, where a profile has no budget (vllm/config/cache.py, 0.22.1 and 0.30.0). SGLang computes one from the GPU.
@@ -45,7 +48,7 @@ def estimate(profile: Mapping[str, Any], image: Mapping[str, Any], checkpoint: M
     # Null says that the image has no CUDA; no word about it says nothing.
     if share is None and image["expect"].get("cuda", "any") is not None:
         share = DEFAULT_SHARE.get(profile["engine"])
-    budget = args.get("gpu-memory-utilization-gb", None if share is None else share * VISIBLE_GIB)
+    budget = args.get("gpu-memory-utilization-gb", None if share is None else share * TOTAL_GIB)
     drafter = DRAFTER_GIB if "speculative-config" in args or "speculative-algorithm" in args else 0.0
     left = None if weights is None or budget is None else budget - weights - drafter - RESERVE_GIB
     per_token = None
@@ -60,6 +63,8 @@ def estimate(profile: Mapping[str, Any], image: Mapping[str, Any], checkpoint: M
         "weights_gib": short(weights),
         "drafter_gib": drafter,
         "reserve_gib": RESERVE_GIB,
+        # Of the node's total; None for a budget in GiB, or none.
+        "share": None if "gpu-memory-utilization-gb" in args else share,
         "budget_gib": short(budget),
         "leaves_gib": short(None if budget is None else VISIBLE_GIB - budget),
         "kv_cache_gib": short(left),
@@ -76,15 +81,16 @@ def problems(found: Mapping[str, Any], site_floor: float | None, where: str) -> 
     """A budget that the weights alone exceed cannot work; a floor above what the budget leaves would end a healthy engine."""
     out = []
     left, leaves, budget = found["kv_cache_gib"], found["leaves_gib"], found["budget_gib"]
-    if left is not None and left <= 0:
-        needs = f"{found['weights_gib']} GiB of weights per rank, {found['drafter_gib']} of drafter, {found['reserve_gib']} of reserve"
+    # The reserve is an estimate, and refuses nobody.
+    if left is not None and left + found["reserve_gib"] <= 0:
+        needs = f"{found['weights_gib']} GiB of weights per rank, {found['drafter_gib']} of drafter"
         hint = "Give up memory in this order: speculation, then max-num-seqs, then a larger budget or more ranks."
         out.append(Problem(where, "memory", needs, f"less than the budget of {budget} GiB", hint))
-    if site_floor is not None and leaves is not None and site_floor > leaves / 2:
+    if site_floor is not None and leaves is not None and site_floor > max(FLOOR_LEAST, leaves / 2):
         hint = (
             f"The budget of {budget} GiB leaves {leaves} of the {VISIBLE_GIB} GiB that an engine sees: the floor would end a healthy one."
         )
-        wanted = f"at most {max(0.0, math.floor(leaves * 5) / 10)} GiB with {where}, or nothing: the plan then computes it"
+        wanted = f"at most {max(FLOOR_LEAST, math.floor(leaves * 5) / 10)} GiB with {where}, or nothing: the plan then computes it"
         out.append(Problem("inventory", "gx10_memory_floor_gib", f"{site_floor:g} GiB", wanted, hint))
     return out
 

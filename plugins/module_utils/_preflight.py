@@ -13,6 +13,8 @@ from ._node_part import owns
 from ._problem import Problem
 
 # Debian's and Ubuntu's packages, where they have another name than the program.
+# An engine's processes hold memory beside its budget: Ray's object store, the API server (GiB).
+BESIDE_GIB = 2.0
 PACKAGES = {"docker": "docker.io", "nginx": "nginx-light"}
 
 
@@ -39,21 +41,27 @@ def node_problems(plan: Mapping[str, Any], infos: Mapping[str, Any], engines: Ma
     return [str(problem) for problem in problems]
 
 
-def _memory(plan: Mapping[str, Any], name: str, available: float, engine: Mapping[str, Any]) -> list[Problem]:
-    """Is there room for the plan's budget and floor? MemAvailable counts page cache as free, as the engine does (GiB)."""
+def _memory(plan: Mapping[str, Any], name: str, seen: Mapping[str, int], engine: Mapping[str, Any]) -> list[Problem]:
+    """Is there room for the plan's budget and floor? MemAvailable counts page cache as free, as the engine does.
+
+    A share is one of the node's own total, as the engine takes it. `seen`: bytes total and available.
+    """
     memory, held = plan["memory"], 0.0
+    available, total = (seen[key] / 1024**3 for key in ("available", "total"))
+    own = round(memory["share"] * total, 2) if memory["share"] else memory["budget_gib"]
+    needs = memory["needs_gib"] if own is None else round(own + memory["floor_gib"], 2)
     if any(item["running"] for item in engine.get("containers", [])):
         # Comes back when our own engine is replaced; where nobody recorded how much, nothing can be said.
-        record = engine.get("record") or {"plan": {}}
-        budget = record["plan"].get("memory", {}).get("budget_gib")
-        if budget is None:
+        record = (engine.get("record") or {"plan": {}})["plan"].get("memory", {})
+        # A record of an older release has no share, and its budget is too small.
+        if record.get("budget_gib") is None or "share" not in record:
             return []
-        held = float(budget)
-    if available + held >= memory["needs_gib"]:
+        held = BESIDE_GIB + (record["share"] * total if record["share"] else record["budget_gib"])
+    if available + held >= needs:
         return []
-    found = f"{available:.1f} GiB available" + (f" and {held:g} GiB that the running engine gives back" if held else "")
-    budget = "weights and reserve" if memory["budget_gib"] is None else f"a budget of {memory['budget_gib']:g} GiB"
-    wanted = f"at least {memory['needs_gib']:g} GiB: {budget} and a floor of {memory['floor_gib']:g} GiB"
+    found = f"{available:.1f} GiB available" + (f" and {held:.1f} GiB that the running engine gives back" if held else "")
+    budget = "weights and reserve" if own is None else f"a budget of {own:g} GiB"
+    wanted = f"at least {needs:g} GiB: {budget} and a floor of {memory['floor_gib']:g} GiB"
     return [
         Problem(
             name, "memory", found, wanted, f"On {name}, end what holds it (ps -eo rss,args --sort=-rss | head), or plan a smaller budget."
@@ -74,7 +82,7 @@ def _one(plan: Mapping[str, Any], node: Mapping[str, Any], info: Mapping[str, An
     disk = info["disk"].get(models)
     if disk and not disk["writable"]:
         problems.append(Problem(name, models, "a folder that cannot be written", "a writable one", "Check the mount and gx10_models_root."))
-    problems += _memory(plan, name, info["memory"]["available"] / 1024**3, engine)
+    problems += _memory(plan, name, info["memory"], engine)
     for listener in engine.get("listeners", []):
         if not any(owns(container, listener) for container in engine.get("containers", [])):
             found = f"pid {listener['pid']} ({listener['command'] or 'unknown'})"

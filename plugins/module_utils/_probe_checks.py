@@ -14,6 +14,8 @@ from . import _probes
 from ._checks import Check, check
 from ._garble import foreign, repetition
 
+# Share of repeated 12-grams beyond which reasoning goes in circles.
+LOOP = 0.6
 BELOW = "What all answers point to is named below."
 
 
@@ -107,8 +109,8 @@ def _tool(tool: Mapping[str, Any], answer: Mapping[str, Any], node: str) -> Chec
     function = (calls[0].get("function") or {}) if calls else {}
     try:
         arguments = json.loads(function.get("arguments") or "{}")
-    except ValueError:
-        arguments = {}
+    except (TypeError, ValueError):
+        arguments = function["arguments"] if isinstance(function.get("arguments"), dict) else {}
     same = isinstance(arguments, dict) and all(
         str(value).lower() in str(arguments.get(key, "")).lower() for key, value in tool["arguments"].items()
     )
@@ -126,8 +128,10 @@ def _decode(decode: Mapping[str, Any], answer: Mapping[str, Any], node: str) -> 
     wanted = f"at least {decode['min_chars']} characters, repetition <= {decode['max_repetition']}, foreign <= {decode['max_foreign']}"
     if answer["status"] != 200:
         return check("probe: long decode", node, None, _show(answer), wanted, "See the engine's log.")
-    ok = len(text) >= decode["min_chars"] and not _garbled(text, decode)
-    found = f"{len(text)} characters, repetition {repetition(text):.2f}, foreign {foreign(text):.2f}: {_show(answer)}"
+    # A model that reasons drafts the text and writes it again: only a loop counts there.
+    loops = repetition(reasoning) > LOOP or foreign(reasoning) > decode["max_foreign"]
+    ok = len(text) >= decode["min_chars"] and not _garbled(content or reasoning, decode) and not loops
+    found = f"{len(text)} characters, repetition {repetition(content or reasoning):.2f}, foreign {foreign(text):.2f}: {_show(answer)}"
     return check("probe: long decode", node, ok, found, wanted, f"It loops, mixes scripts, or ends too early. {BELOW}")
 
 

@@ -140,7 +140,13 @@ def test_preflight_lists_every_problem_of_every_node(resolve: Any) -> None:
     engines = {"gx10-1": engine, "gx10-2": engine}
     present = ["gx10-1", "gx10-2"]
     assert _preflight.node_problems(plan, infos, engines, present) == []
-    bad = {**good, "addresses": ["10.0.0.1"], "missing_tools": ["nginx"], "docker": {"error": "refused"}, "memory": {"available": 1}}
+    bad = {
+        **good,
+        "addresses": ["10.0.0.1"],
+        "missing_tools": ["nginx"],
+        "docker": {"error": "refused"},
+        "memory": {"total": 2**37, "available": 1},
+    }
     bad["disk"] = {"/srv/models": {"free": 1, "size": 1, "writable": False}}
     foreign = {"containers": [], "listeners": [{"port": 8000, "pid": 9, "command": "other", "container": None}]}
     problems = _preflight.node_problems(plan, {"gx10-1": bad}, {"gx10-1": foreign}, ["gx10-1"])
