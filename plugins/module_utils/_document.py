@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import re
 import unicodedata
@@ -97,7 +98,8 @@ def parse(raw: bytes | str, where: str) -> tuple[dict[str, Any], list[Problem]]:
     import yaml
 
     try:
-        return _parse(raw), []
+        # A plan reads the same profiles and mods at several places; what a caller does with its copy is its own affair.
+        return copy.deepcopy(_parse(raw)), []
     except Refused as refused:
         return {}, [Problem(where, f"line {refused.line}" if refused.line else "", refused.found, refused.wanted)]
     except yaml.MarkedYAMLError as error:
@@ -108,6 +110,7 @@ def parse(raw: bytes | str, where: str) -> tuple[dict[str, Any], list[Problem]]:
         return {}, [Problem(where, "", f"invalid YAML ({str(error).splitlines()[0] if str(error) else error!r})", "valid YAML")]
 
 
+@functools.lru_cache(maxsize=256)
 def _parse(raw: bytes | str) -> dict[str, Any]:
     if len(raw) > MAX_BYTES:
         raise Refused(f"{len(raw)} bytes", f"at most {MAX_BYTES} bytes")
