@@ -48,7 +48,8 @@ def fabric() -> Iterator[None]:
     ip("ip", "link", "add", "bridge0", "type", "bridge", namespace="switch")
     ip("ip", "link", "set", "bridge0", "up", namespace="switch")
     for name, address in NODES.items():
-        ip("ip", "link", "add", f"port-{name}", "type", "veth", "peer", "name", INTERFACES[name], "netns", f"gx10t-{name}", namespace="switch")
+        peer = ["peer", "name", INTERFACES[name], "netns", f"gx10t-{name}"]
+        ip("ip", "link", "add", f"port-{name}", "type", "veth", *peer, namespace="switch")
         ip("ip", "link", "set", f"port-{name}", "master", "bridge0", "up", namespace="switch")
         ip("ip", "address", "add", f"{address}/24", "dev", INTERFACES[name], namespace=name)
         ip("ip", "link", "set", INTERFACES[name], "up", namespace=name)
