@@ -77,7 +77,7 @@ def read(hostvars: Mapping[str, Any], hosts: Sequence[str], where: str) -> tuple
         fabric = _address(variables.get("gx10_fabric_address"), key, where, problems, wanted, (4,))
         management = variables.get("gx10_management_address") or variables.get("ansible_host") or fabric
         rank = variables.get("gx10_rank", position)
-        if not isinstance(rank, int) and not str(rank).isdigit():
+        if not re.fullmatch(r"[0-9]{1,4}", str(rank)):
             problems.append(Problem(where, f"{name}.gx10_rank", show(rank), "a whole number from 0"))
             rank = position
         rails = variables.get("gx10_fabric_rails") or ([fabric] if fabric else [])
@@ -102,7 +102,7 @@ def read(hostvars: Mapping[str, Any], hosts: Sequence[str], where: str) -> tuple
     first = hostvars[hosts[0]]
     site = {key.removeprefix("gx10_"): first.get(key, default) for key, default in SITE_DEFAULTS.items()}
     problems += _check_site(site, where)
-    if site["build_host"] and site["build_host"] not in hostvars:
+    if site["build_host"] and (not isinstance(site["build_host"], str) or site["build_host"] not in hostvars):
         wanted = "a host of the inventory, or nothing for the head"
         problems.append(Problem(where, "gx10_build_host", show(site["build_host"]), wanted))
     return Cluster(tuple(sorted(nodes, key=lambda node: node.rank)), site), problems
@@ -142,7 +142,7 @@ def _check_site(site: dict[str, Any], where: str) -> list[Problem]:
         ("gpus_per_node", 1, 16),
     ):
         text = str(site[key])
-        if not text.isdigit() or not low <= int(text) <= high:
+        if not re.fullmatch(r"[0-9]{1,18}", text) or not low <= int(text) <= high:
             problems.append(Problem(where, f"gx10_{key}", show(site[key]), f"a whole number from {low} to {high}"))
         else:
             site[key] = int(text)

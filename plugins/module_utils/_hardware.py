@@ -43,7 +43,7 @@ def rate(text: str | None) -> float | None:
 
 def interfaces(text: str) -> dict[str, str]:
     """The interfaces by their IP addresses, from `ip -j address show`."""
-    return {entry["local"]: row["ifname"] for row in json.loads(text) for entry in row.get("addr_info", [])}
+    return {entry["local"]: row["ifname"] for row in json.loads(text) for entry in row.get("addr_info", []) if "local" in entry}
 
 
 def meminfo(text: str) -> dict[str, int]:

@@ -62,14 +62,14 @@ def _routes(name: str, addresses: Mapping[str, str], seen: Mapping[str, Any]) ->
     fabric = {seen.get("interface"), *seen.get("beside", [])}
     wrong: dict[str, list[str]] = {}
     for other, address in addresses.items():
-        device = seen.get("routes", {}).get(address)
-        if device and device not in fabric:
-            wrong.setdefault(device, []).append(f"{other} ({address})")
+        device = seen.get("routes", {}).get(address, seen.get("interface"))
+        if device not in fabric:
+            wrong.setdefault(f"by {device}" if device else "none", []).append(f"{other} ({address})")
     return [
         Problem(
             name,
             f"route to {', '.join(peers)}",
-            f"by {device}",
+            device,
             f"by {seen['interface']}, which holds {addresses[name]}",
             f"Check the prefix length of the address on {name}: ip route get {peers[0].split('(')[1].rstrip(')')}",
         )

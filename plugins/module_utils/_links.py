@@ -24,14 +24,14 @@ ETH_P_ARP = 0x0806
 PORT = 22
 
 
-def beside(links: list[dict[str, Any]], link: dict[str, Any]) -> list[str]:
-    """The other links with an address in the same network: both halves of a port often have one."""
+def beside(links: list[dict[str, Any]], link: dict[str, Any], rails: list[str]) -> list[str]:
+    """The other links of the fabric: with an address in the same network (both halves of a port often have one), or of a rail."""
     network = ipaddress.ip_network(link["network"])
     found = {
         other["ifname"]
         for other in links
         for entry in other.get("addr_info", [])
-        if entry.get("family") == "inet" and ipaddress.ip_address(entry["local"]) in network
+        if entry.get("family") == "inet" and (entry["local"] in rails or ipaddress.ip_address(entry["local"]) in network)
     }
     return sorted(found - {link["name"]})
 
@@ -112,10 +112,11 @@ def arp(interface: str, mac: str, source: str, peers: list[str], seconds: float)
     return answered
 
 
-def look(run: Callable[[list[str]], tuple[int, str, str]], address: str, peers: list[str]) -> dict[str, Any]:
+def look(run: Callable[[list[str]], tuple[int, str, str]], address: str, peers: list[str], rails: list[str]) -> dict[str, Any]:
     """What a node sees of the fabric: interface, state, beside, routes {peer: interface}, reached {peer: true, false or null}, down.
 
-    `run` runs a command: (code, stdout, stderr). `interface` is None where no link holds the address: networkd takes addresses from a
+    `run` runs a command: (code, stdout, stderr); `rails` are the node's addresses on all halves of the fabric's ports.
+    `interface` is None where no link holds the address: networkd takes addresses from a
     link that goes down, so `down` names the links that are. A peer in another network that
     does not answer over TCP is null, unknown: a firewall may be the reason.
     """
@@ -126,7 +127,7 @@ def look(run: Callable[[list[str]], tuple[int, str, str]], address: str, peers: 
     if link is None:
         found["down"] = [f"{item['ifname']} {state(item)}" for item in links if item.get("link_type") == "ether" and state(item) != "UP"]
         return found
-    found["interface"], found["state"], found["beside"] = link["name"], link["state"], beside(links, link)
+    found["interface"], found["state"], found["beside"] = link["name"], link["state"], beside(links, link, rails)
     others = [peer for peer in peers if peer != address]
     if link["state"] != "UP":
         return found

@@ -16,6 +16,7 @@ _FACTS = (
     ("kv_cache_tokens", r"\b[A-Za-z]+(?: \+ [a-z]+)? KV cache size: ([\d,]+) tokens", int),
     # SGLang 0.5.13, in source.
     ("kv_cache_tokens", r"KV Cache is allocated\..*#tokens: (\d+)", int),
+    ("kv_cache_tokens", r"\bmax_total_num_tokens=(\d+)", int),
     ("acceptance_rate", r"accept len: [\d.]+, accept rate: ([\d.]+)", float),
     ("weights_seconds", r"Loading weights took ([\d.]+) seconds", float),
     ("init_seconds", r"init engine \(.*?\) took ([\d.]+) s", float),

@@ -53,13 +53,16 @@ def _device(value: object) -> Device | str:
     host, container = parts[0], parts[1] if len(parts) > 1 else parts[0]
     permissions = parts[2] if len(parts) > 2 else "rwm"
     whole = len(parts) <= 3 and all(re.fullmatch(r"/dev/[\w./-]+", path) and ".." not in path for path in (host, container))
-    if whole and re.fullmatch(r"(?!.*(.).*\1)[rwm]+", permissions) and not re.fullmatch(r"/dev/k?mem|/dev/port", host):
+    host, container = (re.sub(r"/(?:\./|/)*", "/", path) for path in (host, container))
+    if whole and re.fullmatch(r"(?!.*(.).*\1)[rwm]+", permissions) and not re.fullmatch(r"/dev/k?mem|/dev/port|/dev/\.?", host):
         return Device(host, container, permissions)
+    if isinstance(value, str) and re.match(r"[\w.-]+/[\w.-]+=", value):
+        return "a path below /dev, as /dev/infiniband; a GPU by its CDI name is asked for with gpus: all"
     return "a path below /dev, as /dev/infiniband or HOST:CONTAINER:rwm; never the machine's memory"
 
 
 def _capability(value: object) -> str | None:
-    name = value.removeprefix("CAP_") if isinstance(value, str) else ""
+    name = value.upper().removeprefix("CAP_") if isinstance(value, str) else ""
     return name if re.fullmatch(r"[A-Z][A-Z_]+", name) and name != "ALL" else None
 
 
@@ -95,7 +98,8 @@ def parse(raw: Any, where: str) -> tuple[dict[str, Any], list[Problem]]:
         for value, result in results:
             if isinstance(result, str):
                 bad(key, value, result)
-        found[key] = [dataclasses.asdict(result) for _value, result in results if isinstance(result, Device | Ulimit)]
+        kept = dict.fromkeys(result for _value, result in results if isinstance(result, Device | Ulimit))
+        found[key] = [dataclasses.asdict(result) for result in kept]
 
     for key in raw:
         if key not in ("runtime", "gpus", "devices", "cap_add", "ulimits"):
@@ -109,7 +113,7 @@ def parse(raw: Any, where: str) -> tuple[dict[str, Any], list[Problem]]:
         else:
             bad("runtime", raw["runtime"], "a runtime's name, as nvidia")
     if "gpus" in raw:
-        if str(raw["gpus"]) == "all" or (str(raw["gpus"]).isdigit() and 0 < int(raw["gpus"]) <= 64 and not isinstance(raw["gpus"], bool)):
+        if str(raw["gpus"]) == "all" or (re.fullmatch(r"[0-9]{1,2}", str(raw["gpus"])) and 0 < int(raw["gpus"]) <= 64):
             found["gpus"] = str(raw["gpus"])
         else:
             bad("gpus", raw["gpus"], "all, or how many")
@@ -122,8 +126,9 @@ def parse(raw: Any, where: str) -> tuple[dict[str, Any], list[Problem]]:
         bad("ulimits", f"{name} {names.count(name)} times", "each limit once")
     if "cap_add" in raw:
         given = raw["cap_add"] if isinstance(raw["cap_add"], list | tuple) else [None]
-        found["cap_add"] = [name for name in map(_capability, given) if name]
-        if len(found["cap_add"]) != len(given):
+        names = [name for name in map(_capability, given) if name]
+        found["cap_add"] = list(dict.fromkeys(names))
+        if len(names) != len(given):
             hint = "ALL would undo the isolation; RDMA needs IPC_LOCK alone."
             bad("cap_add", raw["cap_add"], "a list of capabilities by name, as [IPC_LOCK]", hint)
     return found, problems

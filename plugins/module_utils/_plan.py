@@ -21,6 +21,8 @@ from ._problem import Problem, nearest, report, show
 # Where the models root is mounted in the container; engines look for the hub cache there.
 MODELS = "/root/.cache/huggingface"
 BOOT_MINUTES = 20.0
+# Of the plan as a document: counts up when a role needs what a plan in an older record lacks.
+FORMAT = 2
 
 
 def digest(value: object) -> str:
@@ -111,8 +113,8 @@ def _plan(
     if publish and count > 1:
         return None, [Problem(where, "container.publish", f"{count} nodes", "one node: ranks need the host's network")]
     listen = str(site["api_address"] or nodes[0].management_address)
-    if publish and not is_address(listen):
-        hint = "Docker publishes a port on an IP address; give gx10_api_address the head's."
+    if not is_address(listen):
+        hint = "A name may lead to another address on the head itself (127.0.1.1 in /etc/hosts); give gx10_api_address the head's."
         return None, [Problem("inventory", "gx10_api_address", show(listen), "an IP address of the head", hint)]
     # In a network of its own a container listens on all of its addresses; Docker publishes the port on this one of the node's.
     host = "0.0.0.0" if publish else listen
@@ -125,6 +127,7 @@ def _plan(
     opens = [f"the API listens on all of {nodes[0].name}'s addresses (gx10_api_address: {listen}); only its firewall keeps others out"]
     unready = [mod for mod in profile.get("mods", []) if not sources["mods"][mod]["ready"]]
     plan: dict[str, Any] = {
+        "format": FORMAT,
         "profile": str(sources["profile"]["name"]),
         "summary": profile["summary"],
         "engine": profile["engine"],
@@ -162,6 +165,17 @@ def _plan(
         + [f"mod {mod} is declared, but has no run.sh yet: serve refuses it" for mod in unready],
     }
     return {"hash": _launch_hash(plan), **plan}, []
+
+
+def other_format(record: Mapping[str, Any]) -> str:
+    """Why this release cannot serve the plan in a record again; empty if it can."""
+    found = record["plan"].get("format", 1)
+    if found == FORMAT:
+        return ""
+    return (
+        f"The record of {record['plan']['profile']} has a plan of another release: found format {found}; wanted {FORMAT}. "
+        f"ansible-playbook serve.yml -e profile={record['plan']['profile']} serves the profile as this release plans it."
+    )
 
 
 def _definition(name: str, image: Mapping[str, Any]) -> dict[str, Any]:

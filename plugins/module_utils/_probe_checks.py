@@ -24,13 +24,20 @@ def _said(answer: Mapping[str, Any]) -> tuple[str, str, str]:
     choice = (answer["answer"].get("choices") or [{}])[0]
     message = choice.get("message") or {}
     content = message.get("content") or choice.get("text") or ""
+    if isinstance(content, list):
+        content = "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
     return content, message.get("reasoning") or message.get("reasoning_content") or "", str(choice.get("finish_reason"))
 
 
 def _contains(text: str, wanted: str) -> bool:
-    """Are the words of `wanted` there, in this order, with nothing but punctuation, digits or "and" between them?"""
-    words = r"[^A-Za-z]+(?:and[^A-Za-z]+)?".join(re.escape(word) for word in wanted.split())
-    return re.search(rf"(?<!\w){words}(?!\w)", text, re.IGNORECASE) is not None
+    """Are the words of `wanted` there, in this order, with nothing but punctuation, digits or a joining word between them?
+
+    A single letter counts as a capital, and not in an abbreviation (e.g.).
+    """
+    words = r"[^A-Za-z]+(?:(?:and|then|next|first|second|third|fourth|finally|lastly|last)[^A-Za-z]+)*".join(map(re.escape, wanted.split()))
+    letter = len(wanted) == 1 and wanted.isalpha()
+    edges = (r"(?<![^\W_])(?<![^\W_]\.)", r"(?![^\W_])") if letter else (r"(?<![^\W_])", r"(?![^\W_])")
+    return re.search(f"{edges[0]}{words}{edges[1]}", text, 0 if letter and wanted.isupper() else re.IGNORECASE) is not None
 
 
 def right(answer: Mapping[str, Any], wanted: str) -> bool | None:
@@ -71,6 +78,10 @@ def checks(plan: Mapping[str, Any], answers: Mapping[str, Any]) -> list[Check]:
     cut = "Give it more probes.max_tokens."
     wanted = {question["about"]: question["answer"] for question in probes["questions"]}
     results = {way: {about: right(said[f"{way} {about}"], answer) for about, answer in wanted.items()} for way in ("chat", "plain")}
+    for name in ("chat recall", "tool"):
+        again = said.pop(f"{name}{_probes.AGAIN}", None)
+        if again and not _good(name, said[name], probes) and _good(name, again, probes):
+            said[name] = again
     recalled = {way: right(said[f"{way} recall"], " ".join(_probes.RECALLED)) for way in ("chat", "plain")}
 
     known = list(results["chat"].values())
@@ -93,6 +104,13 @@ def checks(plan: Mapping[str, Any], answers: Mapping[str, Any]) -> list[Check]:
     return [*found_checks, check("likely cause", node, False, evidence, "right answers in the chat and in plain text", hint)]
 
 
+def _good(name: str, answer: Mapping[str, Any], probes: Mapping[str, Any]) -> bool:
+    """Is the answer to a question that is asked twice right?"""
+    if name == "tool":
+        return _tool(probes["tool"], answer, "")["ok"] is True
+    return right(answer, " ".join(_probes.RECALLED)) is True
+
+
 def _floor(known: Sequence[bool | None], floor: int) -> bool | None:
     if known.count(True) >= floor:
         return True
@@ -104,6 +122,10 @@ def _tool(tool: Mapping[str, Any], answer: Mapping[str, Any], node: str) -> Chec
     wanted = f"{tool['function']}({json.dumps(tool['arguments'])})"
     content, reasoning, finish = _said(answer)
     calls = ((answer["answer"].get("choices") or [{}])[0].get("message") or {}).get("tool_calls") or []
+    if 400 <= answer["status"] < 500:
+        return check(
+            "probe: tool call", node, False, _show(answer), wanted, "The server refuses the tool: its words say which flag it lacks."
+        )
     if answer["status"] != 200 or (not calls and not content and reasoning and finish == "length"):
         return check("probe: tool call", node, None, _show(answer), wanted, "Give it more probes.max_tokens, or see the engine's log.")
     function = (calls[0].get("function") or {}) if calls else {}
@@ -173,6 +195,8 @@ def _cause(
             f"tokenizer_config.json or chat_template.jinja in {files}, or the flag chat-template; weights and positions answered. {verify}"
         )
     failed = [item["name"] for item in found if item["ok"] is False]
+    if failed == ["probe: tool call"] and any(item["found"].startswith("status 4") for item in found):
+        return evidence, "The server refuses the tool call; its words are above."
     if failed == ["probe: tool call"]:
         return evidence, "Only the tool call is wrong: points to tool-call-parser, or to a chat template that does not show the tools."
     if failed == ["probe: long decode"]:

@@ -41,7 +41,8 @@ PLAIN_TOKENS = 24
 # Their order is asked for: what was told is found again by its content, the order only by positions.
 RECALLED = ("tulip", "anchor", "silver", "falcon")
 FILLER = "Note {number}: the weather was fine and nothing happened."
-PARSERS = ("tool-call-parser",)
+# Asked twice where one miss would fail: one is luck there, too.
+AGAIN = " again"
 
 
 def planned(profile: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,9 +52,15 @@ def planned(profile: Mapping[str, Any]) -> dict[str, Any]:
     """
     probes = {**DEFAULT, **profile.get("probes", {})}
     probes["decode"] = {**DEFAULT["decode"], **probes["decode"]}
-    if not any(profile.get("args", {}).get(name) for name in PARSERS):
+    if not _calls_tools(profile):
         probes["tool"] = None
     return {**probes, "rendered": profile["engine"] == "vllm"}
+
+
+def _calls_tools(profile: Mapping[str, Any]) -> bool:
+    """Does the server parse calls that the model makes of its own accord? vLLM wants a word of its own for it."""
+    args = profile.get("args", {})
+    return bool(args.get("tool-call-parser") and (profile.get("engine") != "vllm" or args.get("enable-auto-tool-choice")))
 
 
 def problems(profile: Mapping[str, Any], where: str) -> list[Problem]:
@@ -65,8 +72,9 @@ def problems(profile: Mapping[str, Any], where: str) -> list[Problem]:
     questions, floor = stated.get("questions", DEFAULT["questions"]), stated.get("min_right", DEFAULT["min_right"])
     if isinstance(questions, list) and isinstance(floor, int) and floor > len(questions):
         found.append(Problem(where, "probes.min_right", str(floor), f"at most {len(questions)}, the number of questions"))
-    if "tool" in stated and not any(profile.get("args", {}).get(name) for name in PARSERS):
-        found.append(Problem(where, "probes.tool", "a tool call", "args.tool-call-parser, or no tool call: nothing would parse it"))
+    if "tool" in stated and not _calls_tools(profile):
+        needed = "args.tool-call-parser (with vLLM args.enable-auto-tool-choice, too)"
+        found.append(Problem(where, "probes.tool", "a tool call", f"{needed}, or no tool call: nothing would parse it"))
     return found
 
 
@@ -121,11 +129,13 @@ def requests(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
     for question in probes["questions"]:
         asked += [chat(f"chat {question['about']}", question["ask"]), text(f"plain {question['about']}", plain(question["ask"]))]
     told, ask = recall_text(probes["recall"]["lines"])
-    asked += [chat("chat recall", f"{told}\n{ask}"), text("plain recall", plain(ask, told))]
+    asked += [chat(f"chat recall{again}", f"{told}\n{ask}") for again in ("", AGAIN)]
+    asked.append(text("plain recall", plain(ask, told)))
     asked.append(chat("decode", probes["decode"]["ask"]))
     if probes["tool"]:
         # "auto": a required call is forced by guided decoding, and proves neither the model nor the parser.
-        asked.append(chat("tool", probes["tool"]["ask"], tools=[tool_definition(probes["tool"])], tool_choice="auto"))
+        offer = {"tools": [tool_definition(probes["tool"])], "tool_choice": "auto"}
+        asked += [chat(f"tool{again}", probes["tool"]["ask"], **offer) for again in ("", AGAIN)]
     if probes["rendered"]:
         messages = [{"role": "user", "content": probes["questions"][0]["ask"]}]
         body = {"model": served_name, "messages": messages, "add_generation_prompt": True, "return_token_strs": True}

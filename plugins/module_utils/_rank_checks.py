@@ -10,17 +10,38 @@ from typing import Any
 
 from ._checks import Check, check
 
+# What an engine says once, when it boots; the rest of its log changes while it serves.
+BOOT = ("kv_cache_gib", "kv_cache_tokens", "mamba_slots", "max_running_requests", "engine_version", "weights_seconds", "init_seconds")
+
+
+def boot_facts(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> dict[str, Any]:
+    """By node {"started_at", "facts"}: from the log, or, where Docker has rotated that away, from the record of the same start.
+
+    `infos` is module engine_info by node, whose `record` holds the result of the gate before as `boots`.
+    """
+    container, found = plan["nodes"][0]["container"]["name"], {}
+    for name, info in infos.items():
+        started = next((item["started_at"] for item in info["containers"] if item["name"] == container), None)
+        before = info.get("record", {}).get("boots", {}).get(name, {})
+        kept = before["facts"] if started and before.get("started_at") == started else {}
+        logged = {key: value for key, value in _facts(infos[name].get("log", {})).items() if key in BOOT}
+        facts = {**kept, **logged}
+        if len(kept.get("kv_cache_gib", [])) > len(logged.get("kv_cache_gib", [])):
+            facts["kv_cache_gib"] = kept["kv_cache_gib"]
+        found[name] = {"started_at": started, "facts": facts}
+    return found
+
 
 def rank_checks(plan: Mapping[str, Any], logs: Mapping[str, Any]) -> list[Check]:
-    """`logs`: by node, `log` of the module engine_info; a node whose log is missing is unknown."""
+    """`logs`: by node, a mapping with the `facts` of its log, as `boot_facts` returns; a node whose log is missing is unknown."""
     checks = [_kv_cache(plan, logs)]
     if plan["expect"].get("mamba_pool"):
         checks.append(_mamba_pool(plan, logs))
     return checks
 
 
-def _facts(logs: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    facts: Mapping[str, Any] = logs.get(name, {}).get("facts", {})
+def _facts(log: Mapping[str, Any]) -> Mapping[str, Any]:
+    facts: Mapping[str, Any] = log.get("facts", {})
     return facts
 
 
@@ -29,10 +50,10 @@ def _kv_cache(plan: Mapping[str, Any], logs: Mapping[str, Any]) -> Check:
     head, nodes = plan["nodes"][0], plan["nodes"]
     if head["ray"]:
         # Ray brings all ranks' lines to the head.
-        values = list(_facts(logs, head["name"]).get("kv_cache_gib", []))
+        values = list(_facts(logs.get(head["name"], {})).get("kv_cache_gib", []))
         missing = "" if len(values) >= len(nodes) else f"{len(values)} of {len(nodes)} lines in the log of {head['name']}"
     else:
-        found = {node["name"]: _facts(logs, node["name"]).get("kv_cache_gib", []) for node in nodes}
+        found = {node["name"]: _facts(logs.get(node["name"], {})).get("kv_cache_gib", []) for node in nodes}
         # A drafter has a small cache of its own.
         values = [max(rows) for rows in found.values() if rows]
         missing = ", ".join(f"no line in the log of {name}" for name, rows in found.items() if not rows)
@@ -46,7 +67,7 @@ def _kv_cache(plan: Mapping[str, Any], logs: Mapping[str, Any]) -> Check:
 def _mamba_pool(plan: Mapping[str, Any], logs: Mapping[str, Any]) -> Check:
     """SGLang bounds its concurrency by the pool of Mamba states: slots // slots of one request (3, or 5 with a drafter)."""
     head, expected = plan["nodes"][0]["name"], plan["expect"]["mamba_pool"]
-    facts = _facts(logs, head)
+    facts = _facts(logs.get(head, {}))
     slots, requests = facts.get("mamba_slots"), facts.get("max_running_requests")
     ok = None if requests is None else requests >= expected["min_requests"]
     found = "unknown: no max_running_requests in the log" if requests is None else f"{requests} requests at once from {slots or '?'} slots"

@@ -60,6 +60,9 @@ def offline(view: View) -> Iterator[Problem]:
 
 
 def memory_ceiling(view: View) -> Iterator[Problem]:
+    for key in ("gpu-memory-utilization", "gpu-memory-utilization-gb", "mem-fraction-static"):
+        if key in view.args and _number(view.args[key]) is None:
+            yield view.problem(f"args.{key}", view.args[key], "a number, without quotes", "the plan computes each rank's memory from it")
     share, gib = (_number(view.args.get(key)) for key in ("gpu-memory-utilization", "gpu-memory-utilization-gb"))
     if share is not None and not 0 < share <= 0.90:
         why = "0.92 crashed twice on GB10; 0.90 is the proven ceiling"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -96,9 +97,11 @@ def _step(args: Mapping[str, Any]) -> int:
 
 
 def _number(value: Any) -> int | None:
-    """A positive count of tokens; vLLM also takes 256k (thousands) and 256K (times 1024). None for anything else."""
-    if isinstance(value, str) and value[-1:] in ("k", "K", "m", "M") and value[:-1].isdigit():
-        value = int(value[:-1]) * {"k": 1000, "K": 1024, "m": 1000**2, "M": 1024**2}[value[-1]]
+    """A positive count of tokens; vLLM also takes 256k or 1.5k (thousands) and 256K (times 1024). None for anything else."""
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([kKmMgG]?)", value) if isinstance(value, str) else None
+    if match and (match[2].islower() or "." not in match[1]):
+        unit = {"": 1, "k": 1000, "K": 1024, "m": 1000**2, "M": 1024**2, "g": 1000**3, "G": 1024**3}[match[2]]
+        value = int(float(match[1]) * unit)
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 

@@ -152,7 +152,9 @@ def main() -> None:
     look = hardware(module, {address: interfaces[address] for address in module.params["fabric_rails"] if address in interfaces})
     fabric = {}
     if module.params["fabric_address"]:
-        fabric["fabric"] = _links.look(module.run_command, module.params["fabric_address"], module.params["fabric_peers"])
+        fabric["fabric"] = _links.look(
+            module.run_command, module.params["fabric_address"], module.params["fabric_peers"], module.params["fabric_rails"]
+        )
     module.exit_json(
         changed=False,
         **fabric,

@@ -53,6 +53,13 @@ def test_the_heads_network_settings_stay_at_home(tmp_path: Path, version: str) -
         assert "HF_HUB_OFFLINE" in names, "what belongs to the model still travels"
 
 
+def test_a_folder_with_a_tilde_and_a_file_that_is_no_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ray_env.FILE).write_text("7")
+    assert ray_env.keep({"VLLM_CONFIG_ROOT": "~", "NCCL_DEBUG": "INFO"}) == ["NCCL_DEBUG"]
+    assert json.loads((tmp_path / ray_env.FILE).read_text()) == ["NCCL_DEBUG"]
+
+
 def test_an_images_own_list_stays(tmp_path: Path) -> None:
     folder = tmp_path / "own"
     folder.mkdir()

@@ -44,7 +44,7 @@ from conftest import ROOT, hostvars
         ("[2026-08-17 16:52:12] Mamba Cache is allocated. max_mamba_cache_size: 614, conv_state size: 0.38GB", {"mamba_slots": 614}),
         (
             "[TP0] max_total_num_tokens=1557504, chunked_prefill_size=1024, max_running_requests=19, context_len=8192",
-            {"max_running_requests": 19},
+            {"kv_cache_tokens": 1557504, "max_running_requests": 19},
         ),
         # What was asked for is no evidence of what is.
         ("server_args=ServerArgs(max_running_requests=32, max_mamba_cache_size=96)", {}),

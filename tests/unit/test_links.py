@@ -13,17 +13,19 @@ import pytest
 from ansible_collections.gx10.serving.plugins.module_utils import _link_checks
 from conftest import ROOT
 
+RAILS = ["10.78.0.21"]
 NODES = {"n1": "10.77.0.11", "n2": "10.77.0.12", "n3": "10.77.0.13"}
 # No two nodes call their interface the same.
 INTERFACES = {"n1": "enp1s0f0np0", "n2": "enP2p1s0f0np0", "n3": "fabric7"}
 PROGRAM = f"""
 import json, subprocess, sys
+RAILS = {RAILS}
 sys.path.insert(0, {str(ROOT / "plugins/module_utils")!r})
 import _links
 def run(argv):
     done = subprocess.run(argv, capture_output=True, text=True)
     return done.returncode, done.stdout, done.stderr
-print(json.dumps(_links.look(run, sys.argv[1], sys.argv[2:])))
+print(json.dumps(_links.look(run, sys.argv[1], sys.argv[2:], RAILS)))
 """
 
 
@@ -143,6 +145,22 @@ def test_two_interfaces_in_one_network_are_both_the_fabric(fabric: None) -> None
     ip("ip", "route", "add", "10.77.0.13/32", "dev", "half2", namespace="n1")
     assert look("n1")["routes"]["10.77.0.13"] == "half2"
     assert judge() == []
+
+
+def test_a_second_rail_in_another_network_is_the_fabric_too(fabric: None) -> None:
+    ip("ip", "link", "add", "rail2", "type", "veth", "peer", "name", "rail3", namespace="n1")
+    ip("ip", "address", "add", "10.78.0.21/24", "dev", "rail2", namespace="n1")
+    for device in ("rail2", "rail3"):
+        ip("ip", "link", "set", device, "up", namespace="n1")
+    ip("ip", "route", "add", "10.77.0.13/32", "dev", "rail2", namespace="n1")
+    assert look("n1")["routes"]["10.77.0.13"] == "rail2"
+    assert judge() == []
+
+
+def test_no_route_at_all_is_named(fabric: None) -> None:
+    ip("ip", "route", "del", "10.77.0.0/24", namespace="n1")
+    assert look("n1")["routes"] == {NODES["n2"]: None, NODES["n3"]: None}
+    assert any(text.startswith("n1: route to n2 (10.77.0.12), n3 (10.77.0.13): found none; wanted by enp1s0f0np0") for text in judge())
 
 
 def test_what_nobody_could_see_refuses_nobody() -> None:

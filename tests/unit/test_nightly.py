@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.gx10.serving.plugins.action import cluster_lock as action
-from ansible_collections.gx10.serving.plugins.module_utils import _checks, _nightly
+from ansible_collections.gx10.serving.plugins.module_utils import _checks, _nightly, _plan
 from ansible_collections.gx10.serving.plugins.modules import cluster_lock, engine_info
 from conftest import ROOT
 
@@ -85,6 +85,14 @@ A, B, C = record("a", "1"), record("a", "2"), record("c", "1")
 )
 def test_what_to_go_back_to(infos: dict[str, Any], wanted: dict[str, Any]) -> None:
     assert _checks.rollback_record(infos) == wanted
+
+
+def test_a_record_of_another_release_is_refused_by_name(resolve: Any) -> None:
+    plan = resolve("sim-tiny-tp2")["plan"]
+    assert _plan.other_format({"plan": plan}) == ""
+    del plan["format"]
+    found = _plan.other_format({"plan": plan})
+    assert "The record of sim-tiny-tp2 has a plan of another release: found format 1; wanted 2." in found
 
 
 def test_a_node_without_the_image_of_what_is_served_is_named() -> None:

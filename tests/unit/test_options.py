@@ -45,6 +45,10 @@ BAD: list[tuple[Any, str]] = [
     ({"cap_add": "IPC_LOCK"}, "wanted a list of capabilities"),
     ({"cap_add": [1]}, "wanted a list of capabilities"),
     ({"devices": ["/dev/mem"]}, "never the machine's memory"),
+    ({"devices": ["/dev/./mem"]}, "never the machine's memory"),
+    ({"devices": ["/dev//kmem:/dev/x"]}, "never the machine's memory"),
+    ({"devices": ["nvidia.com/gpu=all"]}, "a GPU by its CDI name is asked for with gpus: all"),
+    ({"gpus": "²"}, "wanted all, or how many"),
     ({"devices": ["/etc/passwd"]}, "wanted a path below /dev"),
     ({"devices": ["/dev/../etc"]}, "wanted a path below /dev"),
     ({"devices": ["/dev/null:/dev/null:rr"]}, "wanted a path below /dev"),
@@ -64,6 +68,13 @@ def test_what_docker_would_misread_is_refused(raw: Any, expected: str) -> None:
     assert expected in str(problems[0])
 
 
+def test_what_is_meant_is_taken_once() -> None:
+    found, problems = _options.parse({"cap_add": ["cap_ipc_lock", "IPC_LOCK"], "devices": ["/dev//fuse", "/dev/fuse"]}, "inventory")
+    assert problems == []
+    assert found["cap_add"] == ["IPC_LOCK"]
+    assert [device["host"] for device in found["devices"]] == ["/dev/fuse"]
+
+
 def test_all_problems_come_at_once(resolve: Any) -> None:
     variables = hostvars(gx10_container_options={"ulimits": ["memlock=x"], "cap_add": ["ALL"], "privileged": True})
     assert len(resolve("sim-tiny-tp2", variables=variables)["problems"]) == 3
@@ -81,3 +92,5 @@ def test_a_published_port_has_the_apis_address(resolve: Any) -> None:
     variables["gx10-1"]["ansible_host"] = "spark1.local"
     (problem,) = resolve("nex-n2-mini", variables=variables)["problems"]
     assert "gx10_api_address: found 'spark1.local'; wanted an IP address of the head" in problem
+    (problem,) = resolve("sim-tiny-tp2", variables=variables)["problems"]
+    assert "A name may lead to another address on the head itself" in problem

@@ -180,6 +180,24 @@ def test_problems_of_profile_and_inventory_come_together(resolve: Any) -> None:
     assert any("gx10_api_port: found 'http'" in problem for problem in problems)
 
 
+def test_numbers_are_ascii_and_names_are_text(resolve: Any) -> None:
+    variables = hostvars(2, gx10_build_host=["gx10-1"])
+    variables["gx10-2"]["gx10_rank"] = "²"
+    variables["gx10-1"]["gx10_api_port"] = "٨٠٠٠"
+    problems = resolve("sim-tiny-tp2", variables=variables)["problems"]
+    assert [problem.split(": found")[0] for problem in problems] == [
+        "inventory: gx10-2.gx10_rank",
+        "inventory: gx10_api_port",
+        "inventory: gx10_build_host",
+    ]
+
+
+@pytest.mark.parametrize("key", ["gpu-memory-utilization", "gpu-memory-utilization-gb"])
+def test_a_budget_in_quotes_is_refused_by_name(resolve: Any, key: str) -> None:
+    problems = resolve(text=edit(args={key: "0.90"}))["problems"]
+    assert any(f"args.{key}: found '0.90'; wanted a number, without quotes" in problem for problem in problems), problems
+
+
 @pytest.mark.parametrize("address", [None, "", "fd00::1", "10.0.0.256", "10.0.0.1/24", "gx10-1", 5])
 def test_fabric_addresses_that_are_none(resolve: Any, address: object) -> None:
     variables = hostvars(2)

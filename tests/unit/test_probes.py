@@ -101,12 +101,48 @@ def test_what_is_wrong_and_what_is_unknown(answer: Any, verdict: bool | None) ->
         ("tulip, anchor, silver, falcon", True),
         ("1. Tulip\n2. Anchor\n3. Silver\n4. Falcon", True),
         ("They are tulip, anchor, silver, and falcon.", True),
+        ("first tulip, then anchor, then silver, and last falcon", True),
         ("tulip, silver, anchor, falcon", False),
         ("tulip, anchor, falcon", False),
     ],
 )
 def test_the_order_of_what_was_told_counts(said: str, right: bool) -> None:
     assert _probe_checks.right(chat(said), " ".join(_probes.RECALLED)) is right
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted", "right"),
+    [
+        ("It is _42_.", "42", True),
+        ("**G**", "G", True),
+        ("e.g. this", "G", False),
+        ("g is not a capital", "G", False),
+        ("PARIS", "Paris", True),
+        ("Parisian", "Paris", False),
+        ([{"type": "text", "text": "It is 42."}], "42", True),
+    ],
+)
+def test_words_are_found_in_what_surrounds_them(said: Any, wanted: str, right: bool) -> None:
+    assert _probe_checks.right(chat(said), wanted) is right
+
+
+def test_what_is_asked_once_more_counts_if_it_is_right(plan: Any, answers: Any) -> None:
+    for name in ("chat recall", "tool"):
+        answers[f"{name} again"] = answers[name]
+        answers[name] = chat("tulip")
+    assert failed(_probe_checks.checks(plan, answers)) == {}
+    for name in ("chat recall", "tool"):
+        answers[f"{name} again"] = chat("tulip")
+    assert {"probe: recall", "probe: tool call"} <= set(failed(_probe_checks.checks(plan, answers)))
+
+
+def test_no_tool_is_asked_for_where_the_server_would_refuse_it() -> None:
+    profile = {"engine": "vllm", "args": {"tool-call-parser": "hermes"}}
+    assert _probes.planned(profile)["tool"] is None
+    assert _probes.planned({**profile, "args": {**profile["args"], "enable-auto-tool-choice": True}})["tool"]
+    assert _probes.planned({**profile, "engine": "sglang"})["tool"]
+    (problem,) = _probes.problems({**profile, "probes": {"tool": {}}}, "p.yml")
+    assert "enable-auto-tool-choice" in str(problem)
 
 
 def test_one_miss_is_luck_and_two_are_not(plan: Any, answers: Any) -> None:
@@ -169,7 +205,8 @@ def test_what_fits_no_cause_claims_none(plan: Any, answers: Any) -> None:
         (chat(None, tool_calls=[{"function": {"name": "get_weather", "arguments": '{"city": "Lyon"}'}}]), False, "Lyon"),
         (chat(None, tool_calls=[{"function": {"name": "get_weather", "arguments": "{city"}}]), False, "{city"),
         (chat(None, "Which tool would", "length"), None, "cut off"),
-        ({"status": 400, "error": "no parser", "answer": {}}, None, "status 400: no parser"),
+        ({"status": 400, "error": "no parser", "answer": {}}, False, "status 400: no parser"),
+        ({"status": 500, "error": "died", "answer": {}}, None, "status 500: died"),
     ],
 )
 def test_a_tool_call_must_arrive_as_one(plan: Any, answers: Any, answer: Any, ok: bool | None, found: str) -> None:
@@ -177,7 +214,7 @@ def test_a_tool_call_must_arrive_as_one(plan: Any, answers: Any, answer: Any, ok
     checks = failed(_probe_checks.checks(plan, answers))
     assert checks["probe: tool call"]["ok"] is ok
     assert found in checks["probe: tool call"]["found"]
-    assert ("tool-call-parser" in checks["likely cause"]["hint"]) is (ok is False)
+    assert ("tool-call-parser" in checks["likely cause"]["hint"]) is (ok is False and answer["status"] == 200)
 
 
 @pytest.mark.parametrize(

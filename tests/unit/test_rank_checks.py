@@ -45,6 +45,19 @@ def test_four_ranks_over_ray(plan: dict[str, Any]) -> None:
     assert found["wanted"] == "a line of each of 4 nodes, above 0 GiB"
 
 
+def test_what_a_boot_said_outlives_its_log(plan: dict[str, Any]) -> None:
+    """Docker rotates; the record of the same start remembers, another start's does not."""
+    container = {"name": plan["nodes"][0]["container"]["name"], "started_at": "2026-11-24T07:00:00Z"}
+    infos: dict[str, Any] = {"gx10-1": {"containers": [container], "log": log(RAY), "record": {}}}
+    boots = _rank_checks.boot_facts(plan, infos)
+    assert judge(plan, boots)["ok"] is True
+    rotated = {"containers": [container], "log": log(RAY[RAY.index("(RayWorkerProc pid=90") :]), "record": {"boots": boots}}
+    assert judge(plan, {"gx10-1": rotated["log"]})["ok"] is None
+    assert _rank_checks.boot_facts(plan, {"gx10-1": rotated}) == boots
+    again = {**rotated, "containers": [{**container, "started_at": "2026-11-24T09:00:00Z"}]}
+    assert judge(plan, _rank_checks.boot_facts(plan, {"gx10-1": again}))["ok"] is None
+
+
 def test_the_plan_asks_ray_for_every_line(plan: dict[str, Any]) -> None:
     assert [node["runtime_env"]["RAY_DEDUP_LOGS"] for node in plan["nodes"]] == ["0"] * 4
 

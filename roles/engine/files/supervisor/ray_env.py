@@ -23,12 +23,14 @@ FILE = "ray_non_carry_over_env_vars.json"
 def keep(env: Mapping[str, str]) -> list[str]:
     """Write the names in `env` that belong to this node where vLLM looks for them; an image's own list stays. Returns the names."""
     home = env.get("HOME") or os.path.expanduser("~")
-    folder = env.get("VLLM_CONFIG_ROOT") or os.path.join(env.get("XDG_CONFIG_HOME") or os.path.join(home, ".config"), "vllm")
+    root = env.get("VLLM_CONFIG_ROOT") or os.path.join(env.get("XDG_CONFIG_HOME") or os.path.join(home, ".config"), "vllm")
+    folder = os.path.expanduser(root)
     path = os.path.join(folder, FILE)
     before: list[str] = []
     # vLLM itself passes over a file that it cannot read.
     with contextlib.suppress(FileNotFoundError, ValueError), open(path, encoding="utf-8") as file:
-        before = [str(name) for name in json.load(file)]
+        kept = json.load(file)
+        before = [str(name) for name in kept] if isinstance(kept, list) else []
     names = sorted({*before, *(name for name in env if name.startswith(PREFIXES))})
     os.makedirs(folder, exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:
