@@ -29,15 +29,22 @@ def _said(answer: Mapping[str, Any]) -> tuple[str, str, str]:
     return content, message.get("reasoning") or message.get("reasoning_content") or "", str(choice.get("finish_reason"))
 
 
+JOINING = "and|then|next|first|second|third|fourth|finally|lastly|last"
+
+
 def _contains(text: str, wanted: str) -> bool:
     """Are the words of `wanted` there, in this order, with nothing but punctuation, digits or a joining word between them?
 
-    A single letter counts as a capital, and not in an abbreviation (e.g.).
+    Part of a longer word or number (142, -42, 42.5, Parisian) is another one; a single letter is a capital, and no abbreviation (e.g.).
     """
-    words = r"[^A-Za-z]+(?:(?:and|then|next|first|second|third|fourth|finally|lastly|last)[^A-Za-z]+)*".join(map(re.escape, wanted.split()))
-    letter = len(wanted) == 1 and wanted.isalpha()
-    edges = (r"(?<![^\W_])(?<![^\W_]\.)", r"(?![^\W_])") if letter else (r"(?<![^\W_])", r"(?![^\W_])")
-    return re.search(f"{edges[0]}{words}{edges[1]}", text, 0 if letter and wanted.isupper() else re.IGNORECASE) is not None
+    words = rf"[^A-Za-z]+(?:(?:{JOINING})[^A-Za-z]+)*".join(map(re.escape, wanted.split()))
+    before, after = r"(?<![A-Za-z0-9])(?<!\d[.,])", r"(?![A-Za-z0-9]|[.,]\d)"
+    if wanted[:1].isdigit():
+        before += r"(?<![-\u2212])"
+    letter = len(wanted) == 1 and wanted.isupper()
+    if letter:
+        before += r"(?<![A-Za-z]\.)"
+    return re.search(before + words + after, text, 0 if letter else re.IGNORECASE) is not None
 
 
 def right(answer: Mapping[str, Any], wanted: str) -> bool | None:

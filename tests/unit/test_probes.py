@@ -119,6 +119,10 @@ def test_the_order_of_what_was_told_counts(said: str, right: bool) -> None:
         ("g is not a capital", "G", False),
         ("PARIS", "Paris", True),
         ("Parisian", "Paris", False),
+        ("-42", "42", False),
+        ("42.5", "42", False),
+        ("17+25=42.", "42", True),
+        ("法国的首都是巴黎。", "巴黎", True),
         ([{"type": "text", "text": "It is 42."}], "42", True),
     ],
 )
