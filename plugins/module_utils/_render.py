@@ -23,6 +23,7 @@ ADDED = (
     ("--label gx10.serving.*", "which plan this container runs; it is recreated only if that changes"),
     ("-v STATE/supervisor:/opt/gx10:ro", "the supervisor: the container is Up only while its engine is alive"),
     ("-v STATE/run/NAME:/run/gx10", "node.json, status.json, Ray's token"),
+    ("-v /run/systemd/journal/socket:…:ro", "the supervisor's words in the node's journal: journalctl -t gx10"),
     ("readonly on the weights' mount", "the engine cannot change weights"),
 )
 

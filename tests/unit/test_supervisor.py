@@ -305,3 +305,14 @@ def test_an_address_that_is_not_the_first_of_its_device_is_found() -> None:
     argv = ["unshare", "--net", "sh", "-c", f'{setup} "$0" -c "{program}"', sys.executable]
     done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT / "roles/engine/files/supervisor")
     assert done.stdout.split() == ["lo", "lo", "None"], done.stderr
+
+
+def test_words_reach_a_journal_in_one_entry_each(tmp_path: Path) -> None:
+    program = "import sys, journal; journal.tell(sys.argv[2], journal.ERROR, sys.argv[1], GX10_NODE='n1')"
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journald:
+        journald.bind(str(path))
+        subprocess.run([sys.executable, "-c", program, str(path), "tiny: failed: a\nb"], cwd=HOME, check=True)
+        assert journald.recv(4096) == b"MESSAGE=tiny: failed: a b\nPRIORITY=3\nSYSLOG_IDENTIFIER=gx10\nGX10_NODE=n1\n"
+    # A journal that is away holds nobody up.
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "none"), "x"], cwd=HOME, check=True)

@@ -21,6 +21,12 @@ def test_one_container_per_node_runs_its_rank(nodes: dict[str, Any]) -> None:
         assert node.status()["phase"] == ("joined" if rank else "serving")
 
 
+def test_the_supervisors_words_are_in_the_journal(nodes: dict[str, Any]) -> None:
+    for rank, node in enumerate(nodes.values()):
+        words = node.run("journalctl --identifier gx10 --no-pager --output cat").splitlines()
+        assert words[-1] == f"sim-tiny-tp4: {'joined' if rank else 'serving'}"
+
+
 def test_every_rank_has_a_part_of_the_model(nodes: dict[str, Any]) -> None:
     for node in nodes.values():
         ranks = node.run("ps -wweo args= | grep -c '^ray::RayWorkerProc' || true").strip()
@@ -76,7 +82,7 @@ def test_the_container_has_no_more_rights_than_it_needs(nodes: dict[str, Any]) -
         assert host["RestartPolicy"]["Name"] == "no"
         assert host["LogConfig"]["Config"] == {"max-size": "50m", "max-file": "3"}
         mounts = {mount["Destination"]: mount for mount in container["Mounts"]}
-        assert set(mounts) == {"/opt/gx10", "/run/gx10", "/root/.cache/huggingface"}
+        assert set(mounts) == {"/opt/gx10", "/run/gx10", "/root/.cache/huggingface", "/run/systemd/journal/socket"}
         assert not mounts["/root/.cache/huggingface"]["RW"]
         assert not mounts["/opt/gx10"]["RW"]
 

@@ -11,6 +11,8 @@ import sys
 import time
 from typing import Any
 
+import journal
+
 
 class Status:
     """Phases with their times (Unix seconds) and evidence, written at each change."""
@@ -23,7 +25,9 @@ class Status:
         """Begin a phase; `reason` says why, for phases that end the node."""
         self.data["phase"], self.data["reason"] = phase, reason
         self.data["phases"].append({"name": phase, "at": round(time.time(), 3)})
-        print(f"supervisor | {self.data['node']} | {phase}{': ' + reason if reason else ''}", file=sys.stderr, flush=True)
+        text = f"{phase}{': ' + reason if reason else ''}"
+        print(f"supervisor | {self.data['node']} | {text}", file=sys.stderr, flush=True)
+        journal.tell(f"{self.data['profile']}: {text}", journal.ERROR if phase.startswith("fail") else journal.NOTICE)
         self.write()
 
     def evidence(self, **facts: Any) -> None:
