@@ -159,7 +159,7 @@ def _check_site(site: dict[str, Any], where: str) -> list[Problem]:
     if site["fanout_network"] not in NETWORKS:
         problems.append(Problem(where, "gx10_fanout_network", show(site["fanout_network"]), " or ".join(NETWORKS)))
     floor = site["memory_floor_gib"]
-    if floor is not None and (isinstance(floor, bool) or not re.fullmatch(r"\d{1,4}(\.\d+)?", str(floor))):
+    if floor is not None and (isinstance(floor, bool) or not re.fullmatch(r"[0-9]{1,4}(\.[0-9]+)?", str(floor))):
         problems.append(Problem(where, "gx10_memory_floor_gib", show(floor), "GiB as a number, or nothing: the plan then computes it"))
         site["memory_floor_gib"] = None
     elif floor is not None:

@@ -31,7 +31,9 @@ def beside(links: list[dict[str, Any]], link: dict[str, Any], rails: list[str]) 
         other["ifname"]
         for other in links
         for entry in other.get("addr_info", [])
-        if entry.get("family") == "inet" and (entry["local"] in rails or ipaddress.ip_address(entry["local"]) in network)
+        if entry.get("family") == "inet"
+        and "local" in entry
+        and (entry["local"] in rails or ipaddress.ip_address(entry["local"]) in network)
     }
     return sorted(found - {link["name"]})
 
@@ -133,7 +135,7 @@ def look(run: Callable[[list[str]], tuple[int, str, str]], address: str, peers: 
         return found
     for peer in others:
         code, out, _err = run(["ip", "-j", "route", "get", peer, "from", address])
-        routes = [] if code else json.loads(out)
+        routes = [] if code or not out.strip() else json.loads(out)
         found["routes"][peer] = routes[0].get("dev") if routes else None
     reached = tcp(link["name"], address, others, 2.0)
     silent = [peer for peer in others if peer not in reached]

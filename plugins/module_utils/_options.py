@@ -10,6 +10,7 @@ one without a word. PRIVATE to the collection.
 from __future__ import annotations
 
 import dataclasses
+import posixpath
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -53,8 +54,8 @@ def _device(value: object) -> Device | str:
     host, container = parts[0], parts[1] if len(parts) > 1 else parts[0]
     permissions = parts[2] if len(parts) > 2 else "rwm"
     whole = len(parts) <= 3 and all(re.fullmatch(r"/dev/[\w./-]+", path) and ".." not in path for path in (host, container))
-    host, container = (re.sub(r"/(?:\./|/)*", "/", path) for path in (host, container))
-    if whole and re.fullmatch(r"(?!.*(.).*\1)[rwm]+", permissions) and not re.fullmatch(r"/dev/k?mem|/dev/port|/dev/\.?", host):
+    host, container = (posixpath.normpath(path) for path in (host, container))
+    if whole and re.fullmatch(r"(?!.*(.).*\1)[rwm]+", permissions) and host not in ("/dev", "/dev/mem", "/dev/kmem", "/dev/port"):
         return Device(host, container, permissions)
     if isinstance(value, str) and re.match(r"[\w.-]+/[\w.-]+=", value):
         return "a path below /dev, as /dev/infiniband; a GPU by its CDI name is asked for with gpus: all"
@@ -63,12 +64,12 @@ def _device(value: object) -> Device | str:
 
 def _capability(value: object) -> str | None:
     name = value.upper().removeprefix("CAP_") if isinstance(value, str) else ""
-    return name if re.fullmatch(r"[A-Z][A-Z_]+", name) and name != "ALL" else None
+    return name if re.fullmatch(r"(?!CAP_)[A-Z][A-Z_]+", name) and name != "ALL" else None
 
 
 def _ulimit(value: object) -> Ulimit | str:
     """NAME=SOFT[:HARD] as `docker run` has it, or NAME:SOFT[:HARD] as community.docker has it."""
-    match = re.fullmatch(r"([a-z]+)[=:](-1|\d{1,19})(?::(-1|\d{1,19}))?", value) if isinstance(value, str) else None
+    match = re.fullmatch(r"([a-z]+)[=:](-1|[0-9]{1,19})(?::(-1|[0-9]{1,19}))?", value) if isinstance(value, str) else None
     if not match or match[1] not in ULIMITS:
         return f"NAME=SOFT:HARD, with -1 for unlimited and NAME one of {', '.join(ULIMITS)}"
     soft = int(match[2])

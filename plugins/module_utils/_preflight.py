@@ -12,9 +12,9 @@ from . import _hardware_checks, _link_checks
 from ._node_part import owns
 from ._problem import Problem
 
-# Debian's and Ubuntu's packages, where they have another name than the program.
 # An engine's processes hold memory beside its budget: Ray's object store, the API server (GiB).
 BESIDE_GIB = 2.0
+# Debian's and Ubuntu's packages, where they have another name than the program.
 PACKAGES = {"docker": "docker.io", "nginx": "nginx-light"}
 
 
@@ -78,6 +78,9 @@ def _one(plan: Mapping[str, Any], node: Mapping[str, Any], info: Mapping[str, An
         problems.append(Problem(name, "tools", f"no {missing}", "all of them installed", f"apt-get install {packages}"))
     if info["docker"]["error"]:
         problems.append(Problem(name, "Docker engine", info["docker"]["error"], "an engine that answers", "systemctl start docker"))
+    if not info.get("journal", True):
+        hint = "systemctl start systemd-journald.socket; the engine's supervisor tells the journal what it does."
+        problems.append(Problem(name, "/run/systemd/journal/socket", "nothing", "the socket of systemd-journald", hint))
     models = plan["model"]["path"].removesuffix("/" + plan["model"]["repo"])
     disk = info["disk"].get(models)
     if disk and not disk["writable"]:

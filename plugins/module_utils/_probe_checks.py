@@ -16,20 +16,36 @@ from ._garble import foreign, repetition
 
 # Share of repeated 12-grams beyond which reasoning goes in circles.
 LOOP = 0.6
+REFUSED = "The server answers without the tool, and refuses it: its words say what it lacks."
 BELOW = "What all answers point to is named below."
+
+
+def _choice(answer: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(first choice, its message); empty where the server's JSON has none. A server that answers garbage is judged, too."""
+    choices = answer["answer"].get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    return choice, choice["message"] if isinstance(choice.get("message"), dict) else {}
+
+
+def _text(value: object) -> str:
+    """A message's text; some servers send it in parts."""
+    if isinstance(value, list):
+        return "".join(str(part.get("text") or "") for part in value if isinstance(part, Mapping))
+    return value if isinstance(value, str) else ""
 
 
 def _said(answer: Mapping[str, Any]) -> tuple[str, str, str]:
     """(content, reasoning, finish reason) of a chat completion or a completion."""
-    choice = (answer["answer"].get("choices") or [{}])[0]
-    message = choice.get("message") or {}
-    content = message.get("content") or choice.get("text") or ""
-    if isinstance(content, list):
-        content = "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
-    return content, message.get("reasoning") or message.get("reasoning_content") or "", str(choice.get("finish_reason"))
+    choice, message = _choice(answer)
+    content = _text(message.get("content")) or _text(choice.get("text"))
+    return content, _text(message.get("reasoning")) or _text(message.get("reasoning_content")), str(choice.get("finish_reason"))
 
 
 JOINING = "and|then|next|first|second|third|fourth|finally|lastly|last"
+
+
+# Scripts without spaces between words: nothing bounds a word there.
+UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 
 
 def _contains(text: str, wanted: str) -> bool:
@@ -38,13 +54,15 @@ def _contains(text: str, wanted: str) -> bool:
     Part of a longer word or number (142, -42, 42.5, Parisian) is another one; a single letter is a capital, and no abbreviation (e.g.).
     """
     words = rf"[^A-Za-z]+(?:(?:{JOINING})[^A-Za-z]+)*".join(map(re.escape, wanted.split()))
-    before, after = r"(?<![A-Za-z0-9])(?<!\d[.,])", r"(?![A-Za-z0-9]|[.,]\d)"
+    before, after = rf"(?<![^\W_{UNSPACED}])", rf"(?![^\W_{UNSPACED}])"
     if wanted[:1].isdigit():
-        before += r"(?<![-\u2212])"
+        before += r"(?<!\d[.,])(?<![-\u2212\u2013])"
+    if wanted[-1:].isdigit():
+        after += r"(?![.,/]\d)"
     letter = len(wanted) == 1 and wanted.isupper()
     if letter:
-        before += r"(?<![A-Za-z]\.)"
-    return re.search(before + words + after, text, 0 if letter else re.IGNORECASE) is not None
+        before += r"(?<![a-z]\.)"
+    return bool(words) and re.search(before + words + after, text, 0 if letter else re.IGNORECASE) is not None
 
 
 def right(answer: Mapping[str, Any], wanted: str) -> bool | None:
@@ -82,7 +100,8 @@ def checks(plan: Mapping[str, Any], answers: Mapping[str, Any]) -> list[Check]:
     probes, node = _probes.of(plan), plan["nodes"][0]["name"]
     none = {"status": 0, "error": "not asked", "answer": {}}
     said = {item["name"]: answers.get(item["name"], none) for item in _probes.requests(plan)}
-    cut = "Give it more probes.max_tokens."
+    alive = any(item["status"] == 200 for item in said.values())
+    cut = "Give it more probes.max_tokens." if alive else "The server answered no probe; its words, or its log, say why."
     wanted = {question["about"]: question["answer"] for question in probes["questions"]}
     results = {way: {about: right(said[f"{way} {about}"], answer) for about, answer in wanted.items()} for way in ("chat", "plain")}
     for name in ("chat recall", "tool"):
@@ -101,7 +120,8 @@ def checks(plan: Mapping[str, Any], answers: Mapping[str, Any]) -> list[Check]:
     far = f"{', '.join(_probes.RECALLED)}, told {probes['recall']['lines']} lines before"
     found_checks.append(check("probe: recall", node, ok, _show(said["chat recall"]), far, cut if ok is None else BELOW))
     if probes["tool"]:
-        found_checks.append(_tool(probes["tool"], said["tool"], node))
+        refused = said["tool"]["status"] in (400, 422) and said["chat recall"]["status"] == 200
+        found_checks.append(_tool(probes["tool"], said["tool"], node, refused))
     found_checks.append(_decode(probes["decode"], said["decode"], node))
     if all(item["ok"] for item in found_checks):
         return found_checks
@@ -124,21 +144,20 @@ def _floor(known: Sequence[bool | None], floor: int) -> bool | None:
     return None if known.count(True) + known.count(None) >= floor else False
 
 
-def _tool(tool: Mapping[str, Any], answer: Mapping[str, Any], node: str) -> Check:
-    """Did the model call the function, and did the planned parser understand it?"""
+def _tool(tool: Mapping[str, Any], answer: Mapping[str, Any], node: str, refused: bool = False) -> Check:
+    """Did the model call the function, and did the planned parser understand it? `refused`: this request, and not the others."""
     wanted = f"{tool['function']}({json.dumps(tool['arguments'])})"
     content, reasoning, finish = _said(answer)
-    calls = ((answer["answer"].get("choices") or [{}])[0].get("message") or {}).get("tool_calls") or []
-    if 400 <= answer["status"] < 500:
-        return check(
-            "probe: tool call", node, False, _show(answer), wanted, "The server refuses the tool: its words say which flag it lacks."
-        )
+    found_calls = _choice(answer)[1].get("tool_calls")
+    calls = [call for call in found_calls if isinstance(call, dict)] if isinstance(found_calls, list) else []
+    if refused:
+        return check("probe: tool call", node, False, _show(answer), wanted, REFUSED)
     if answer["status"] != 200 or (not calls and not content and reasoning and finish == "length"):
         return check("probe: tool call", node, None, _show(answer), wanted, "Give it more probes.max_tokens, or see the engine's log.")
-    function = (calls[0].get("function") or {}) if calls else {}
+    function = calls[0]["function"] if calls and isinstance(calls[0].get("function"), dict) else {}
     try:
         arguments = json.loads(function.get("arguments") or "{}")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         arguments = function["arguments"] if isinstance(function.get("arguments"), dict) else {}
     same = isinstance(arguments, dict) and all(
         str(value).lower() in str(arguments.get(key, "")).lower() for key, value in tool["arguments"].items()
@@ -202,7 +221,7 @@ def _cause(
             f"tokenizer_config.json or chat_template.jinja in {files}, or the flag chat-template; weights and positions answered. {verify}"
         )
     failed = [item["name"] for item in found if item["ok"] is False]
-    if failed == ["probe: tool call"] and any(item["found"].startswith("status 4") for item in found):
+    if failed == ["probe: tool call"] and any(item["hint"] == REFUSED for item in found):
         return evidence, "The server refuses the tool call; its words are above."
     if failed == ["probe: tool call"]:
         return evidence, "Only the tool call is wrong: points to tool-call-parser, or to a chat template that does not show the tools."

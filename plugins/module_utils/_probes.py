@@ -59,7 +59,8 @@ def planned(profile: Mapping[str, Any]) -> dict[str, Any]:
 
 def _calls_tools(profile: Mapping[str, Any]) -> bool:
     """Does the server parse calls that the model makes of its own accord? vLLM wants a word of its own for it."""
-    args = profile.get("args", {})
+    args = profile.get("args")
+    args = args if isinstance(args, Mapping) else {}
     return bool(args.get("tool-call-parser") and (profile.get("engine") != "vllm" or args.get("enable-auto-tool-choice")))
 
 
@@ -72,6 +73,8 @@ def problems(profile: Mapping[str, Any], where: str) -> list[Problem]:
     questions, floor = stated.get("questions", DEFAULT["questions"]), stated.get("min_right", DEFAULT["min_right"])
     if isinstance(questions, list) and isinstance(floor, int) and floor > len(questions):
         found.append(Problem(where, "probes.min_right", str(floor), f"at most {len(questions)}, the number of questions"))
+    if isinstance(questions, list) and any(isinstance(one, Mapping) and one.get("about") == "recall" for one in questions):
+        found.append(Problem(where, "probes.questions", "a question about 'recall'", "another word: the recall is a probe of its own"))
     if "tool" in stated and not _calls_tools(profile):
         needed = "args.tool-call-parser (with vLLM args.enable-auto-tool-choice, too)"
         found.append(Problem(where, "probes.tool", "a tool call", f"{needed}, or no tool call: nothing would parse it"))

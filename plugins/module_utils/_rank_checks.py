@@ -21,10 +21,10 @@ def boot_facts(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> dict[str, A
     """
     container, found = plan["nodes"][0]["container"]["name"], {}
     for name, info in infos.items():
-        started = next((item["started_at"] for item in info["containers"] if item["name"] == container), None)
-        before = info.get("record", {}).get("boots", {}).get(name, {})
+        started = next((item["started_at"] for item in info.get("containers", []) if item["name"] == container), None)
+        before = ((info.get("record") or {}).get("boots") or {}).get(name) or {}
         kept = before["facts"] if started and before.get("started_at") == started else {}
-        logged = {key: value for key, value in _facts(infos[name].get("log", {})).items() if key in BOOT}
+        logged = {key: value for key, value in _facts(info.get("log") or {}).items() if key in BOOT}
         facts = {**kept, **logged}
         if len(kept.get("kv_cache_gib", [])) > len(logged.get("kv_cache_gib", [])):
             facts["kv_cache_gib"] = kept["kv_cache_gib"]

@@ -132,12 +132,13 @@ def chat(params: dict[str, Any]) -> dict[str, Any]:
     started = time.monotonic()
     status, text = ask(f"{params['url']}/v1/chat/completions", params["timeout"], body)
     answer = parsed(text)
-    choices = answer.get("choices") or [{}]
-    message = choices[0].get("message") or {}
+    choices = answer.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    message = choice["message"] if isinstance(choice.get("message"), dict) else {}
     said = message.get("content") or message.get("reasoning") or message.get("reasoning_content") or ""
     return {
         "status": status,
-        "text": said,
+        "text": said if isinstance(said, str) else json.dumps(said),
         "error": "" if status == 200 else text[:500],
         "seconds": round(time.monotonic() - started, 3),
         "usage": answer.get("usage") or {},

@@ -70,6 +70,10 @@ fabric:
   description: "interface that holds O(fabric_address), its state, other interfaces beside it in that network, routes and reached by peer."
   type: dict
   returned: when O(fabric_address) is given
+journal:
+  description: Whether systemd-journald takes entries; each engine's container gets its socket.
+  type: bool
+  returned: always
 docker:
   description: "The engine's version and root folder, or the error."
   type: dict
@@ -91,6 +95,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gx10.serving.plugins.module_utils import _hardware, _links
+
+JOURNAL = "/run/systemd/journal/socket"
 
 
 def addresses(module: AnsibleModule) -> dict[str, str]:
@@ -162,6 +168,7 @@ def main() -> None:
         missing_tools=missing,
         disk={path: disk(path) for path in paths},
         memory={"total": look["memory"]["MemTotal"], "available": look["memory"]["MemAvailable"]},
+        journal=os.path.exists(JOURNAL),
         docker=engine,
         hardware=look,
     )

@@ -144,17 +144,19 @@ def test_preflight_lists_every_problem_of_every_node(resolve: Any) -> None:
         **good,
         "addresses": ["10.0.0.1"],
         "missing_tools": ["nginx"],
+        "journal": False,
         "docker": {"error": "refused"},
         "memory": {"total": 2**37, "available": 1},
     }
     bad["disk"] = {"/srv/models": {"free": 1, "size": 1, "writable": False}}
     foreign = {"containers": [], "listeners": [{"port": 8000, "pid": 9, "command": "other", "container": None}]}
     problems = _preflight.node_problems(plan, {"gx10-1": bad}, {"gx10-1": foreign}, ["gx10-1"])
-    assert len(problems) == 7
+    assert len(problems) == 8
     for text in (
         "gx10-2: node",
         "gx10_fabric_address",
         "apt-get install nginx-light",
+        "/run/systemd/journal/socket: found nothing; wanted the socket of systemd-journald",
         "Docker engine",
         "/srv/models",
         "memory",

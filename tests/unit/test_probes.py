@@ -118,6 +118,17 @@ def test_the_order_of_what_was_told_counts(said: str, right: bool) -> None:
         ("e.g. this", "G", False),
         ("g is not a capital", "G", False),
         ("PARIS", "Paris", True),
+        ("1.Paris", "Paris", True),
+        ("1.tulip\n2.anchor\n3.silver\n4.falcon", RECALLED.replace(",", ""), True),
+        ("F.G", "G", True),
+        ("U.S.G", "G", True),
+        ("\u2013 42", "42", True),
+        ("\u201342", "42", False),
+        ("42/2", "42", False),
+        ("всегда", "да", False),
+        ("Париж.", "Париж", True),
+        ("Парижский", "Париж", False),
+        ("two  blanks", " ", False),
         ("Parisian", "Paris", False),
         ("-42", "42", False),
         ("42.5", "42", False),
@@ -138,6 +149,27 @@ def test_what_is_asked_once_more_counts_if_it_is_right(plan: Any, answers: Any) 
     for name in ("chat recall", "tool"):
         answers[f"{name} again"] = chat("tulip")
     assert {"probe: recall", "probe: tool call"} <= set(failed(_probe_checks.checks(plan, answers)))
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [[None], ["x"], {}, [{"message": "x"}], [{"message": {"content": 5, "reasoning": ["x"], "tool_calls": {}}}],
+     [{"message": {"tool_calls": [None, "x"]}}], [{"message": {"tool_calls": [{"function": "x"}]}}],
+     [{"message": {"tool_calls": [{"function": {"name": "get_weather", "arguments": "[" * 100_000}}]}}]],
+    ids=map(str, range(8)),
+)  # fmt: skip
+def test_a_server_that_answers_garbage_fails_in_words(plan: Any, answers: Any, choices: Any) -> None:
+    for name in answers:
+        answers[name] = {"status": 200, "error": "", "answer": {"choices": choices}}
+    assert {"probe: questions", "probe: recall", "probe: tool call", "likely cause"} <= set(failed(_probe_checks.checks(plan, answers)))
+
+
+def test_a_server_that_refuses_everything_refuses_no_tool(plan: Any, answers: Any) -> None:
+    for name in answers:
+        answers[name] = {"status": 400, "error": "max_tokens is too large", "answer": {}}
+    checks = failed(_probe_checks.checks(plan, answers))
+    assert checks["probe: tool call"]["ok"] is None
+    assert "more probes.max_tokens" not in checks["probe: recall"]["hint"]
 
 
 def test_no_tool_is_asked_for_where_the_server_would_refuse_it() -> None:

@@ -10,12 +10,14 @@ import socket
 
 SOCKET = "/run/systemd/journal/socket"
 NOTICE, ERROR = 5, 3
+# Characters; a datagram has an end.
+LONGEST = 16000
 
 
 def tell(text: str, priority: int = NOTICE, path: str = SOCKET, **fields: str) -> None:
     """Send one entry: a datagram of KEY=value lines (systemd.io/JOURNAL_NATIVE_PROTOCOL). Nobody waits for a journal that is away."""
-    entry = {"MESSAGE": text, "PRIORITY": str(priority), "SYSLOG_IDENTIFIER": "gx10", **fields}
+    entry = {"MESSAGE": text[:LONGEST], "PRIORITY": str(priority), "SYSLOG_IDENTIFIER": "gx10", **fields}
     lines = [f"{key}={' '.join(value.splitlines())}\n" for key, value in entry.items()]
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
         channel.setblocking(False)
-        channel.sendto("".join(lines).encode(), path)
+        channel.sendto("".join(lines).encode(errors="replace"), path)

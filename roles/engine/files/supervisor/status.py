@@ -27,8 +27,8 @@ class Status:
         self.data["phases"].append({"name": phase, "at": round(time.time(), 3)})
         text = f"{phase}{': ' + reason if reason else ''}"
         print(f"supervisor | {self.data['node']} | {text}", file=sys.stderr, flush=True)
-        journal.tell(f"{self.data['profile']}: {text}", journal.ERROR if phase.startswith("fail") else journal.NOTICE)
         self.write()
+        journal.tell(f"{self.data['profile']}: {text}", journal.ERROR if phase.startswith("fail") else journal.NOTICE)
 
     def evidence(self, **facts: Any) -> None:
         """Add facts to the record."""
