@@ -7,7 +7,7 @@ export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.build/molecule
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 SIM := $(BIN)/ansible-playbook -i inventories/sim molecule/shared
 
-.PHONY: setup demo test lint unit molecule bench sim-up sim-down lock clean
+.PHONY: setup demo test lint unit molecule proofs bench sim-up sim-down lock clean
 
 setup: .venv/.ready
 
@@ -44,6 +44,13 @@ molecule: setup
 	mkdir -p .build
 	set -o pipefail; PATH="$(CURDIR)/$(BIN):$$PATH" molecule test --scenario-name cluster --scenario-name weights --scenario-name mods --scenario-name image 2>&1 | tee .build/molecule.log \
 	    || { echo "=== what failed:"; sed 's/\x1b\[[0-9;]*m//g' .build/molecule.log | grep -aE -A14 'fatal: |UNREACHABLE|│ E  |FAILED ' | tail -100; exit 1; }
+
+# Minutes each, so not in `make test`: reboots, the nightly's timer, garbage of every kind, a frozen engine core.
+proofs: setup
+	@tools/start-docker
+	$(SIM)/destroy.yml
+	rm -rf $(MOLECULE_EPHEMERAL_DIRECTORY)
+	PATH="$(CURDIR)/$(BIN):$$PATH" molecule test --scenario-name boot --scenario-name proofs
 
 # Small: it shows that the benchmarks run and that their byte counters hold; times are only printed.
 bench: setup
