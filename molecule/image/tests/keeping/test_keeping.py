@@ -13,7 +13,7 @@ import yaml
 from sim import HEAD, ROOT, Node, Playbook
 
 STATE = "/var/lib/gx10-small"
-SMALL = {"summary": "For tests", "base": "gx10-sim-base:latest", "expect": {"imports": ["json"]}}
+SMALL = {"summary": "For tests", "base": "gx10-sim-base:latest", "expect": {"cuda": None, "imports": ["json"]}}
 DOCKERFILE = """\
 ARG BASE
 FROM ${BASE}
