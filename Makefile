@@ -45,7 +45,7 @@ molecule: setup
 	set -o pipefail; PATH="$(CURDIR)/$(BIN):$$PATH" molecule test --scenario-name cluster --scenario-name weights --scenario-name mods --scenario-name image 2>&1 | tee .build/molecule.log \
 	    || { echo "=== what failed:"; sed 's/\x1b\[[0-9;]*m//g' .build/molecule.log | grep -aE -A14 'fatal: |UNREACHABLE|│ E  |FAILED ' | tail -100; exit 1; }
 
-# Minutes each, so not in `make test`: reboots, the nightly's timer, garbage of every kind, a frozen engine core.
+# Minutes each, so not in `make test`: reboots, the nightly and its timer, rollback, garbage of every kind, a frozen engine core.
 proofs: setup
 	@tools/start-docker
 	$(SIM)/destroy.yml
