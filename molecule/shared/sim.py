@@ -111,10 +111,10 @@ def head(nodes: dict[str, Node]) -> Node:
     return nodes[HEAD]
 
 
-def ask(text: str = "hello") -> str:
+def ask(text: str = "hello", api: str = API) -> str:
     """A chat completion over the management network."""
     body = {"model": "tiny-qwen3", "messages": [{"role": "user", "content": text}], "max_tokens": 16, "temperature": 0}
-    request = urllib.request.Request(f"{API}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"})
+    request = urllib.request.Request(f"{api}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as answer:
         content: str = json.load(answer)["choices"][0]["message"]["content"]
         return content

@@ -12,7 +12,7 @@ description:
 author: [GX10 Serving contributors (@gx10)]
 options:
   _terms:
-    description: Names of image definitions.
+    description: Folders of image definitions. One that is gone is built from nothing, so it matches no image.
     required: true
   requirements:
     description: The definition's file of pinned requirements, whose wheels must be there.
@@ -21,11 +21,6 @@ options:
     description: Files that must be in the folder of wheels, each with its SHA-256 or null.
     type: dict
     default: {}
-  images_path:
-    description: Folders of definitions searched before the collection's.
-    type: list
-    elements: path
-    default: []
   wheels_path:
     description: Folder that holds a folder of wheels per image.
     type: path
@@ -39,7 +34,7 @@ options:
 EXAMPLES = r"""
 - name: Look at the inputs
   ansible.builtin.debug:
-    msg: "{{ lookup('gx10.serving.image_context', 'vllm-node-sim', wheels_path='wheels') }}"
+    msg: "{{ lookup('gx10.serving.image_context', 'files/images/vllm-node-sim', wheels_path='wheels') }}"
 """
 
 RETURN = r"""
@@ -58,8 +53,6 @@ from typing import Any
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.gx10.serving.plugins.module_utils import _manifest
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
@@ -77,12 +70,10 @@ class LookupModule(LookupBase):
 
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:
         self.set_options(var_options=variables, direct=kwargs)
-        return [self._context(str(name)) for name in terms]
+        return [self._context(Path(folder)) for folder in terms]
 
-    def _context(self, name: str) -> dict[str, Any]:
-        folders = [Path(folder) / name for folder in [*self.get_option("images_path"), ROOT / "files" / "images"]]
-        definition = next(folder for folder in folders if (folder / "image.yml").is_file())
-        wheels = Path(self.get_option("wheels_path")) / name
+    def _context(self, definition: Path) -> dict[str, Any]:
+        wheels = Path(self.get_option("wheels_path")) / definition.name
         names = sorted(path.name for path in wheels.glob("*.whl"))
         cache = _manifest.HashCache(str(Path(self.get_option("cache")).expanduser()))
         inputs = _manifest.tree(str(definition))
@@ -94,7 +85,7 @@ class LookupModule(LookupBase):
         found = {Path(item["path"]).name: item["sha256"] for item in inputs if item["path"].startswith("wheels/")}
         pinned_files: dict[str, str | None] = self.get_option("wheels")
         pinned = self.get_option("requirements")
-        text = (definition / pinned).read_text(encoding="utf-8") if pinned else ""
+        text = (definition / pinned).read_text(encoding="utf-8") if pinned and (definition / pinned).is_file() else ""
         return {
             "definition": str(definition),
             "wheels": str(wheels),

@@ -22,7 +22,7 @@ from ._problem import Problem, nearest, report, show
 MODELS = "/root/.cache/huggingface"
 BOOT_MINUTES = 20.0
 # Of the plan as a document: counts up when a role needs what a plan in an older record lacks.
-FORMAT = 2
+FORMAT = 3
 
 
 def digest(value: object) -> str:
@@ -133,7 +133,7 @@ def _plan(
         "engine": profile["engine"],
         "executor": profile["executor"],
         "image": {
-            **_definition(profile["image"], image),
+            **_definition(profile["image"], image, sources),
             "lineage": _lineage(image, sources),
             "builder": site["build_host"] or nodes[0].name,
             # All of the inventory: one that does not serve may build, or hold what another lost.
@@ -178,11 +178,13 @@ def other_format(record: Mapping[str, Any]) -> str:
     )
 
 
-def _definition(name: str, image: Mapping[str, Any]) -> dict[str, Any]:
+def _definition(name: str, image: Mapping[str, Any], sources: Mapping[str, Any]) -> dict[str, Any]:
     """What the role image needs of one image definition."""
     return {
         "name": name,
         "reference": image.get("reference", f"{name}:{image.get('tag', 'latest')}"),
+        # On the control node: what it is built from.
+        "folder": str(sources["images"][name]["path"]).rpartition("/")[0],
         "base": image.get("base"),
         "requirements": image.get("requirements"),
         "wheels": image.get("wheels", {}),
@@ -202,7 +204,7 @@ def _lineage(image: Mapping[str, Any], sources: Mapping[str, Any]) -> list[dict[
         image, problems = _document.parse(sources["images"][name]["text"], sources["images"][name]["path"])
         if problems or image.get("tag", "latest") != (tag or "latest") or "expect" not in image:
             return found
-        found.insert(0, _definition(name, image))
+        found.insert(0, _definition(name, image, sources))
 
 
 def _launch_hash(plan: Mapping[str, Any]) -> str:

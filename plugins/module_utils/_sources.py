@@ -25,16 +25,16 @@ def read(
 ) -> dict[str, Any]:
     """The sources of profile `name`, for `_plan.resolve`. The folders are searched in order, before the collection's own.
 
-    An empty name reads all of them, under "profiles". `checkpoints`: ORG/NAME to a folder on the control node, whose config.json
+    The name "*" reads all of them, under "profiles". `checkpoints`: ORG/NAME to a folder on the control node, whose config.json
     and index are read, if they are there.
     """
     files = {path.stem: path for folder in _folders(profiles, "model_profiles") for path in folder.glob("*.yml")}
     problems = []
-    if name not in files and name != "":
+    if name not in files and name != "*":
         known = sorted(files)
         problems.append(Problem("command line", "profile", repr(name), "one of " + ", ".join(known), nearest(name, known)))
     return {
-        "profiles": {stem: _text(path) for stem, path in files.items()} if name == "" else {},
+        "profiles": {stem: _text(path) for stem, path in files.items()} if name == "*" else {},
         "checkpoints": {repo: _checkpoint(Path(folder)) for repo, folder in (checkpoints or {}).items()},
         "profile": {"name": name, **_text(files[name])} if name in files else None,
         "schema": _text(ROOT / "model_profiles" / "schema.json"),

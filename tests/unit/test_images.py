@@ -56,7 +56,7 @@ def test_every_image_says_what_it_is_made_of(folder: Path) -> None:
 def context(tmp_path: Path, wheels: dict[str, str | None]) -> dict[str, Any]:
     """What the lookup says, as a role would ask it."""
     options = f"wheels={wheels!r}, wheels_path='{tmp_path}', cache='{tmp_path}/cache.json'"
-    task = f"msg={{{{ lookup('gx10.serving.image_context', 'vllm-node', {options}) | to_json }}}}"
+    task = f"msg={{{{ lookup('gx10.serving.image_context', '{ROOT}/files/images/vllm-node', {options}) | to_json }}}}"
     argv = [str(Path(sys.executable).parent / "ansible"), "localhost", "-c", "local", "-i", "localhost,", "-m", "debug", "-a", task]
     env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
     done = subprocess.run(argv, capture_output=True, text=True, env=env, cwd=tmp_path)

@@ -71,7 +71,11 @@ def test_the_timer_fires_and_leaves_its_report(control: None, nodes: dict[str, N
     before = {name: sorted(node.run("docker image ls --no-trunc --quiet").split()) for name, node in nodes.items()}
     # By the node's clock; at least a minute ahead, on the second.
     at = inside("date --date='90 seconds' '+%Y-%m-%d %H:%M:%S'").strip()
-    inside(f"{PYTHON} install_nightly.yml -i inventories/sim -e profile={PROFILE} -e calendar='{at}' -e delay=0")
+    install = f"{PYTHON} install_nightly.yml -i inventories/sim"
+    # As JSON: Ansible ends a value of key=value at its first space.
+    output = inside(f"{install} -e '{json.dumps({'profile': PROFILE, 'calendar': at, 'delay': '0'})}'")
+    assert f"Rebuilds {PROFILE}'s image next: " in output
+    assert at in output
     assert inside("systemctl is-enabled gx10-rebuild.timer").strip() == "enabled"
     assert at in inside("systemctl list-timers --no-pager gx10-rebuild.timer")
     inside("test ! -e /var/log/gx10-rebuild.json")
