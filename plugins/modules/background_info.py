@@ -20,7 +20,7 @@ options:
     type: float
     default: 0
 attributes:
-  check_mode: {support: full, description: It only reads., details: []}
+  check_mode: {support: full, description: Nothing but its own lease is touched., details: []}
 """
 
 EXAMPLES = r"""

@@ -1,0 +1,82 @@
+"""What the verbs make of the command line: every one that plans takes the site's own profiles, images and mods, and refuses alike."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+# What each does first on the nodes.
+VERBS = {
+    "plan": "PLAY [Show]",
+    "serve": "PLAY [Serve]",
+    "stage": "PLAY [Stage]",
+    "verify_weights": "PLAY [Read]",
+    "test_mods": "PLAY [Prove]",
+    "restore": "PLAY [Restore]",
+    "rebuild_nightly": "PLAY [Look]",
+}
+
+
+def run(verb: str, folder: Path, **extra: Any) -> str:
+    """A verb in check mode against a node that cannot be reached: what it printed."""
+    inventory = {"gx10": {"hosts": {"gx10-1": {"ansible_host": "127.0.0.1", "ansible_port": 1, "gx10_fabric_address": "10.0.0.1"}}}}
+    (folder / "inventory.json").write_text(json.dumps(inventory))
+    argv = [str(Path(sys.executable).parent / "ansible-playbook"), f"{ROOT}/playbooks/{verb}.yml", "--check", "-e", json.dumps(extra)]
+    env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
+    done = subprocess.run([*argv, "-i", str(folder / "inventory.json")], capture_output=True, text=True, env=env)
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A profile, an image and a mod that the collection does not have, as variables."""
+    folder = tmp_path_factory.mktemp("site")
+    for name in ("profiles", "images", "mods/own"):
+        (folder / name).mkdir(parents=True)
+    shutil.copytree(ROOT / "files/images/vllm-node-sim", folder / "images/own")
+    (folder / "mods/own/run.sh").write_text("true\n")
+    profile = yaml.safe_load((ROOT / "model_profiles/sim-tiny-solo.yml").read_text())
+    (folder / "profiles/own.yml").write_text(yaml.safe_dump({**profile, "image": "own", "mods": ["own"]}))
+    paths = {"model_profiles_path": "profiles", "images_path": "images", "mods_path": "mods"}
+    return {"profile": "own", **{key: str(folder / name) for key, name in paths.items()}}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_plans_with_the_sites_own_profile_image_and_mod(verb: str, site: dict[str, str], tmp_path: Path) -> None:
+    output = run(verb, tmp_path, **site)
+    assert "Cannot plan" not in output
+    assert VERBS[verb] in output
+    if verb == "plan":
+        assert f'"folder": "{site["images_path"]}/own"' in output
+
+
+@pytest.mark.parametrize("verb", ["serve", "stage"])
+def test_what_is_not_found_is_named_before_a_host_is_touched(verb: str, site: dict[str, str], tmp_path: Path) -> None:
+    output = run(verb, tmp_path, profile="own", model_profiles_path=site["model_profiles_path"])
+    assert "Cannot plan own: 2 problems. No host was touched." in output
+    assert "image: found 'own'; wanted one of" in output
+    assert "mods[0]: found 'own'; wanted one of" in output
+    assert VERBS[verb] not in output
+
+
+def test_a_verb_without_its_profile_is_refused(tmp_path: Path) -> None:
+    assert "missing required arguments: profile" in run("serve", tmp_path)
+    assert "profile: found ''; wanted one of" in run("serve", tmp_path, profile="")
+
+
+@pytest.mark.parametrize("verb", ["stage", "verify_weights"])
+def test_weights_are_of_a_profile_or_of_a_model(verb: str, tmp_path: Path) -> None:
+    for extra, found in (({"profile": ""}, "neither"), ({"profile": "sim-tiny-solo", "model": "a/b"}, "both")):
+        output = run(verb, tmp_path, **extra)
+        assert f"found {found} profile" in output
+        assert VERBS[verb] not in output
+    assert VERBS[verb] in run(verb, tmp_path, model="a/b")
