@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from . import _link_checks
 from ._problem import Problem
 
 GIB = 2**30
@@ -106,6 +107,7 @@ def warnings(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> list[str]:
         if len(plan["nodes"]) > 1:
             for link in hardware["links"]:
                 found += _link(node, link, hardware["bios"])
+    found += _link_checks.warnings(plan, infos)
     found += _differences(plan, infos)
     found += _measured(plan, infos)
     return [str(problem) for problem in found]

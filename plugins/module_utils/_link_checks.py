@@ -47,6 +47,22 @@ def problems(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> list[Problem]
     return found
 
 
+def warnings(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> list[Problem]:
+    """Peers of whom nobody can tell: in another network, where ARP does not reach, and silent over TCP."""
+    found = []
+    for node in plan["nodes"]:
+        seen = (infos.get(node["name"]) or {}).get("fabric") or {}
+        unknown = [
+            other["name"] for other in plan["nodes"] if other is not node and seen.get("reached", {}).get(other["address"], False) is None
+        ]
+        if unknown:
+            key = f"fabric interface {seen['interface']} ({node['address']})"
+            hint = f"A firewall, or no way at all? On {node['name']}: ping -I {seen['interface']} ADDRESS"
+            text = f"no answer of {', '.join(unknown)} over TCP, and ARP does not reach them"
+            found.append(Problem(node["name"], key, text, "an answer, or all fabric addresses in one network", hint))
+    return found
+
+
 def _cut_off(name: str, addresses: Mapping[str, str], looks: Mapping[str, Any]) -> list[str]:
     """The nodes that a node does not answer."""
     return [other for other in addresses if other != name and looks[other].get("reached", {}).get(addresses[name]) is False]

@@ -67,6 +67,10 @@ def memory_ceiling(view: View) -> Iterator[Problem]:
     if share is not None and not 0 < share <= 0.90:
         why = "0.92 crashed twice on GB10; 0.90 is the proven ceiling"
         yield view.problem("args.gpu-memory-utilization", view.args["gpu-memory-utilization"], "more than 0 and at most 0.90", why)
+    static = _number(view.args.get("mem-fraction-static"))
+    if static is not None and not 0 < static < 1:
+        why = "it is SGLang's share of the GPU's memory for weights and KV cache"
+        yield view.problem("args.mem-fraction-static", view.args["mem-fraction-static"], "more than 0 and less than 1", why)
     if gib is not None and not 0 < gib <= 110:
         why = "the tightest node shows vLLM 111.27 GiB; 110 is the firm cap with its margin"
         yield view.problem("args.gpu-memory-utilization-gb", view.args["gpu-memory-utilization-gb"], "more than 0 and at most 110", why)

@@ -38,6 +38,16 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         ["found 0.92; wanted more than 0 and at most 0.90. Reason: 0.92 crashed twice"],
     ),
     "memory-zero": (QWEN, args(gpu_memory_utilization=0), ["found 0; wanted more than 0"]),
+    "sglang-memory-share": (
+        SUPER,
+        args(mem_fraction_static=5.0),
+        ["args.mem-fraction-static: found 5.0; wanted more than 0 and less than 1"],
+    ),
+    "sglang-memory-negative": (
+        SUPER,
+        args(mem_fraction_static=-1),
+        ["args.mem-fraction-static: found -1; wanted more than 0 and less than 1"],
+    ),
     "memory-two-budgets": (ULTRA, args(gpu_memory_utilization=0.85), ["two budgets contradict"]),
     "memory-gb-without-mod": (QWEN, args(gpu_memory_utilization=None, gpu_memory_utilization_gb=100), ["unknown flag of vllm serve"]),
     "memory-gb-cap": (ULTRA, args(gpu_memory_utilization_gb=112), ["110 is the firm cap", "at most 108"]),
@@ -201,6 +211,8 @@ def test_each_lesson_has_a_check_that_fires_or_a_reason() -> None:
         "override-no-mapping",
         "override-unknown-key",
         "memory-zero",
+        "sglang-memory-share",
+        "sglang-memory-negative",
         "keep-alive",
     }
     assert set(CASES) - cited <= general, "cases that no lesson names"

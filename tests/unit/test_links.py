@@ -163,8 +163,18 @@ def test_no_route_at_all_is_named(fabric: None) -> None:
     assert any(text.startswith("n1: route to n2 (10.77.0.12), n3 (10.77.0.13): found none; wanted by enp1s0f0np0") for text in judge())
 
 
-def test_what_nobody_could_see_refuses_nobody() -> None:
+def test_what_nobody_could_see_refuses_nobody_and_is_said() -> None:
     plan = {"nodes": [{"name": name, "address": address} for name, address in NODES.items()]}
     unknown = {"interface": "x", "state": "UP", "beside": [], "routes": {}, "reached": dict.fromkeys(NODES.values())}
-    assert _link_checks.problems(plan, {name: {"addresses": [NODES[name]], "fabric": unknown} for name in NODES}) == []
-    assert _link_checks.problems(plan, {name: {"addresses": [NODES[name]]} for name in NODES}) == []
+    infos = {name: {"addresses": [NODES[name]], "fabric": unknown} for name in NODES}
+    assert _link_checks.problems(plan, infos) == []
+    assert [str(warning).split(" over")[0] for warning in _link_checks.warnings(plan, infos)] == [
+        "n1: fabric interface x (10.77.0.11): found no answer of n2, n3",
+        "n2: fabric interface x (10.77.0.12): found no answer of n1, n3",
+        "n3: fabric interface x (10.77.0.13): found no answer of n1, n2",
+    ]
+    seen = {name: {"addresses": [NODES[name]], "fabric": {**unknown, "reached": dict.fromkeys(NODES.values(), True)}} for name in NODES}
+    blind = {name: {"addresses": [NODES[name]]} for name in NODES}
+    for infos in (seen, blind, {}):
+        assert _link_checks.problems(plan, infos) == []
+        assert _link_checks.warnings(plan, infos) == []
