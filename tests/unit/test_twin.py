@@ -75,7 +75,9 @@ def table() -> str:
     twin = load(TWIN)
 
     def cell(value: object) -> str:
-        text = value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True, width=1000, sort_keys=False).strip()
+        text = value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True, width=1000, sort_keys=False)
+        # A scalar's document ends with dots; a bar would end the cell.
+        text = text.removesuffix("...\n").strip().replace("|", "\\|")
         return "–" if text == ABSENT else f"`{text}`"
 
     def proof(value: str) -> str:
