@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible_collections.gx10.serving.plugins.module_utils import (
     _checks,
+    _cluster,
     _fanout,
     _hardware_checks,
     _image,
@@ -72,6 +73,7 @@ class FilterModule:
             "result_document": _checks.document,
             "result_text": _checks.text,
             "served_record": _checks.served_record,
+            "setting": _cluster.setting,
             "start_problems": _node_part.start_problems,
             "weights_differences": _weights.differences,
             "weights_document": _weights.of_models,

@@ -59,10 +59,16 @@ class Cluster:
     site: Mapping[str, Any]
 
 
+def setting(key: str, variables: Mapping[str, Any]) -> Any:
+    """A setting of the site as one host's variables have it; where no plan is at hand. Not checked."""
+    return variables.get(key, SITE_DEFAULTS[key])
+
+
 def read(hostvars: Mapping[str, Any], hosts: Sequence[str], where: str) -> tuple[Cluster, list[Problem]]:
     """Read nodes and settings from inventory variables.
 
-    `hosts` are names of `hostvars` in inventory order. Settings come from the first host: they are the group's.
+    `hosts` are names of `hostvars` in inventory order. A setting is the group's, so a host with another value is a problem; only the API's
+    address may be each host's own, and the head's counts.
     """
     problems: list[Problem] = []
     if not hosts:
@@ -99,13 +105,30 @@ def read(hostvars: Mapping[str, Any], hosts: Sequence[str], where: str) -> tuple
                 problems.append(Problem(where, f"{node.name}.gx10_{field}", f"{value}, as on {seen[value]}", "one that no other node has"))
             seen[value] = node.name
 
-    first = hostvars[hosts[0]]
-    site = {key.removeprefix("gx10_"): first.get(key, default) for key, default in SITE_DEFAULTS.items()}
+    nodes.sort(key=lambda node: node.rank)
+    head = hostvars[nodes[0].name]
+    site = {key.removeprefix("gx10_"): setting(key, head) for key in SITE_DEFAULTS}
+    problems += _differences(hostvars, nodes, where)
     problems += _check_site(site, where)
     if site["build_host"] and (not isinstance(site["build_host"], str) or site["build_host"] not in hostvars):
         wanted = "a host of the inventory, or nothing for the head"
         problems.append(Problem(where, "gx10_build_host", show(site["build_host"]), wanted))
-    return Cluster(tuple(sorted(nodes, key=lambda node: node.rank)), site), problems
+    return Cluster(tuple(nodes), site), problems
+
+
+def _differences(hostvars: Mapping[str, Any], nodes: Sequence[Node], where: str) -> list[Problem]:
+    """Settings of the group of which a host has its own."""
+    found = []
+    for key in SITE_DEFAULTS:
+        wanted = setting(key, hostvars[nodes[0].name])
+        others = [node.name for node in nodes if setting(key, hostvars[node.name]) != wanted]
+        if key != "gx10_api_address" and others:
+            value = setting(key, hostvars[others[0]])
+            text = f"{show(wanted)}, as on {nodes[0].name}"
+            found.append(
+                Problem(where, f"{', '.join(others)}: {key}", show(value), text, "It is a setting of the group: put it in its vars.")
+            )
+    return found
 
 
 def is_address(text: str) -> bool:

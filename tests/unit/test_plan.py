@@ -169,10 +169,8 @@ def test_bad_profiles(resolve: Any, changes: dict[str, Any], expected: list[str]
 
 
 def test_problems_of_profile_and_inventory_come_together(resolve: Any) -> None:
-    variables = hostvars(2)
+    variables = hostvars(2, gx10_api_port="http", gx10_api_address="head")
     variables["gx10-2"]["gx10_fabric_address"] = "192.168.177.11"
-    variables["gx10-1"]["gx10_api_port"] = "http"
-    variables["gx10-1"]["gx10_api_address"] = "head"
     problems = resolve(text=edit(engine="x"), variables=variables)["problems"]
     assert len(problems) == 4
     assert any("gx10_api_address: found 'head'" in problem for problem in problems)
@@ -180,10 +178,25 @@ def test_problems_of_profile_and_inventory_come_together(resolve: Any) -> None:
     assert any("gx10_api_port: found 'http'" in problem for problem in problems)
 
 
+def test_a_setting_of_the_group_that_one_host_has_otherwise_is_refused(resolve: Any) -> None:
+    variables = hostvars(4)
+    variables["gx10-3"]["gx10_models_root"] = "/data"
+    (problem,) = resolve("sim-tiny-tp2", variables=variables)["problems"]
+    assert problem.startswith("inventory: gx10-3: gx10_models_root: found '/data'; wanted '/srv/models', as on gx10-1.")
+    # Said twice is said alike; the API's address may come of each host's own.
+    variables["gx10-3"]["gx10_models_root"] = "/srv/models"
+    for name, number in (("gx10-1", 1), ("gx10-2", 2)):
+        variables[name]["gx10_api_address"] = f"10.0.0.{number}"
+    plan = resolve("sim-tiny-tp2", variables=variables)["plan"]
+    assert plan["ready"]["url"] == "http://10.0.0.1:8000"
+    # The head is rank 0, wherever it stands in the inventory.
+    variables["gx10-1"]["gx10_rank"], variables["gx10-2"]["gx10_rank"] = 1, 0
+    assert resolve("sim-tiny-tp2", variables=variables)["plan"]["ready"]["url"] == "http://10.0.0.2:8000"
+
+
 def test_numbers_are_ascii_and_names_are_text(resolve: Any) -> None:
-    variables = hostvars(2, gx10_build_host=["gx10-1"])
+    variables = hostvars(2, gx10_build_host=["gx10-1"], gx10_api_port="٨٠٠٠")
     variables["gx10-2"]["gx10_rank"] = "²"
-    variables["gx10-1"]["gx10_api_port"] = "٨٠٠٠"
     problems = resolve("sim-tiny-tp2", variables=variables)["problems"]
     assert [problem.split(": found")[0] for problem in problems] == [
         "inventory: gx10-2.gx10_rank",
