@@ -174,9 +174,9 @@ def test_without_a_fabric_the_management_addresses_in_one_chain() -> None:
     found = _weights.of_models([{"repo": "org/name"}], hostvars, ["n0", "n1"])["document"]
     assert [node["addresses"] for node in found["nodes"]] == [["10.0.0.1", "10.1.0.1"], ["10.0.0.2"]]
     assert found["chains"] == 0
-    hostvars["n0"]["gx10_fanout_network"] = "management"
+    hostvars["n0"]["gx10_fanout_network"] = hostvars["n1"]["gx10_fanout_network"] = "management"
     found = _weights.of_models([{"repo": "org/name"}], hostvars, ["n0", "n1"])["document"]
     assert [node["addresses"] for node in found["nodes"]] == [["192.168.1.1"], ["192.168.1.2"]]
     assert found["chains"] == 1
-    hostvars["n0"]["gx10_fanout_network"] = "wifi"
+    hostvars["n0"]["gx10_fanout_network"] = hostvars["n1"]["gx10_fanout_network"] = "wifi"
     assert "found 'wifi'; wanted fabric or management" in _weights.of_models([], hostvars, ["n0", "n1"])["message"]
