@@ -14,8 +14,7 @@ description:
 author: [GX10 Serving contributors (@gx10)]
 options:
   _terms:
-    description: The profile's name.
-    required: true
+    description: The profile's name; without one, all profiles are read.
   model_profiles_path:
     description: Folder or folders searched first.
     type: list
@@ -60,7 +59,7 @@ from ansible_collections.gx10.serving.plugins.module_utils import _sources
 class LookupModule(LookupBase):
     """Reads files on the control node; decides nothing."""
 
-    def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:
+    def run(self, terms: list[str | None], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:
         self.set_options(var_options=variables, direct=kwargs)
         beside = [
             str((path if path.is_dir() else path.parent) / "model_profiles")
@@ -68,4 +67,4 @@ class LookupModule(LookupBase):
         ]
         profiles = [*self.get_option("model_profiles_path"), *beside]
         rest = [self.get_option(option) for option in ("images_path", "mods_path", "checkpoints")]
-        return [_sources.read(str(name), profiles, *rest) for name in terms]
+        return [_sources.read(None if name is None else str(name), profiles, *rest) for name in terms or [None]]

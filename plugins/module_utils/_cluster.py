@@ -121,7 +121,7 @@ def _differences(hostvars: Mapping[str, Any], nodes: Sequence[Node], where: str)
     found = []
     for key in SITE_DEFAULTS:
         wanted = setting(key, hostvars[nodes[0].name])
-        others = [node.name for node in nodes if setting(key, hostvars[node.name]) != wanted]
+        others = [node.name for node in nodes if _plain(setting(key, hostvars[node.name])) != _plain(wanted)]
         if key != "gx10_api_address" and others:
             value = setting(key, hostvars[others[0]])
             text = f"{show(wanted)}, as on {nodes[0].name}"
@@ -129,6 +129,11 @@ def _differences(hostvars: Mapping[str, Any], nodes: Sequence[Node], where: str)
                 Problem(where, f"{', '.join(others)}: {key}", show(value), text, "It is a setting of the group: put it in its vars.")
             )
     return found
+
+
+def _plain(value: Any) -> Any:
+    """What two spellings of a setting have in common: 8000 and "8000", /srv/models and /srv/models/."""
+    return value if isinstance(value, Mapping | list | bool) else str(value).rstrip("/")
 
 
 def is_address(text: str) -> bool:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def read(
-    name: str,
+    name: str | None,
     profiles: Sequence[str] = (),
     images: Sequence[str] = (),
     mods: Sequence[str] = (),
@@ -25,18 +25,18 @@ def read(
 ) -> dict[str, Any]:
     """The sources of profile `name`, for `_plan.resolve`. The folders are searched in order, before the collection's own.
 
-    The name "*" reads all of them, under "profiles". `checkpoints`: ORG/NAME to a folder on the control node, whose config.json
+    No name (None) reads all of them, under "profiles". `checkpoints`: ORG/NAME to a folder on the control node, whose config.json
     and index are read, if they are there.
     """
     files = {path.stem: path for folder in _folders(profiles, "model_profiles") for path in folder.glob("*.yml")}
     problems = []
-    if name not in files and name != "*":
+    if name is not None and name not in files:
         known = sorted(files)
         problems.append(Problem("command line", "profile", repr(name), "one of " + ", ".join(known), nearest(name, known)))
     return {
-        "profiles": {stem: _text(path) for stem, path in files.items()} if name == "*" else {},
+        "profiles": {stem: _text(path) for stem, path in files.items()} if name is None else {},
         "checkpoints": {repo: _checkpoint(Path(folder)) for repo, folder in (checkpoints or {}).items()},
-        "profile": {"name": name, **_text(files[name])} if name in files else None,
+        "profile": {"name": name, **_text(files[name])} if name is not None and name in files else None,
         "schema": _text(ROOT / "model_profiles" / "schema.json"),
         "image_schema": _text(ROOT / "files" / "images" / "schema.json"),
         "mod_schema": _text(ROOT / "files" / "mods" / "schema.json"),
@@ -82,4 +82,4 @@ def _mod(path: Path) -> dict[str, Any]:
 
 def _folders(paths: Sequence[str], own: str) -> list[Path]:
     """Last one first: what is found in a later folder replaces what an earlier one had."""
-    return [folder for folder in (ROOT / own, *reversed([Path(path) for path in paths])) if folder.is_dir()]
+    return [folder for folder in (ROOT / own, *reversed([Path(path).expanduser().absolute() for path in paths])) if folder.is_dir()]

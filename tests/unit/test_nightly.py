@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -142,8 +143,9 @@ def test_a_process_that_ended_is_no_run() -> None:
 def test_the_units_run_the_rebuild(tmp_path: Path) -> None:
     argv = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(ROOT / "inventories/sample"), "install_nightly.yml"]
     argv += ["-e", "profile=qwen397-mtp2", "-e", "gate_profile=nex-n2-mini", "-e", f"units_dir={tmp_path}", "-e", "enable=false"]
-    # Each of these two is systemd's own in a unit.
-    argv += ["-e", json.dumps({"images_path": ["/srv/100% mine", "/srv/$HOME"]})]
+    # Each of these is systemd's own in a unit.
+    paths = ["/srv/100% mine", "/srv/$HOME", "/srv/it's", "/srv/a\\b", '/srv/"ü"']
+    argv += ["-e", json.dumps({"images_path": paths})]
     done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     units = {}
@@ -154,7 +156,10 @@ def test_the_units_run_the_rebuild(tmp_path: Path) -> None:
     command = units["service"]["Service"]["ExecStart"]
     assert "gx10.serving.rebuild_nightly -i " in command
     assert " -e profile=qwen397-mtp2 -e gate_profile=nex-n2-mini " in command
-    assert ' -e \'{"images_path": ["/srv/100%% mine", "/srv/$$HOME"]}\' ' in command
+    # systemd.service(5): in quotes C's escapes count, then % and $ are doubled.
+    (extra,) = re.findall(r" -e '((?:[^'\\]|\\.)*)' ", command)
+    assert "%%" in extra and "$$" in extra
+    assert json.loads(re.sub(r"\\(.)", r"\1", extra.replace("%%", "%").replace("$$", "$"))) == {"images_path": paths}
     assert units["timer"]["Timer"]["OnCalendar"] == "*-*-* 03:30:00"
     # Where systemd is installed, its own judgement counts.
     if shutil.which("systemd-analyze"):

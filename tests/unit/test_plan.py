@@ -184,7 +184,7 @@ def test_a_setting_of_the_group_that_one_host_has_otherwise_is_refused(resolve: 
     (problem,) = resolve("sim-tiny-tp2", variables=variables)["problems"]
     assert problem.startswith("inventory: gx10-3: gx10_models_root: found '/data'; wanted '/srv/models', as on gx10-1.")
     # Said twice is said alike; the API's address may come of each host's own.
-    variables["gx10-3"]["gx10_models_root"] = "/srv/models"
+    variables["gx10-3"] |= {"gx10_models_root": "/srv/models/", "gx10_api_port": "8000"}
     for name, number in (("gx10-1", 1), ("gx10-2", 2)):
         variables[name]["gx10_api_address"] = f"10.0.0.{number}"
     plan = resolve("sim-tiny-tp2", variables=variables)["plan"]

@@ -26,13 +26,13 @@ VERBS = {
 }
 
 
-def run(verb: str, folder: Path, **extra: Any) -> str:
+def run(verb: str, folder: Path, stands: Path | None = None, **extra: Any) -> str:
     """A verb in check mode against a node that cannot be reached: what it printed."""
     inventory = {"gx10": {"hosts": {"gx10-1": {"ansible_host": "127.0.0.1", "ansible_port": 1, "gx10_fabric_address": "10.0.0.1"}}}}
     (folder / "inventory.json").write_text(json.dumps(inventory))
     argv = [str(Path(sys.executable).parent / "ansible-playbook"), f"{ROOT}/playbooks/{verb}.yml", "--check", "-e", json.dumps(extra)]
     env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
-    done = subprocess.run([*argv, "-i", str(folder / "inventory.json")], capture_output=True, text=True, env=env)
+    done = subprocess.run([*argv, "-i", str(folder / "inventory.json")], capture_output=True, text=True, env=env, cwd=stands)
     return done.stdout + done.stderr
 
 
@@ -70,11 +70,34 @@ def test_what_is_not_found_is_named_before_a_host_is_touched(verb: str, site: di
 
 def test_a_verb_without_its_profile_is_refused(tmp_path: Path) -> None:
     assert "missing required arguments: profile" in run("serve", tmp_path)
-    assert "profile: found ''; wanted one of" in run("serve", tmp_path, profile="")
+    for name in ("", "*"):
+        assert f"profile: found '{name}'; wanted one of" in run("serve", tmp_path, profile=name)
+
+
+def test_the_nightly_refuses_its_gate_before_a_host_is_touched(tmp_path: Path) -> None:
+    output = run("rebuild_nightly", tmp_path, profile="sim-tiny-solo", gate_profile="nope")
+    assert "profile: found 'nope'; wanted one of" in output
+    assert VERBS["rebuild_nightly"] not in output
+
+
+def test_folders_are_found_from_where_the_user_stands(site: dict[str, str], tmp_path: Path) -> None:
+    folder = Path(site["images_path"]).parent
+    relative = {key: os.path.relpath(site[key], folder) for key in site if key != "profile"}
+    output = run("plan", tmp_path, folder, profile="own", **relative)
+    assert f'"folder": "{folder}/images/own"' in output
+    assert f'"path": "{folder}/mods/own"' in output
+
+
+def test_a_checkpoint_on_the_control_node_is_asked_for_a_launch_only(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"max_position_embeddings": 16}))
+    sources = {"gx10_weights_sources": {"gx10/tiny-qwen3": str(tmp_path)}}
+    assert "No host was touched" in run("serve", tmp_path, profile="sim-tiny-solo", **sources)
+    assert VERBS["restore"] in run("restore", tmp_path, profile="sim-tiny-solo", **sources)
 
 
 @pytest.mark.parametrize("verb", ["stage", "verify_weights"])
 def test_weights_are_of_a_profile_or_of_a_model(verb: str, tmp_path: Path) -> None:
+    assert "found neither profile" in run(verb, tmp_path, profile=None, model=None)
     for extra, found in (({"profile": ""}, "neither"), ({"profile": "sim-tiny-solo", "model": "a/b"}, "both")):
         output = run(verb, tmp_path, **extra)
         assert f"found {found} profile" in output
