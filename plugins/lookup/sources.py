@@ -44,7 +44,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: "One dictionary: profile, schema, image_schema, images, mods, supervisor, problems."
+  description: "One dictionary: name, profile, schema, image_schema, images, mods, supervisor, problems."
   type: list
   elements: dict
 """

@@ -59,7 +59,7 @@ def resolve(
         problems += found
         if not problems:
             plan, problems = _plan(profile, image, cluster, sources, {"deviations": deviations, "warnings": warnings})
-    name = sources["profile"]["name"] if sources.get("profile") else "no profile"
+    name = sources.get("name") or "no profile"
     message = report(f"Cannot plan {name}", problems) if problems else ""
     return {"plan": plan, "problems": [str(problem) for problem in dict.fromkeys(problems)], "message": message}
 

@@ -34,6 +34,7 @@ def read(
         known = sorted(files)
         problems.append(Problem("command line", "profile", repr(name), "one of " + ", ".join(known), nearest(name, known)))
     return {
+        "name": name,
         "profiles": {stem: _text(path) for stem, path in files.items()} if name is None else {},
         "checkpoints": {repo: _checkpoint(Path(folder)) for repo, folder in (checkpoints or {}).items()},
         "profile": {"name": name, **_text(files[name])} if name is not None and name in files else None,

@@ -76,6 +76,7 @@ def test_a_verb_without_its_profile_is_refused(tmp_path: Path) -> None:
 
 def test_the_nightly_refuses_its_gate_before_a_host_is_touched(tmp_path: Path) -> None:
     output = run("rebuild_nightly", tmp_path, profile="sim-tiny-solo", gate_profile="nope")
+    assert "Cannot plan nope: 1 problem. No host was touched." in output
     assert "profile: found 'nope'; wanted one of" in output
     assert VERBS["rebuild_nightly"] not in output
 
