@@ -29,9 +29,9 @@ sim-down: setup
 
 # The first two need one core each; what they print comes when each has ended.
 test: setup
-	$(MAKE) --jobs 2 --output-sync=target lint unit
-	$(MAKE) molecule
-	$(MAKE) bench
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint unit
+	$(MAKE) --no-print-directory molecule
+	$(MAKE) --no-print-directory bench
 
 lint: setup
 	tools/lint
