@@ -344,8 +344,9 @@ def test_hours_of_a_healthy_life_then_a_wedge(lives: dict[tuple[str, str], Any],
     assert life["code"] == 1
     assert f"the engine is wedged: {kind}: " in life["status"]["reason"]
     assert ("stopped by a signal" in life["status"]["reason"]) == (wedge == "frozen")
-    # Nothing healthy was ended: not one second before the bound after the wedge.
-    assert life["seconds"] >= life["watch"]["settings"][f"{kind}_seconds"]
+    # Nothing healthy was ended before the bound after the wedge; the last progress that was seen may be one look older than it.
+    settings = life["watch"]["settings"]
+    assert life["seconds"] >= settings[f"{kind}_seconds"] - settings["look_seconds"]
     # How long after it is a matter of this machine's load times the factor: only printed here, and exact in virtual time above.
     print(f"{engine} {wedge}: ended after {life['seconds']:.0f} s, bound {life['watch']['within'][kind]} s")
 
