@@ -79,7 +79,7 @@ class Net:
 
 def files(folder: Path, count: int, size: int) -> list[dict[str, Any]]:
     """Random files, and what a manifest says of them."""
-    manifest = module("plugins/module_utils/_manifest.py")
+    manifest = module("plugins/module_utils/node/_manifest.py")
     folder.mkdir(parents=True)
     generator = random.Random(0)
     found = []
@@ -108,7 +108,7 @@ class Distribution:
         self.net = net
         nodes = [{"name": name, "addresses": [net.address(number)]} for number, name in enumerate(net.names)]
         lacks = {name: [item["path"] for item in listing if not (WORK / name / item["path"]).exists()] for name in net.names[1:]}
-        fanout = module("plugins/module_utils/_fanout.py")
+        fanout = module("plugins/module_utils/phases/_fanout.py")
         self.plan = fanout.plan(nodes, listing, lacks, PORT, lanes, chains=len(net.names) - 1 if star else 0)
         self.processes: list[subprocess.Popen[bytes]] = []
         for name in net.names:
@@ -165,7 +165,7 @@ def clean(net: Net) -> None:
 
 def same(net: Net, numbers: list[int], listing: list[dict[str, Any]]) -> bool:
     """Is every file on these hosts as in the manifest, and nothing else there?"""
-    manifest = module("plugins/module_utils/_manifest.py")
+    manifest = module("plugins/module_utils/node/_manifest.py")
     return all(
         sorted(os.listdir(WORK / net.names[number])) == sorted(item["path"] for item in listing)
         and all(manifest.sha256(str(WORK / net.names[number] / item["path"])) == item["sha256"] for item in listing)

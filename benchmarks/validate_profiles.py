@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 
-from ansible_collections.gx10.serving.plugins.module_utils import _plan, _sources
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve, _sources
 
 NODES = {f"n{rank}": {"ansible_host": f"10.0.0.{rank + 1}", "gx10_fabric_address": f"10.0.1.{rank + 1}"} for rank in range(4)}
 
@@ -15,7 +15,7 @@ def main() -> None:
     total = 0.0
     for name in sorted(_sources.read("")["profiles"]):
         started = time.process_time()
-        result = _plan.resolve(_sources.read(name), NODES, list(NODES), None, True)
+        result = _resolve.resolve(_sources.read(name), NODES, list(NODES), None, True)
         used = time.process_time() - started
         total += used
         print(f"{name:<28} {used * 1000:6.0f} ms  {'plan' if result['plan'] else 'refused'}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.gx10.serving.plugins.module_utils import _fanout
+from ansible_collections.gx10.serving.plugins.module_utils.phases import _fanout
 
 
 class ActionModule(ActionBase):

@@ -29,11 +29,11 @@ _value:
   type: str
 """
 
-from ansible_collections.gx10.serving.plugins.module_utils import _render
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _commands
 
 
 class FilterModule:
     """The filter `commands`."""
 
     def filters(self) -> dict[str, object]:
-        return {"commands": _render.commands}
+        return {"commands": _commands.commands}

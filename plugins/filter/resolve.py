@@ -46,11 +46,11 @@ _value:
   type: dict
 """
 
-from ansible_collections.gx10.serving.plugins.module_utils import _plan
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve
 
 
 class FilterModule:
     """The filter `resolve`."""
 
     def filters(self) -> dict[str, object]:
-        return {"resolve": _plan.resolve}
+        return {"resolve": _resolve.resolve}

@@ -53,7 +53,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.gx10.serving.plugins.module_utils import _sources
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _sources
 
 
 class LookupModule(LookupBase):

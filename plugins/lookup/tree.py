@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.gx10.serving.plugins.module_utils import _manifest
+from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest
 
 
 class LookupModule(LookupBase):

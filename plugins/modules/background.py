@@ -60,7 +60,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gx10.serving.plugins.module_utils import _background
+from ansible_collections.gx10.serving.plugins.module_utils.node import _background
 
 
 def stop(work: str) -> dict[str, Any]:

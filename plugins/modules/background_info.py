@@ -43,7 +43,7 @@ import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gx10.serving.plugins.module_utils import _background
+from ansible_collections.gx10.serving.plugins.module_utils.node import _background
 
 OVER = ("done", "failed")
 

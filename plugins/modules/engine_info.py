@@ -86,68 +86,18 @@ log:
   returned: when O(log) is true and the container exists
 """
 
-import json
-import os
 import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gx10.serving.plugins.module_utils import _log_facts, _processes
-
-LABEL = "gx10.serving.profile"
+from ansible_collections.gx10.serving.plugins.module_utils.node import _docker, _log_facts, _look
 
 
-def containers(module: AnsibleModule) -> list[dict[str, Any]]:
-    """Inspect every container that carries our label."""
-    code, out, err = module.run_command(["docker", "ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={LABEL}"])
-    if code:
-        module.fail_json(msg=f"docker ps: found exit code {code}: {err.strip()}; wanted an engine that answers (systemctl start docker)")
-    identifiers = out.split()
-    if not identifiers:
-        return []
-    # One may vanish between the two calls: then inspect exits 1 and still prints the others.
-    _code, out, _err = module.run_command(["docker", "inspect", *identifiers])
-    found = []
-    for item in json.loads(out or "[]"):
-        name = item["Name"].lstrip("/")
-        found.append(
-            {
-                "name": name,
-                "id": item["Id"],
-                "image": item["Image"],
-                "labels": {key: value for key, value in (item["Config"]["Labels"] or {}).items() if key.startswith("gx10.")},
-                "running": item["State"]["Running"],
-                "ports": sorted(int(one["HostPort"]) for rows in (item["HostConfig"]["PortBindings"] or {}).values() for one in rows),
-                "exit_code": item["State"]["ExitCode"],
-                "started_at": item["State"]["StartedAt"],
-                "status": read_json(module.params["state_dir"], "run", name, "status.json"),
-            }
-        )
-    return found
-
-
-def read_json(*path: str) -> dict[str, Any]:
-    """A JSON file of the state folder; empty if it is not there or not whole."""
-    try:
-        with open(os.path.join(*path), encoding="utf-8") as file:
-            found: dict[str, Any] = json.load(file)
-            return found
-    except (OSError, ValueError):
-        return {}
-
-
-def good(state_dir: str) -> dict[str, Any]:
-    """What has passed a gate, and when."""
-    path = os.path.join(state_dir, "last-good.json")
-    at = os.path.getmtime(path) if os.path.exists(path) else 0.0
-    return {"last": read_json(path), "previous": read_json(state_dir, "previous-good.json"), "at": at}
-
-
-def wait(module: AnsibleModule) -> list[dict[str, Any]]:
+def wait(module: AnsibleModule, docker: _docker.Docker) -> list[dict[str, Any]]:
     """Look until the container is in a wanted phase, has ended, or the time is over."""
     deadline = time.monotonic() + module.params["timeout"]
     while True:
-        found = containers(module)
+        found: list[dict[str, Any]] = _look.containers(docker, module.params["state_dir"])
         ours = next((item for item in found if item["name"] == module.params["container"]), None)
         done = ours is None or not ours["running"] or ours["status"].get("phase") in module.params["wait_for"]
         if not module.params["wait_for"] or done or time.monotonic() >= deadline:
@@ -167,20 +117,12 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    found = wait(module)
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        boot_id = file.read().strip()
-    state_dir = module.params["state_dir"]
-    record = read_json(state_dir, "current.json")
-    result: dict[str, Any] = {
-        "containers": found,
-        "listeners": _processes.listeners(module.params["ports"]),
-        "processes": _processes.engine_processes(),
-        "record": record,
-        "good": good(state_dir),
-        "image_gone": bool(record) and module.run_command(["docker", "image", "inspect", record["image_id"]])[0] != 0,
-        "boot_id": boot_id,
-    }
+    docker = _docker.Docker(module.run_command)
+    try:
+        found = wait(module, docker)
+        result = _look.engine(docker, module.params["state_dir"], module.params["ports"], found)
+    except _docker.DockerError as error:
+        module.fail_json(msg=f"{error} (systemctl start docker)")
     if module.params["log"] and any(item["name"] == module.params["container"] for item in found):
         # In one stream: a traceback stands on stderr, between lines of stdout that say when.
         command = ["sh", "-c", 'exec docker logs "$0" 2>&1', module.params["container"]]

@@ -46,7 +46,7 @@ free:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gx10.serving.plugins.module_utils import _oci
+from ansible_collections.gx10.serving.plugins.module_utils.node import _oci
 
 
 def main() -> None:

@@ -61,26 +61,16 @@ freed:
   returned: always
 """
 
-import json
 import os
 import subprocess
 from typing import IO, Any, cast
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gx10.serving.plugins.module_utils import _oci
+from ansible_collections.gx10.serving.plugins.module_utils.node import _docker, _oci
 
 
-def inspect(module: AnsibleModule, *what: str) -> Any:
-    """What Docker says, as JSON."""
-    code, out, err = module.run_command(["docker", *what])
-    if code:
-        module.fail_json(msg=f"docker {' '.join(what)}: found exit code {code}: {err.strip()}")
-    return json.loads(out)
-
-
-def add(module: AnsibleModule, store: str, image: dict[str, Any]) -> str:
-    """Read the image into the folder; returns the digest."""
-    root = inspect(module, "info", "--format", "{{json .DockerRootDir}}")
+def add(module: AnsibleModule, store: str, image: dict[str, Any], root: str) -> str:
+    """Read the image into the folder; `root` is Docker's. Returns the digest."""
     try:
         digest: str = _oci.ingest(store, root, image["Id"], image["RootFS"]["Layers"])
         return digest
@@ -105,14 +95,18 @@ def main() -> None:
         supports_check_mode=True,
     )
     store = module.params["store"]
-    image = inspect(module, "image", "inspect", module.params["image"])[0]
+    docker = _docker.Docker(module.run_command)
+    try:
+        image, root = docker.image(module.params["image"]), docker.root()
+    except _docker.DockerError as error:
+        module.fail_json(msg=str(error))
     digest = next((item["digest"] for item in _oci.known(store) if item["image"] == image["Id"]), "")
     changed = not (digest and _oci.complete(store, digest))
     freed = 0
     if changed and not module.check_mode:
         os.makedirs(store, mode=0o755, exist_ok=True)
         try:
-            digest = add(module, store, image)
+            digest = add(module, store, image, root)
         except (OSError, ValueError) as error:
             module.fail_json(msg=f"image {module.params['image']} into {store}: {error}")
         freed = _oci.remember(store, module.params["name"], image["Id"], digest, module.params["keep"])

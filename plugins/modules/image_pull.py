@@ -70,7 +70,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
-from ansible_collections.gx10.serving.plugins.module_utils import _oci
+from ansible_collections.gx10.serving.plugins.module_utils.node import _oci
 
 # A plain registry: as a proxy in a chain it would fetch every blob twice and send it three times.
 CONFIG = """\

@@ -43,10 +43,8 @@ removed:
   returned: always
 """
 
-import json
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gx10.serving.plugins.module_utils import _image
+from ansible_collections.gx10.serving.plugins.module_utils.node import _docker
 
 
 def main() -> None:
@@ -59,17 +57,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    code, out, err = module.run_command(["docker", "image", "ls", "--quiet", "--no-trunc", params["name"]])
-    if code:
-        module.fail_json(msg=f"docker image ls: found exit code {code}: {err.strip()}")
-    identifiers = sorted(set(out.split()))
-    images = []
-    if identifiers:
-        # One may vanish between the two calls: then inspect exits 1 and still prints the others.
-        _code, out, _err = module.run_command(["docker", "image", "inspect", *identifiers])
-        images = [{"created": item["Created"], "tags": item["RepoTags"] or []} for item in json.loads(out or "[]")]
+    try:
+        images = _docker.Docker(module.run_command).images(params["name"])
+    except _docker.DockerError as error:
+        module.fail_json(msg=str(error))
     removed = []
-    for reference in _image.forgotten(images, params["name"], params["tag"], params["keep"]):
+    for reference in _docker.forgotten(images, params["name"], params["tag"], params["keep"]):
         code = 0 if module.check_mode else module.run_command(["docker", "image", "rm", reference])[0]
         # What a container uses stays.
         if not code:

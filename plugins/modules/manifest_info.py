@@ -72,7 +72,7 @@ hub:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gx10.serving.plugins.module_utils import _manifest
+from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest
 
 
 def main() -> None:
@@ -93,12 +93,11 @@ def main() -> None:
     try:
         if cache:
             cache.note(params["path"], params["verified"])
-        found = _manifest.scan(params["path"], cache, params["reread"])
+        found = _manifest.read(params["path"], cache, params["reread"])
     except OSError as error:
         module.fail_json(msg=f"{params['path']}: {error}")
     recorded = _manifest.load(params["record"]) if params["record"] else None
-    hub = _manifest.hub_notes(params["path"])
-    module.exit_json(changed=False, **found, hash=_manifest.digest(found["files"]), recorded=recorded, hub=hub)
+    module.exit_json(changed=False, **found, recorded=recorded)
 
 
 if __name__ == "__main__":

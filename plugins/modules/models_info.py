@@ -53,7 +53,7 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gx10.serving.plugins.module_utils import _manifest
+from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest
 
 
 def size(folder: str) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.gx10.serving.plugins.module_utils import _plan, _sources
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve, _sources
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,6 +28,6 @@ def resolve() -> Any:
         if text is not None:
             sources["profile"] = {"name": name, "path": f"{name}.yml", "text": text}
         variables = hostvars() if variables is None else variables
-        return _plan.resolve(sources, variables, list(variables))
+        return _resolve.resolve(sources, variables, list(variables))
 
     return run

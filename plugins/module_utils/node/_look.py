@@ -1,0 +1,196 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One node's part of the world, as far as it is asked for; it only reads, and reads no file's whole content.
+
+Runs on the nodes (Python >= 3.9, standard library). PRIVATE to the collection.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from . import _hardware, _links, _manifest, _oci, _processes
+from ._docker import ARCHITECTURES, Docker, DockerError, Run
+
+JOURNAL = "/run/systemd/journal/socket"
+LABEL = "gx10.serving.profile"
+
+
+def disk(path: str) -> dict[str, Any]:
+    """The file system that would hold `path`: the nearest folder that exists counts. Sizes in bytes."""
+    where = os.path.abspath(path)
+    while not os.path.exists(where):
+        where = os.path.dirname(where)
+    stat = os.statvfs(where)
+    return {
+        "path": path,
+        "free": stat.f_bavail * stat.f_frsize,
+        "size": stat.f_blocks * stat.f_frsize,
+        "writable": os.access(where, os.W_OK),
+        # Tells whether two folders are on one file system.
+        "device": os.stat(where).st_dev,
+    }
+
+
+def host(run: Run, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Addresses, tools, disks, memory, fabric, hardware. `asked` has the keys of the option `host` of module world_info."""
+    missing = [tool for tool in asked.get("tools") or [] if not shutil.which(tool)]
+    if not importlib.util.find_spec("requests"):
+        missing.append("python3-requests")
+    engine = Docker(run).info() if shutil.which("docker") else {"error": "docker is not installed"}
+    paths = [*(asked.get("paths") or []), *([engine["root"]] if engine.get("root") else [])]
+    code, out, err = run(["ip", "-j", "address", "show"])
+    if code:
+        raise OSError(f"ip address show: found exit code {code}: {err.strip()}; wanted iproute2")
+    interfaces = _hardware.interfaces(out)
+    rails = asked.get("fabric_rails") or []
+    look = _hardware.observe({address: interfaces[address] for address in rails if address in interfaces})
+    # Without the kernel module of the GPU, nvidia-smi says why, and may load it.
+    if look["gpus"] is None and shutil.which(_hardware.SMI[0]):
+        gpus = _hardware.smi(run(["timeout", "10", *_hardware.SMI])[1])
+        look.update(gpus=gpus, driver=next((gpu["driver"] for gpu in gpus), None))
+    fabric = {}
+    if asked.get("fabric_address"):
+        fabric["fabric"] = _links.look(run, asked["fabric_address"], list(asked.get("fabric_peers") or []), list(rails))
+    return {
+        **fabric,
+        "addresses": list(interfaces),
+        "missing_tools": missing,
+        "disk": {path: disk(path) for path in paths},
+        "memory": {"total": look["memory"]["MemTotal"], "available": look["memory"]["MemAvailable"]},
+        "journal": os.path.exists(JOURNAL),
+        "docker": engine,
+        "hardware": look,
+    }
+
+
+def read_json(*path: str) -> dict[str, Any]:
+    """A JSON file of the state folder; empty if it is not there or not whole."""
+    try:
+        with open(os.path.join(*path), encoding="utf-8") as file:
+            found: dict[str, Any] = json.load(file)
+            return found
+    except (OSError, ValueError):
+        return {}
+
+
+def containers(docker: Docker, state_dir: str) -> list[dict[str, Any]]:
+    """Every container that carries our label, with what its supervisor wrote last."""
+    found = []
+    for item in docker.labelled(LABEL):
+        name = item["Name"].lstrip("/")
+        found.append(
+            {
+                "name": name,
+                "id": item["Id"],
+                "image": item["Image"],
+                "labels": {key: value for key, value in (item["Config"]["Labels"] or {}).items() if key.startswith("gx10.")},
+                "running": item["State"]["Running"],
+                "ports": sorted(int(one["HostPort"]) for rows in (item["HostConfig"]["PortBindings"] or {}).values() for one in rows),
+                "exit_code": item["State"]["ExitCode"],
+                "started_at": item["State"]["StartedAt"],
+                "status": read_json(state_dir, "run", name, "status.json"),
+            }
+        )
+    return found
+
+
+def good(state_dir: str) -> dict[str, Any]:
+    """What has passed a gate, and when."""
+    path = os.path.join(state_dir, "last-good.json")
+    at = os.path.getmtime(path) if os.path.exists(path) else 0.0
+    return {"last": read_json(path), "previous": read_json(state_dir, "previous-good.json"), "at": at}
+
+
+def engine(docker: Docker, state_dir: str, ports: Sequence[int], found: Sequence[Mapping[str, Any]] | None = None) -> dict[str, Any]:
+    """Containers (`found`: looked up already), listeners, engine processes, records."""
+    record = read_json(state_dir, "current.json")
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        boot_id = file.read().strip()
+    return {
+        "containers": containers(docker, state_dir) if found is None else found,
+        "listeners": _processes.listeners(list(ports)),
+        "processes": _processes.engine_processes(),
+        "record": record,
+        "good": good(state_dir),
+        "image_gone": bool(record) and not docker.inspect("image", [record["image_id"]]),
+        "boot_id": boot_id,
+    }
+
+
+def images(docker: Docker, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What Docker has and what the store keeps as layers. `asked`: {"store", "references", "containers", "name"}.
+
+    Docker is asked only where something is asked of it: an archive may be on a host without one.
+    """
+    store = asked["store"]
+    references, keepers, name = asked.get("references") or [], asked.get("containers") or [], asked.get("name")
+    where = {"store": disk(store)}
+    if references or keepers or name:
+        where["docker"] = disk(docker.root())
+    rows = docker.inspect("image", references)
+    machine = os.uname().machine
+    found = {}
+    for reference in references:
+        named = [item for item in rows if reference == item["Id"] or reference in (item["RepoTags"] or [])]
+        # A reference may be written in more ways than Docker lists it.
+        for item in named or docker.inspect("image", [reference] if rows else []):
+            labels = (item.get("Config") or {}).get("Labels") or {}
+            facts = {"id": item["Id"], "layers": item["RootFS"]["Layers"], "labels": labels, "size": item["Size"]}
+            found[reference] = {**facts, "architecture": item.get("Architecture", "")}
+    return {
+        "images": found,
+        "containers": {item["Name"].lstrip("/"): item["Image"] for item in docker.inspect("container", keepers)},
+        "tags": docker.images(name) if name else [],
+        "kept": _oci.kept(store),
+        "blobs": _oci.blobs(store),
+        "architecture": ARCHITECTURES.get(machine, machine),
+        "disk": where,
+    }
+
+
+def weights(models: Sequence[Mapping[str, Any]], cache: str, notes: str) -> dict[str, Any]:
+    """By model's name, what its folder holds; a file's hash is None where the cache does not know it. `notes`: folder of manifests."""
+    hashes = _manifest.HashCache(cache)
+    found = {}
+    for model in models:
+        path = model["path"]
+        look = _manifest.scan(path, hashes, glance=True)
+        noted = _manifest.load(os.path.join(notes, model["repo"].replace("/", "--") + ".json"))
+        unread = [item for item in look["files"] if item["sha256"] is None]
+        found[model["repo"]] = {
+            **look,
+            "hash": None if unread else _manifest.digest(look["files"]),
+            "unread": sum(item["size"] for item in unread),
+            "recorded": _manifest.load(os.path.join(path, _manifest.MANIFEST)),
+            "noted": noted["hash"] if noted else None,
+            "hub": _manifest.hub_notes(path),
+        }
+    return found
+
+
+def world(run: Run, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """All parts that `asked` names: {"host", "engine", "images", "weights"}.
+
+    Where Docker does not answer and the host was asked for, the engine and the images are left out: host.docker says why.
+    """
+    docker, found = Docker(run), {}
+    if asked.get("host") is not None:
+        found["host"] = host(run, asked["host"])
+    if "host" not in found or not found["host"]["docker"]["error"]:
+        if asked.get("engine"):
+            found["engine"] = engine(docker, asked["engine"]["state_dir"], asked["engine"].get("ports") or [])
+        if asked.get("images"):
+            found["images"] = images(docker, asked["images"])
+    if asked.get("weights"):
+        found["weights"] = weights(asked["weights"]["models"], asked["weights"]["cache"], asked["weights"]["notes"])
+    return found
+
+
+__all__ = ["DockerError", "world"]

@@ -1,0 +1,284 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A registry's folder as a set of files named by their SHA-256, and an image as a list of such files.
+
+Runs on the nodes too (Python >= 3.9, standard library). Layout: distribution's v2 file system storage. PRIVATE to the collection.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import os
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from typing import IO, Any
+
+from ._manifest import sha256
+
+ROOT = "docker/registry/v2"
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+CONFIG = "application/vnd.docker.container.image.v1+json"
+# Not compressed: so a layer's digest is its diff ID, the same on every node, and nothing is spent on gzip.
+LAYER = "application/vnd.docker.image.rootfs.diff.tar"
+RECORD = "images.json"
+CHUNK = 4 * 1024**2
+
+
+def blob(digest: str) -> str:
+    """Path of a blob below the registry's folder; `digest` is "sha256:HEX"."""
+    text = digest.split(":")[1]
+    return f"{ROOT}/blobs/sha256/{text[:2]}/{text}/data"
+
+
+def links(name: str, manifest: Mapping[str, Any], digest: str) -> dict[str, str]:
+    """The small files that make a manifest and its blobs part of repository `name`: path to content."""
+    base = f"{ROOT}/repositories/{name}"
+    wanted = {f"{base}/_manifests/revisions/{digest.replace(':', '/')}/link": digest}
+    for item in [manifest["config"], *manifest["layers"]]:
+        wanted[f"{base}/_layers/{item['digest'].replace(':', '/')}/link"] = item["digest"]
+    return wanted
+
+
+def files(manifest: Mapping[str, Any], digest: str, size: int) -> list[dict[str, Any]]:
+    """An image as the fan-out wants it: [{"path", "size" (bytes), "sha256"}], each once. `size` is the manifest's own."""
+    found = {digest: size}
+    for item in [manifest["config"], *manifest["layers"]]:
+        found[item["digest"]] = item["size"]
+    return [{"path": blob(key), "size": length, "sha256": key.split(":")[1]} for key, length in sorted(found.items())]
+
+
+def read_manifest(store: str, digest: str) -> tuple[dict[str, Any], int]:
+    """A manifest and its size in bytes; raises OSError or ValueError where it is not there or not what its name says."""
+    with open(os.path.join(store, blob(digest)), "rb") as file:
+        data = file.read()
+    if "sha256:" + hashlib.sha256(data).hexdigest() != digest:
+        raise ValueError(f"{digest}: found other content under that name")
+    found: dict[str, Any] = json.loads(data)
+    return found, len(data)
+
+
+def complete(store: str, digest: str) -> bool:
+    """Is everything of an image here, by name and size?"""
+    try:
+        manifest, size = read_manifest(store, digest)
+    except (OSError, ValueError):
+        return False
+    return not lacking(store, files(manifest, digest, size))
+
+
+def lacking(store: str, wanted: list[dict[str, Any]]) -> list[str]:
+    """Paths of `wanted` that are not here with their size."""
+
+    def size(path: str) -> int:
+        try:
+            return os.path.getsize(os.path.join(store, path))
+        except OSError:
+            return -1
+
+    return [item["path"] for item in wanted if size(item["path"]) != item["size"]]
+
+
+def blobs(store: str) -> dict[str, int]:
+    """Every blob that is here: its path below the folder and its size in bytes."""
+    found = {}
+    for folder, _folders, names in os.walk(os.path.join(store, ROOT, "blobs")):
+        for name in names:
+            full = os.path.join(folder, name)
+            found[os.path.relpath(full, store)] = os.path.getsize(full)
+    return found
+
+
+def put(store: str, chunks: Iterable[bytes]) -> tuple[str, int]:
+    """Write a stream as a blob; returns its digest and size. One that is there already is not written again."""
+    folder = os.path.join(store, ROOT)
+    os.makedirs(folder, exist_ok=True)
+    temporary = os.path.join(folder, f".incoming.{os.getpid()}")
+    digest, size = hashlib.sha256(), 0
+    try:
+        with open(temporary, "wb") as file:
+            for chunk in chunks:
+                digest.update(chunk)
+                size += len(chunk)
+                file.write(chunk)
+        name = "sha256:" + digest.hexdigest()
+        final = os.path.join(store, blob(name))
+        if not os.path.exists(final) or os.path.getsize(final) != size:
+            os.makedirs(os.path.dirname(final), exist_ok=True)
+            os.replace(temporary, final)
+    finally:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+    return name, size
+
+
+def read(source: IO[bytes]) -> Iterator[bytes]:
+    """A file in chunks."""
+    while True:
+        chunk = source.read(CHUNK)
+        if not chunk:
+            return
+        yield chunk
+
+
+def chain_ids(diff_ids: list[str]) -> list[str]:
+    """What Docker calls each layer together with those below it (OCI image specification)."""
+    found: list[str] = []
+    for diff in diff_ids:
+        text = f"{found[-1]} {diff}" if found else ""
+        found.append("sha256:" + hashlib.sha256(text.encode()).hexdigest() if text else diff)
+    return found
+
+
+def layer(docker_root: str, chain: str) -> Iterator[bytes]:
+    """The tar of a layer in Docker's overlay2 store, byte for byte as it was: its files, put together as tar-split recorded.
+
+    So nothing of the other layers is read and no tar is written, as `docker save` would. Raises OSError, ValueError or KeyError
+    where the store is another one.
+    """
+    about = os.path.join(docker_root, "image", "overlay2", "layerdb", chain.replace(":", "/"))
+    with open(os.path.join(about, "cache-id"), encoding="ascii") as file:
+        content = os.path.join(docker_root, "overlay2", file.read().strip(), "diff")
+    with gzip.open(os.path.join(about, "tar-split.json.gz"), "rt", encoding="utf-8") as record:
+        for line in record:
+            entry = json.loads(line)
+            if entry["type"] == 2:
+                yield base64.b64decode(entry.get("payload") or "")
+            elif entry.get("size"):
+                name = base64.b64decode(entry["name_raw"]) if "name_raw" in entry else os.fsencode(entry["name"])
+                with open(os.path.join(os.fsencode(content), name.lstrip(b"/")), "rb") as file:
+                    yield from read(file)
+
+
+def ingest(store: str, docker_root: str, image: str, diff_ids: list[str]) -> str:
+    """An image of Docker's overlay2 store as blobs and a manifest; returns the manifest's digest. Layers that are here are not read.
+
+    Raises OSError, ValueError or KeyError where the image is not in such a store, or a layer is not what it was.
+    """
+    layers = []
+    for diff, chain in zip(diff_ids, chain_ids(diff_ids)):
+        path = os.path.join(store, blob(diff))
+        if not os.path.exists(path):
+            found, _size = put(store, layer(docker_root, chain))
+            if found != diff:
+                raise ValueError(f"layer {chain}: found content {found}; wanted {diff}")
+        layers.append({"mediaType": LAYER, "size": os.path.getsize(path), "digest": diff})
+    with open(os.path.join(docker_root, "image", "overlay2", "imagedb", "content", image.replace(":", "/")), "rb") as file:
+        config, size = put(store, read(file))
+    return _finish(store, {"mediaType": CONFIG, "size": size, "digest": config}, layers)
+
+
+def ingest_saved(store: str, stream: IO[bytes]) -> str:
+    """The same from the stream of `docker save`, for any other store; returns the manifest's digest.
+
+    Both forms are read: ID/layer.tar (to Docker 24) and blobs/sha256/HEX (from 25). Raises ValueError on anything else.
+    """
+    found: dict[str, tuple[str, int]] = {}
+    aliases: dict[str, str] = {}
+    listing: list[dict[str, Any]] = []
+    with tarfile.open(fileobj=stream, mode="r|") as archive:
+        for member in archive:
+            if member.issym() or member.islnk():
+                aliases[member.name] = os.path.normpath(os.path.join(os.path.dirname(member.name), member.linkname))
+                continue
+            content = archive.extractfile(member) if member.isfile() else None
+            if content is None:
+                continue
+            if member.name == "manifest.json":
+                listing = json.load(content)
+            elif member.name.endswith(("layer.tar", ".json")) or "/sha256/" in member.name:
+                found[member.name] = put(store, read(content))
+    if len(listing) != 1:
+        raise ValueError(f"docker save: found {len(listing)} images in its manifest.json; wanted one")
+
+    def item(name: str, kind: str) -> dict[str, Any]:
+        key = aliases.get(name, name)
+        if key not in found:
+            raise ValueError(f"docker save: found no {name}; wanted it, as manifest.json names it")
+        return {"mediaType": kind, "size": found[key][1], "digest": found[key][0]}
+
+    return _finish(store, item(listing[0]["Config"], CONFIG), [item(name, LAYER) for name in listing[0]["Layers"]])
+
+
+def _finish(store: str, config: dict[str, Any], layers: list[dict[str, Any]]) -> str:
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers}
+    return put(store, [json.dumps(manifest, separators=(",", ":")).encode()])[0]
+
+
+def known(store: str) -> list[dict[str, str]]:
+    """The images that the folder keeps, newest first: [{"name", "image": Docker's ID, "digest": the manifest's}]."""
+    try:
+        with open(os.path.join(store, RECORD), encoding="utf-8") as file:
+            found: list[dict[str, str]] = json.load(file)
+    except (OSError, ValueError):
+        return []
+    return [{"name": "", **item} for item in found]
+
+
+def kept(store: str) -> list[dict[str, Any]]:
+    """`known`, each with what its own files say: "complete" (by name and size), "files", "layers" (diff IDs) and "labels"."""
+    found = []
+    for item in known(store):
+        about: dict[str, Any] = {"complete": complete(store, item["digest"]), "files": [], "layers": [], "labels": {}}
+        if about["complete"]:
+            manifest, size = read_manifest(store, item["digest"])
+            with open(os.path.join(store, blob(manifest["config"]["digest"])), encoding="utf-8") as file:
+                config = json.load(file)
+            about["files"] = files(manifest, item["digest"], size)
+            about["layers"] = config["rootfs"]["diff_ids"]
+            about["labels"] = (config.get("config") or {}).get("Labels") or {}
+        found.append({**item, **about})
+    return found
+
+
+def remember(store: str, name: str, image: str, digest: str, keep: int) -> int:
+    """Note an image as the newest of `keep` with its name, and remove what only forgotten ones need; returns the bytes."""
+    noted = [{"name": name, "image": image, "digest": digest}, *(item for item in known(store) if item["digest"] != digest)]
+    noted = [item for item in noted if [other for other in noted if other["name"] == item["name"]].index(item) < keep]
+    path = os.path.join(store, RECORD)
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        json.dump(noted, file)
+    os.replace(path + ".new", path)
+    return prune(store, [item["digest"] for item in noted])
+
+
+def damage(store: str, digest: str) -> list[str]:
+    """Read every file of an image again; one text for each that is not there or not what its name says."""
+    try:
+        manifest, size = read_manifest(store, digest)
+    except (OSError, ValueError) as error:
+        return [f"{blob(digest)}: found {error}; wanted the image's manifest"]
+    problems = []
+    for item in files(manifest, digest, size):
+        path = os.path.join(store, item["path"])
+        try:
+            found = sha256(path)
+        except OSError as error:
+            problems.append(f"{path}: found {error.strerror}; wanted {item['size']} bytes")
+            continue
+        if found != item["sha256"]:
+            problems.append(f"{path}: found SHA-256 {found} in {os.path.getsize(path)} bytes; wanted {item['sha256']} in {item['size']}")
+    return problems
+
+
+def prune(store: str, keep: list[str]) -> int:
+    """Remove every blob that none of the images `keep` needs; returns the bytes."""
+    needed = set()
+    for digest in keep:
+        try:
+            manifest, size = read_manifest(store, digest)
+        except (OSError, ValueError):
+            continue
+        needed |= {item["path"] for item in files(manifest, digest, size)}
+    freed = 0
+    for folder, _folders, names in os.walk(os.path.join(store, ROOT, "blobs")):
+        for name in names:
+            path = os.path.join(folder, name)
+            if os.path.relpath(path, store) not in needed:
+                freed += os.path.getsize(path)
+                os.remove(path)
+                os.rmdir(folder)
+    return freed

@@ -1,0 +1,94 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What one node's supervisor gets, and whether the nodes run it already. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..plan._resolve import MODELS, digest
+
+# Inside the container.
+HOME = "/opt/gx10"
+RUN = "/run/gx10"
+LABEL = "gx10.serving."
+
+
+def part(plan: Mapping[str, Any], name: str, image_id: str, weights: str) -> dict[str, Any] | None:
+    """The supervisor's node.json for node `name`, or None if the plan does not use the node.
+
+    `hash` covers all that the container depends on: the whole plan (a group starts as one), the image's ID, the weights'
+    manifest hash; mods and supervisor are in the plan by their hashes.
+    """
+    node = next((node for node in plan["nodes"] if node["name"] == name), None)
+    if node is None:
+        return None
+    engine = dict(node["engine"], served_name=plan["ready"]["served_name"]) if node["engine"] else None
+    return {
+        "node": name,
+        "rank": node["rank"],
+        "role": node["role"],
+        "profile": plan["profile"],
+        "hash": digest([plan["hash"], name, image_id, weights]),
+        # A container with a network of its own does not see the fabric.
+        "address": node["address"] if node["container"]["options"].get("network") == "host" else None,
+        "status_file": f"{RUN}/status.json",
+        "mods": [mod["name"] for mod in node["mods"]],
+        "mods_dir": f"{HOME}/mods",
+        "model_dir": f"{MODELS}/{plan['model']['repo']}",
+        "ray": node["ray"],
+        "engine": engine,
+        "memory_floor_gib": node["memory_floor_gib"],
+        # Twice the measured boot time, and never less than ten minutes: a slow start is no failure.
+        "deadlines": {"engine": max(600.0, plan["ready"]["boot_minutes"] * 120)},
+        "watch": plan["watch"]["settings"],
+    }
+
+
+def parts(plan: Mapping[str, Any], names: Sequence[str], image_id: str, weights: str) -> dict[str, Any]:
+    """`part` of each node."""
+    return {name: part(plan, name, image_id, weights) for name in names}
+
+
+def labels(plan: Mapping[str, Any], node_part: Mapping[str, Any]) -> dict[str, str]:
+    """The container's labels."""
+    return {
+        f"{LABEL}profile": plan["profile"],
+        f"{LABEL}plan": plan["hash"],
+        f"{LABEL}hash": node_part["hash"],
+        f"{LABEL}rank": str(node_part["rank"]),
+        f"{LABEL}mods": " ".join(f"{mod['name']}@{mod['hash']}" for mod in plan["nodes"][0]["mods"]),
+    }
+
+
+def owns(container: Mapping[str, Any], listener: Mapping[str, Any]) -> bool:
+    """Is a listener (module engine_info) this container's? A published port is held by Docker's proxy."""
+    if listener["container"] is not None:
+        return bool(listener["container"] == container["id"])
+    return "docker-proxy" in listener["command"] and listener["port"] in container.get("ports", [])
+
+
+def start_problems(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> list[str]:
+    """Why the group did not come up, one text per node with its reason, known signs and last log lines; empty if it did."""
+    problems = []
+    ended = [node for node in plan["nodes"] if not all(item["running"] for item in infos[node["name"]]["containers"])]
+    # Where some have ended, the others have only not come further yet.
+    for node in ended or plan["nodes"]:
+        info = infos[node["name"]]
+        wanted = "serving" if node["role"] == "head" else "joined"
+        ours = next((item for item in info["containers"] if item["name"] == node["container"]["name"]), None)
+        if ours is None:
+            problems.append(f"{node['name']} (rank {node['rank']}): found no container; wanted {node['container']['name']}")
+            continue
+        status = ours["status"]
+        phase = status.get("phase", "nothing from the supervisor")
+        if ours["running"] and phase == wanted:
+            continue
+        state = f"phase {phase}" if ours["running"] else f"exited with code {ours['exit_code']} in phase {phase}"
+        text = f"{node['name']} (rank {node['rank']}): found {state}; wanted {wanted}. {status.get('reason') or ''}".rstrip()
+        log = info.get("log", {})
+        lines = [f"    {line}" for line in [*log.get("signs", []), *log.get("tail", [])]]
+        problems.append("\n".join([text, *lines]))
+    return problems

@@ -1,0 +1,123 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Does the group run what the plan says, and if not, why is it replaced? Pure. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ._actions import action
+from ._engine import LABEL, part
+
+PHASE = "engine"
+UNKNOWN = "image or weights turn out to be others"
+
+
+def decide(plan: Mapping[str, Any], looks: Mapping[str, Any], image_id: str, weights_hash: str) -> dict[str, Any]:
+    """Return {"parts", "actions"}: what each node's supervisor shall get (None where the plan does not use the node).
+
+    `looks`: by node, the part `engine` of module world_info. Without `image_id` or `weights_hash` (only other actions will tell) the
+    group is replaced. A group starts as one: if one node differs, all are stopped and started.
+    """
+    known = bool(image_id and weights_hash)
+    parts = {name: part(plan, name, image_id, weights_hash) for name in looks} if known else {}
+    reasons = [reason for name in looks for reason in _node(plan, name, looks[name], parts.get(name), known)]
+    if not reasons:
+        return {"parts": parts, "actions": []}
+    running = [name for name, look in looks.items() if any(item["running"] for item in look["containers"])]
+    record: Mapping[str, Any] = next((look["record"] for look in looks.values() if look["record"]), {})
+    told = _changes(record, plan, image_id, weights_hash) if running and record else []
+    why = "; ".join(dict.fromkeys(told or reasons))
+    if reasons == [UNKNOWN] * len(reasons):
+        return {"parts": parts, "actions": [action(PHASE, "", "depends", f"replace the group, if {UNKNOWN}")]}
+    if not running:
+        return {"parts": parts, "actions": [action(PHASE, "", "start", f"start the group: {why}")]}
+    return {"parts": parts, "actions": [action(PHASE, "", "replace", f"replace the group: {why}")]}
+
+
+def _node(plan: Mapping[str, Any], name: str, look: Mapping[str, Any], wanted: Mapping[str, Any] | None, known: bool) -> list[str]:
+    """Why a node does not run exactly its part, and nothing else of ours; empty if it does."""
+    node = next((node for node in plan["nodes"] if node["name"] == name), None)
+    found = look["containers"]
+    others = [item["name"] for item in found if node is None or item["name"] != node["container"]["name"]]
+    if others:
+        return [f"{name} has {', '.join(others)}"]
+    if node is None:
+        return []
+    ours = next(iter(found), None)
+    if ours is None:
+        return [f"{name} has no container"]
+    if not ours["running"]:
+        return [f"the container on {name} has ended with code {ours['exit_code']}"]
+    phase = ours["status"].get("phase")
+    if phase in ("failing", "stopping"):
+        return [f"{name} is {phase}: {ours['status'].get('reason') or 'no reason given'}"]
+    if not known:
+        return [UNKNOWN]
+    label = ours["labels"].get(f"{LABEL}hash", "none")
+    return [] if wanted and label == wanted["hash"] else [f"{name} runs another plan ({label[7:19]})"]
+
+
+def _changes(record: Mapping[str, Any], plan: Mapping[str, Any], image_id: str, weights_hash: str) -> list[str]:
+    """What is otherwise than in the record of what runs, in the user's words."""
+    before = record["plan"]
+    if before["profile"] != plan["profile"]:
+        return [f"{before['profile']} → {plan['profile']}"]
+    found = []
+    ours, theirs = [node["name"] for node in plan["nodes"]], [node["name"] for node in before["nodes"]]
+    if ours != theirs:
+        found.append(f"nodes {', '.join(theirs)} → {', '.join(ours)}")
+    for old, new in zip(before["nodes"], plan["nodes"]):
+        found += _flags(_argv(old), _argv(new))
+        found += _keys("", {**old["env"], **old["runtime_env"]}, {**new["env"], **new["runtime_env"]})
+        found += _keys("container ", old["container"]["options"], new["container"]["options"])
+        found += _mods(old["mods"], new["mods"])
+        if old["memory_floor_gib"] != new["memory_floor_gib"]:
+            found.append(f"memory floor {old['memory_floor_gib']:g} → {new['memory_floor_gib']:g} GiB")
+    if before["watch"]["settings"] != plan["watch"]["settings"]:
+        found.append("the bounds of its watch")
+    if before["supervisor"] != plan["supervisor"]:
+        found.append("another release of the supervisor")
+    if image_id and record["image_id"] != image_id:
+        found.append(f"image {record['image_id'][7:19]} → {image_id[7:19]}")
+    if not image_id or not weights_hash:
+        found.append(UNKNOWN)
+    return found
+
+
+def _argv(node: Mapping[str, Any]) -> Sequence[str]:
+    return node["engine"]["argv"] if node["engine"] else []
+
+
+def _options(argv: Sequence[str]) -> dict[str, str]:
+    """Flags with their values, as a user wrote them."""
+    found: dict[str, str] = {}
+    flag = ""
+    for word in argv:
+        if word.startswith("--"):
+            flag, _equals, value = word[2:].partition("=")
+            found[flag] = value
+        elif flag:
+            found[flag] = f"{found[flag]} {word}".strip()
+    return found
+
+
+def _flags(before: Sequence[str], now: Sequence[str]) -> list[str]:
+    return _keys("", _options(before), _options(now))
+
+
+def _keys(what: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    texts = []
+    for key in dict.fromkeys([*before, *now]):
+        old, new = before.get(key), now.get(key)
+        if old != new:
+            shown = ["absent" if value is None else str(value) or "set" for value in (old, new)]
+            texts.append(f"{what}{key} {shown[0]} → {shown[1]}")
+    return texts
+
+
+def _mods(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[str]:
+    old, new = ({mod["name"]: mod["hash"][:19] for mod in mods} for mods in (before, now))
+    return _keys("mod ", old, new)

@@ -1,0 +1,250 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The gate and the status: evidence against the plan, as checks. Missing evidence is unknown, never a pass.
+
+A check is {"name", "node", "ok": true, false or null (unknown), "found", "wanted", "hint"}. PRIVATE to the collection.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from ._engine import LABEL, owns
+
+Check = dict[str, Any]
+
+
+def answered(infos: Mapping[str, Any]) -> dict[str, Any]:
+    """Those answers of the modules engine_info and models_info that are answers, by node."""
+    return {name: info for name, info in infos.items() if info and ("containers" in info or "models" in info)}
+
+
+def served_record(infos: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of what is served, from the first node (in inventory order) that has one; empty if none has."""
+    return next((dict(info["record"]) for info in infos.values() if info.get("record")), {})
+
+
+def record_differs(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Is `before` a record, and of another plan or image than `now`?"""
+    return bool(before) and (before["plan"]["hash"], before["image_id"]) != (now["plan"]["hash"], now["image_id"])
+
+
+def rollback_record(infos: Mapping[str, Any]) -> dict[str, Any]:
+    """What to go back to: the last good record if something else is served or failed, else the one before; empty if none."""
+    current = served_record(infos)
+    # A node that did not take part in the last launch has an older one's record.
+    newest: Mapping[str, Any] = max((info["good"] for info in infos.values()), key=lambda good: good["at"], default={})
+    goods = [newest.get(name) or {} for name in ("last", "previous")]
+    if goods[0] and not current:
+        # Nothing is served: stopped, or it never came up. What ran last is what the user wants back.
+        return dict(goods[0])
+    return next((dict(good) for good in goods if current and record_differs(good, current)), {})
+
+
+def proven(plan: Mapping[str, Any], looks: Mapping[str, Any], image_id: str) -> bool:
+    """Has what runs passed a gate, on every node, and has no container of it been started again since?
+
+    `looks`: by node, the part `engine` of module world_info.
+    """
+    for node in plan["nodes"]:
+        look = looks[node["name"]]
+        record = look["good"]["last"]
+        if not record or record != look["record"] or record_differs(record, {"plan": plan, "image_id": image_id}):
+            return False
+        ours = next((item for item in look["containers"] if item["name"] == node["container"]["name"]), None)
+        booted = (record.get("boots") or {}).get(node["name"]) or {}
+        if ours is None or not ours["running"] or ours["started_at"] != booted.get("started_at"):
+            return False
+    return True
+
+
+def check(name: str, node: str, ok: bool | None, found: object, wanted: object, hint: str = "") -> Check:
+    """One check; the hint is kept only where it is needed."""
+    return {"name": name, "node": node, "ok": ok, "found": str(found), "wanted": str(wanted), "hint": "" if ok else hint}
+
+
+def container_checks(record: Mapping[str, Any], infos: Mapping[str, Any]) -> list[Check]:
+    """Do all nodes run what `record` says ({"plan", "parts": {node: {"hash"}}, "image_id"}), and nothing else of ours?
+
+    `infos` is the module engine_info by node; a node that did not answer is missing in it.
+    """
+    plan = record["plan"]
+    checks = []
+    planned = {node["name"]: node for node in plan["nodes"]}
+    for name in [*planned, *plan["idle"]]:
+        info = infos.get(name)
+        if info is None:
+            checks.append(check("node", name, False, "no answer", "an answer over SSH", f"ssh to {name}; is it powered on?"))
+            continue
+        node = planned.get(name)
+        if node:
+            checks += _planned(node, record, info)
+        wanted = node["container"]["name"] if node else None
+        others = [item["name"] for item in info["containers"] if item["name"] != wanted]
+        if others:
+            hint = "ansible-playbook stop.yml, then serve again."
+            checks.append(check("no other container", name, False, ", ".join(others), "none of another profile", hint))
+    return checks
+
+
+def _planned(node: Mapping[str, Any], record: Mapping[str, Any], info: Mapping[str, Any]) -> list[Check]:
+    name = node["name"]
+    again = "ansible-playbook serve.yml starts the whole group again."
+    ours = next((item for item in info["containers"] if item["name"] == node["container"]["name"]), None)
+    gone = []
+    if info.get("image_gone"):
+        hint = f"ansible-playbook restore.yml -e profile={record['plan']['profile']} brings it back."
+        gone = [check("image kept", name, False, "gone from Docker", record["image_id"][:19], hint)]
+    if ours is None:
+        return [*gone, check("container", name, False, "no container", node["container"]["name"], again)]
+    status = ours["status"]
+    if not ours["running"]:
+        reason = status.get("reason") or f"last phase {status.get('phase', 'unknown')}"
+        found = f"exited with code {ours['exit_code']} ({reason})"
+        return [*gone, check("container", name, False, found, "running", f"docker logs {ours['name']} on {name}; {again}")]
+    checks = [*gone, check("container", name, True, f"{ours['name']} running", "running")]
+    label = ours["labels"].get(f"{LABEL}hash", "none")
+    wanted = record["parts"][name]["hash"]
+    checks.append(check("plan hash", name, label == wanted, label[:19], wanted[:19], again))
+    same = ours["image"] == record["image_id"]
+    checks.append(check("image", name, same, ours["image"][:19], record["image_id"][:19], again))
+    phase = "serving" if node["role"] == "head" else "joined"
+    checks.append(check("phase", name, status.get("phase") == phase, status.get("phase", "unknown"), phase, status.get("reason", "")))
+    return checks
+
+
+def membership_checks(record: Mapping[str, Any], infos: Mapping[str, Any]) -> list[Check]:
+    """Ray nodes = the plan's fabric addresses, as the head's supervisor saw them before it started the engine."""
+    head = record["plan"]["nodes"][0]
+    if not head["ray"]:
+        return []
+    wanted = head["ray"]["members"]["addresses"]
+    found = None
+    for item in infos.get(head["name"], {}).get("containers", []):
+        if item["name"] == head["container"]["name"]:
+            found = item["status"].get("evidence", {}).get("members")
+    ok = None if found is None else found == wanted
+    return [check("Ray nodes", head["name"], ok, ", ".join(found or ["unknown"]), ", ".join(wanted), "docker logs of the head")]
+
+
+def api_checks(record: Mapping[str, Any], infos: Mapping[str, Any], api: Mapping[str, Any] | None) -> list[Check]:
+    """Does this instance answer? `api` is the module api_info, run on the head; None where it could not run."""
+    plan, head = record["plan"], record["plan"]["nodes"][0]
+    name, served = head["name"], plan["ready"]["served_name"]
+    up = any(item["name"] == head["container"]["name"] and item["running"] for item in infos.get(name, {}).get("containers", []))
+    if api is None or (not up and not api["health"]):
+        return [check("API", name, False, "no answer", "an answer", "The head's container does not run.")]
+    models = api["models"]
+    chat = api["chat"]
+    logs = f"docker logs {head['container']['name']} on {name}"
+    checks = [
+        check("health", name, api["health"] == 200, api["health"] or "no answer", 200, logs),
+        check("model", name, served in models, ", ".join(map(str, models)) or "none", served, "Does another server own the port?"),
+        _listener(plan, infos.get(name, {}), head),
+    ]
+    found = repr(chat["text"]) if chat["status"] == 200 else f"status {chat['status']}: {chat['error']}"
+    ok = chat["status"] == 200 and bool(chat["text"].strip())
+    checks.append(check("chat completion", name, ok, found, "text that is not empty", logs))
+    return checks
+
+
+def _listener(plan: Mapping[str, Any], info: Mapping[str, Any], head: Mapping[str, Any]) -> Check:
+    """The listener on the API port must be a process of this container: old engines share ports silently (SO_REUSEPORT)."""
+    ours = [item for item in info.get("containers", []) if item["name"] == head["container"]["name"]]
+    port = int(plan["ready"]["url"].rsplit(":", 1)[1])
+    owners = [item for item in info.get("listeners", []) if item["port"] == port]
+    foreign = [item for item in owners if not any(owns(one, item) for one in ours)]
+    found = "; ".join(f"pid {item['pid']} {item['command'] or '(unknown)'}" for item in foreign or owners) or "nobody"
+    ok = bool(owners) and not foreign
+    return check(
+        f"listener on {port}", head["name"], ok, found, "a process of this container alone", "End the other process." if foreign else ""
+    )
+
+
+def evidence_checks(plan: Mapping[str, Any], log: Mapping[str, Any], metrics: Mapping[str, float]) -> list[Check]:
+    """Do the engine's log and metrics agree with the plan? KV cache in tokens; speculative decoding on or off as planned."""
+    name = plan["nodes"][0]["name"]
+    tokens = log.get("facts", {}).get("kv_cache_tokens")
+    expected = plan["expect"].get("kv_cache_tokens")
+    # 5 %: the size depends on what else the node's memory held when the engine profiled it.
+    enough = None if tokens is None else tokens > 0 and (expected is None or tokens >= 0.95 * expected)
+    wanted = f"at least 95 % of {expected} tokens" if expected else "more than 0 tokens"
+    found = "unknown: no line in the log" if tokens is None else f"{tokens} tokens"
+    checks = [check("KV cache", name, enough, found, wanted, "Memory is taken by something else on a node, or the log format is new.")]
+    speculative = plan["ready"]["speculative"]
+    drafting, rate, seen = _acceptance(plan["engine"], log.get("facts", {}), metrics)
+    if speculative is None:
+        hint = "The engine drafts unasked."
+        return [*checks, check("speculative decoding", name, not drafting, seen if drafting else "off", "off", hint)]
+    floor = speculative["min_acceptance"]
+    hint = "0 % acceptance means that the drafter's weights are wrong or missing; compare with the profile without speculation."
+    ok = None if rate is None else rate >= floor
+    return [*checks, check("acceptance rate", name, ok, seen, f"at least {floor:.0%}", hint)]
+
+
+def _acceptance(engine: str, facts: Mapping[str, Any], metrics: Mapping[str, float]) -> tuple[bool, float | None, str]:
+    """Does the engine draft, how much of it is accepted (None: unknown), and both in words."""
+    if engine == "sglang":
+        # Of the last 40 decode steps, as the log's line is; 0 before the first (0.5.12 to 0.5.23, metrics_reporter.py).
+        if metrics.get("sglang:spec_accept_length"):
+            rate = metrics.get("sglang:spec_accept_rate")
+            return True, rate, "drafts, accepted unknown" if rate is None else f"{rate:.1%} in /metrics"
+        rate = facts.get("acceptance_rate")
+        return rate is not None, rate, "unknown: no accept rate in the log" if rate is None else f"{rate:.1%} in the log's last line"
+    drafted = metrics.get("vllm:spec_decode_num_draft_tokens_total")
+    accepted = metrics.get("vllm:spec_decode_num_accepted_tokens_total")
+    if not drafted:
+        return False, None, "unknown: no draft tokens in /metrics"
+    if accepted is None:
+        return True, None, f"{drafted:.0f} draft tokens, accepted unknown"
+    return True, accepted / drafted, f"{accepted / drafted:.1%} of {drafted:.0f} drafts"
+
+
+def document(record: Mapping[str, Any], checks: list[Check], infos: Mapping[str, Any], api: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The playbook's result: {"ok", "profile", "checks", …}; ok only if every check passed."""
+    plan = record["plan"]
+    head = plan["nodes"][0]
+    statuses = {item["name"]: item["status"] for item in infos.get(head["name"], {}).get("containers", [])}
+    phases = statuses.get(head["container"]["name"], {}).get("phases", [])
+    # A phase lasts until the next one begins; the last one (serving) goes on.
+    boot = [{"phase": one["name"], "seconds": round(two["at"] - one["at"], 1)} for one, two in itertools.pairwise(phases)]
+    return {
+        "ok": all(item["ok"] is True for item in checks),
+        "profile": plan["profile"],
+        "plan": plan["hash"],
+        "url": plan["ready"]["url"],
+        "model": plan["ready"]["served_name"],
+        "nodes": [{key: node[key] for key in ("name", "rank", "role", "address")} for node in plan["nodes"]],
+        "deviations": plan["deviations"],
+        "boot": boot,
+        "answer": (api or {}).get("chat", {}).get("text", ""),
+        "checks": checks,
+    }
+
+
+def lines(checks: list[Check]) -> list[str]:
+    """Checks for a terminal: what is wrong and what to do, and how many passed."""
+    bad = [item for item in checks if item["ok"] is not True]
+    out = []
+    for item in bad:
+        state = "unknown" if item["ok"] is None else "failed"
+        out.append(f"  {state}: {item['node']}: {item['name']}: found {item['found']}; wanted {item['wanted']}. {item['hint']}".rstrip())
+    return [*out, f"  {len(checks) - len(bad)} of {len(checks)} checks passed"]
+
+
+def text(result: Mapping[str, Any]) -> str:
+    """A result for a terminal: what serves where, or what is wrong, and what to do."""
+    out = [f"{result['profile']}: {'serving' if result['ok'] else 'NOT serving'} at {result['url']}", *lines(result["checks"])]
+    if result["ok"]:
+        out.append(f"  model   {result['model']}")
+        out += [f"  rank {node['rank']}  {node['name']} ({node['role']}, {node['address']})" for node in result["nodes"]]
+        out += [f"  differs from its profile: {item['key']}: {item['launch']!r}, not {item['profile']!r}" for item in result["deviations"]]
+        if result["boot"]:
+            total = sum(item["seconds"] for item in result["boot"])
+            parts = ", ".join(f"{item['phase']} {item['seconds']:.0f} s" for item in result["boot"])
+            out.append(f"  boot    {total:.0f} s ({parts})")
+        out.append(f"  answer  {result['answer']!r}")
+    return "\n".join(out)

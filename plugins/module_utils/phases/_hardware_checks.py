@@ -1,0 +1,189 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Is this hardware what the plan needs? Judges what `_hardware.py` saw: refuses what is certain to fail, warns of the rest.
+
+A fact that is None is unknown and neither refuses nor warns. PRIVATE to the collection.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..common._problem import Problem
+from . import _link_checks
+
+GIB = 2**30
+# One port of a GX10; both of its halves report this speed.
+LINE_RATE_MBPS = 200000
+ROCE_V2 = "RoCE v2"
+
+
+@dataclasses.dataclass(frozen=True)
+class Bad:
+    """What owners proved bad: `fact` is a key of module node_info's `hardware`, `pattern` matches from its start."""
+
+    fact: str
+    pattern: str
+    why: str
+    remedy: str
+    source: str
+    # True: only where /proc/meminfo shows the cause (see `scratch`), or does not tell.
+    scratch: bool = False
+
+
+_PINNING = "RDMA memory cannot be pinned under load (ibv_reg_mr: Cannot allocate memory), so NCCL does not start"
+_KHO_OFF = "Boot 6.17.0-1032-nvidia, or add kho=off to the kernel's command line, and reboot."
+# A thread's finding is one line here.
+KNOWN_BAD = (
+    Bad("kernel", r"7\.0\.0-1019-nvidia", _PINNING, _KHO_OFF, "NVIDIA/NV-Kernels#590, DeepSeek-v4.1-Flash-DGX-Sparks#14", True),
+    Bad("kernel", r"7\.0\.0-31-generic", _PINNING, _KHO_OFF, "DeepSeek-v4-Flash-DSpark-2x-DGX-Spark#259", True),
+    Bad("driver", r"590\.", "CUDA graphs deadlock over four nodes", "Install a driver of branch 580.", "spark-vllm-docker#266"),
+    Bad(
+        "bios",
+        r"GX10DGX\.0103\.",
+        "the second half of the ConnectX-7 gets two PCIe lanes of four",
+        "Update it with fwupdmgr.",
+        "forums.developer.nvidia.com/t/367853",
+    ),
+)
+# Measured on the kernels above: with so much committed to the GPU, not one 4 KiB registration works (NVIDIA/NV-Kernels#590).
+PINNING_FAILS_GIB = 108
+
+
+def scratch(memory: Mapping[str, int]) -> int | None:
+    """Bytes that kexec handover keeps from pinning: free CMA that no CMA area has. None where meminfo does not tell."""
+    if "CmaFree" not in memory or "CmaTotal" not in memory:
+        return None
+    return max(0, memory["CmaFree"] - memory["CmaTotal"])
+
+
+def _nodes(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """The plan's nodes whose hardware was seen."""
+    for node in plan["nodes"]:
+        hardware = infos.get(node["name"], {}).get("hardware")
+        if hardware:
+            yield node, hardware
+
+
+def problems(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> list[Problem]:
+    """What is certain to fail. `infos`: module node_info by node."""
+    found: list[Problem] = []
+    builder = plan["image"]["builder"]
+    built_for = infos.get(builder, {}).get("hardware", {}).get("architecture")
+    for node, hardware in _nodes(plan, infos):
+        name, options = node["name"], node["container"]["options"]
+        if built_for and built_for != hardware["architecture"]:
+            seen = f"{built_for}, of {builder}, which builds {plan['image']['reference']}"
+            found.append(Problem(name, "architecture", seen, hardware["architecture"], "Set gx10_build_host to a node like this one."))
+        count = len(hardware["gpus"]) if hardware["gpus"] is not None else None
+        if count == 0 and (options.get("runtime") == "nvidia" or "gpus" in options):
+            hint = "nvidia-smi and dmesg say why; a reboot brings back one that fell off the bus."
+            found.append(Problem(name, "GPU", "none in /proc/driver/nvidia/gpus or nvidia-smi", "at least 1", hint))
+        if len(plan["nodes"]) > 1:
+            found += _fabric(plan, node, hardware)
+    return found
+
+
+def _fabric(plan: Mapping[str, Any], node: Mapping[str, Any], hardware: Mapping[str, Any]) -> list[Problem]:
+    found = []
+    kept, budget = scratch(hardware["memory"]), plan["memory"].get("budget_gib")
+    over_rdma = any(link["rdma"] for link in hardware["links"])
+    if kept and kept >= GIB and budget is not None and budget >= PINNING_FAILS_GIB and over_rdma:
+        seen = f"{hardware['kernel']}, with {kept / GIB:.1f} GiB of free CMA that no area owns (kexec handover)"
+        wanted = f"less than 1 GiB of it beside a budget of {budget} GiB: {_PINNING}"
+        found.append(Problem(node["name"], "kernel", seen, wanted, _KHO_OFF))
+    return found
+
+
+def warnings(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> list[str]:
+    """What works and is slow, or often fails: one text each, with node, value found, value wanted and next step."""
+    found: list[Problem] = []
+    for node, hardware in _nodes(plan, infos):
+        found += _known_bad(node["name"], hardware)
+        if len(plan["nodes"]) > 1:
+            for link in hardware["links"]:
+                found += _link(node, link, hardware["bios"])
+    found += _link_checks.warnings(plan, infos)
+    found += _differences(plan, infos)
+    found += _measured(plan, infos)
+    return [str(problem) for problem in found]
+
+
+def _known_bad(name: str, hardware: Mapping[str, Any]) -> list[Problem]:
+    kept = scratch(hardware["memory"])
+    return [
+        Problem(name, bad.fact, f"{hardware[bad.fact]}: {bad.why}", "another one", f"{bad.remedy} Source: {bad.source}.")
+        for bad in KNOWN_BAD
+        if re.match(bad.pattern, hardware[bad.fact] or "") and not (bad.scratch and kept is not None and kept < GIB)
+    ]
+
+
+def _link(node: Mapping[str, Any], link: Mapping[str, Any], bios: str | None) -> list[Problem]:
+    """One interface of the fabric. Only an RDMA link is held to a GX10's numbers: another fabric is the site's choice."""
+    name, key, rdma = node["name"], f"fabric interface {link['interface']}", link["rdma"]
+    found = []
+    if rdma is None:
+        # A link without a PCIe function, as a container's, has none to lose.
+        if link["pcie"] and any(device["host"] == "/dev/infiniband" for device in node["container"]["options"].get("devices", [])):
+            hint = "NCCL falls back to sockets without a word. Check rdma link, and that mlx5_ib is loaded."
+            found.append(Problem(name, key, "no RDMA device", "one, since the container gets /dev/infiniband", hint))
+        return found
+    if link["speed_mbps"] is not None and link["speed_mbps"] < LINE_RATE_MBPS:
+        hint = "Check the cable, and that the switch's port is set to 200G without autonegotiation."
+        found.append(Problem(name, key, f"{link['speed_mbps']} Mb/s", f"{LINE_RATE_MBPS} Mb/s", hint))
+    pcie = link["pcie"] or {}
+    lanes, widest, speed, fastest = (pcie.get(item) for item in ("width", "max_width", "speed", "max_speed"))
+    if lanes and widest and lanes < widest:
+        hint = f"Half the lanes are half the bandwidth. Update the BIOS ({bios or 'unknown'}) with fwupdmgr."
+        found.append(Problem(name, key, f"PCIe x{lanes}", f"x{widest}", hint))
+    if speed and fastest and speed < fastest:
+        found.append(Problem(name, key, f"PCIe at {speed} GT/s", f"{fastest} GT/s", "Cold-start the node; see dmesg for PCIe errors."))
+    index = node["env"].get("NCCL_IB_GID_INDEX")
+    usable = [gid["index"] for gid in rdma["gids"] if gid["type"] == ROCE_V2]
+    if index is not None and usable and str(index) not in map(str, usable):
+        wanted = f"{' or '.join(map(str, usable))}, where {rdma['device']} has a RoCE v2 GID of an IPv4 address"
+        hint = "It moves when addresses come up in another order. Leave the variable out: NCCL finds the index by itself."
+        found.append(Problem(name, "NCCL_IB_GID_INDEX", str(index), wanted, hint))
+    return found
+
+
+def _differences(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> list[Problem]:
+    """Two nodes that should be alike and are not: the first two that differ are named."""
+    found = []
+    rows: list[tuple[str, Mapping[str, Any], Mapping[str, Any]]] = [
+        (node["name"], hardware, next((link for link in hardware["links"] if link["address"] == node["address"]), {}))
+        for node, hardware in _nodes(plan, infos)
+    ]
+    for key, hint, values in (
+        ("driver", "Install the same one on all nodes.", [(name, hardware["driver"]) for name, hardware, _link in rows]),
+        ("kernel", "Boot the same one on all nodes.", [(name, hardware["kernel"]) for name, hardware, _link in rows]),
+        (
+            "MTU of the fabric",
+            "A packet that is too long is dropped in silence; 9000 everywhere is usual.",
+            [(name, link.get("mtu")) for name, _hardware, link in rows],
+        ),
+    ):
+        known = [(name, value) for name, value in values if value is not None]
+        other = next(((name, value) for name, value in known if value != known[0][1]), None)
+        if other:
+            found.append(Problem(other[0], key, str(other[1]), f"{known[0][1]}, as on {known[0][0]}", hint))
+    return found
+
+
+def _measured(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> list[Problem]:
+    """A driver or kernel of another branch than the profile was measured with; a newer build of the branch is no news."""
+    found = []
+    for key, parts in (("driver", 1), ("kernel", 2)):
+        measured = plan.get("measured_with", {}).get(key)
+        if not measured:
+            continue
+        branch = measured.split(".")[:parts]
+        for node, hardware in _nodes(plan, infos):
+            if hardware[key] and hardware[key].split(".")[:parts] != branch:
+                wanted = f"branch {'.'.join(branch)}: the profile was measured with {measured}"
+                found.append(Problem(node["name"], key, hardware[key], wanted, "It may work; compare a benchmark before you rely on it."))
+    return found

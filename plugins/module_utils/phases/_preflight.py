@@ -1,0 +1,94 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Before anything is stopped or started: can these nodes run this plan? PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..common._problem import Problem
+from . import _hardware_checks, _link_checks
+from ._engine import owns
+
+# An engine's processes hold memory beside its budget: Ray's object store, the API server (GiB).
+BESIDE_GIB = 2.0
+# Debian's and Ubuntu's packages, where they have another name than the program.
+PACKAGES = {"docker": "docker.io", "nginx": "nginx-light"}
+
+
+def node_problems(plan: Mapping[str, Any], infos: Mapping[str, Any], engines: Mapping[str, Any], present: Sequence[str]) -> list[str]:
+    """Every reason why the plan cannot run.
+
+    `infos`: module node_info by node; `engines`: module engine_info by node; `present`: nodes that take part in this run.
+    """
+    problems: list[Problem] = []
+    for mod in plan["nodes"][0]["mods"]:
+        if not mod["ready"]:
+            hint = "It is declared only; give the mod's folder a run.sh, in a folder named by mods_path."
+            problems.append(Problem(f"mod {mod['name']}", "run.sh", "nothing", f"a program in {mod['path']}", hint))
+    for name in [node["name"] for node in plan["nodes"]] + list(plan["idle"]):
+        if name not in present or name not in infos:
+            hint = "Is it powered on? Does ssh work? Leave --limit out: the nodes of a plan belong together."
+            problems.append(Problem(name, "node", "no answer, or left out by --limit", "all nodes of the inventory", hint))
+    for node in plan["nodes"]:
+        name = node["name"]
+        if name in infos:
+            problems += _one(plan, node, infos[name], engines.get(name, {}))
+    problems += _link_checks.problems(plan, infos)
+    problems += _hardware_checks.problems(plan, infos)
+    return [str(problem) for problem in problems]
+
+
+def _memory(plan: Mapping[str, Any], name: str, seen: Mapping[str, int], engine: Mapping[str, Any]) -> list[Problem]:
+    """Is there room for the plan's budget and floor? MemAvailable counts page cache as free, as the engine does.
+
+    A share is one of the node's own total, as the engine takes it. `seen`: bytes total and available.
+    """
+    memory, held = plan["memory"], 0.0
+    available, total = (seen[key] / 1024**3 for key in ("available", "total"))
+    own = round(memory["share"] * total, 2) if memory["share"] else memory["budget_gib"]
+    needs = memory["needs_gib"] if own is None else round(own + memory["floor_gib"], 2)
+    if any(item["running"] for item in engine.get("containers", [])):
+        # Comes back when our own engine is replaced; where nobody recorded how much, nothing can be said.
+        record = (engine.get("record") or {"plan": {}})["plan"].get("memory", {})
+        # A record of an older release has no share, and its budget is too small.
+        if record.get("budget_gib") is None or "share" not in record:
+            return []
+        held = BESIDE_GIB + (record["share"] * total if record["share"] else record["budget_gib"])
+    if available + held >= needs:
+        return []
+    found = f"{available:.1f} GiB available" + (f" and {held:.1f} GiB that the running engine gives back" if held else "")
+    budget = "weights and reserve" if own is None else f"a budget of {own:g} GiB"
+    wanted = f"at least {needs:g} GiB: {budget} and a floor of {memory['floor_gib']:g} GiB"
+    return [
+        Problem(
+            name, "memory", found, wanted, f"On {name}, end what holds it (ps -eo rss,args --sort=-rss | head), or plan a smaller budget."
+        )
+    ]
+
+
+def _one(plan: Mapping[str, Any], node: Mapping[str, Any], info: Mapping[str, Any], engine: Mapping[str, Any]) -> list[Problem]:
+    name = node["name"]
+    problems = []
+    if info["missing_tools"]:
+        missing = " ".join(info["missing_tools"])
+        packages = " ".join(PACKAGES.get(tool, tool) for tool in info["missing_tools"])
+        problems.append(Problem(name, "tools", f"no {missing}", "all of them installed", f"apt-get install {packages}"))
+    if info["docker"]["error"]:
+        problems.append(Problem(name, "Docker engine", info["docker"]["error"], "an engine that answers", "systemctl start docker"))
+    if not info.get("journal", True):
+        hint = "systemctl start systemd-journald.socket; the engine's supervisor tells the journal what it does."
+        problems.append(Problem(name, "/run/systemd/journal/socket", "nothing", "the socket of systemd-journald", hint))
+    models = plan["model"]["path"].removesuffix("/" + plan["model"]["repo"])
+    disk = info["disk"].get(models)
+    if disk and not disk["writable"]:
+        problems.append(Problem(name, models, "a folder that cannot be written", "a writable one", "Check the mount and gx10_models_root."))
+    problems += _memory(plan, name, info["memory"], engine)
+    for listener in engine.get("listeners", []):
+        if not any(owns(container, listener) for container in engine.get("containers", [])):
+            found = f"pid {listener['pid']} ({listener['command'] or 'unknown'})"
+            hint = "End that process, or change gx10_api_port or gx10_ray_port."
+            problems.append(Problem(name, f"port {listener['port']}", found, "a free port", hint))
+    return problems

@@ -1,0 +1,62 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One plan, one look, one decision: what differs, and what will be done about it, before anything is. Pure.
+
+PRIVATE to the collection.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from . import _actions, _engine_actions, _gate, _hardware_checks, _image_actions, _preflight, _weights_actions
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """`worlds`: module world_info by node, in rank order; `contexts`: lookup image_context; `archived`: what the archive keeps;
+    `sources`: by model, a whole folder on the control node (module manifest_info); `origins`: its path."""
+
+    worlds: Mapping[str, Mapping[str, Any]]
+    contexts: Mapping[str, Any]
+    archived: Sequence[Mapping[str, Any]] = ()
+    sources: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    origins: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def reconcile(plan: Mapping[str, Any], seen: Evidence, wish: _image_actions.Wish, present: Sequence[str]) -> dict[str, Any]:
+    """Return {"image", "weights", "engine", "actions", "problems", "cautions", "proven"}: each phase's decision, and all of them in order.
+
+    `present`: nodes that take part in this run. With a problem nothing is decided after it: "actions" is empty.
+    """
+    worlds = {name: seen.worlds[name] for name in seen.worlds if "host" in seen.worlds[name]}
+    hosts = {name: world["host"] for name, world in worlds.items()}
+    engines = {name: world.get("engine", {}) for name, world in worlds.items()}
+    problems = _preflight.node_problems(plan, hosts, engines, present)
+    result: dict[str, Any] = {"image": {}, "weights": {}, "engine": {}, "actions": [], "cautions": [], "proven": False}
+    result["problems"] = problems
+    if problems:
+        return result
+    images = {node["name"]: worlds[node["name"]]["images"] for node in plan["image"]["nodes"] if node["name"] in worlds}
+    image = _image_actions.decide(plan["image"], images, seen.contexts, seen.archived, wish)
+    stored = {node["name"]: worlds[node["name"]]["weights"] for node in plan["weights"]["nodes"]}
+    weights = _weights_actions.decide(plan["weights"], stored, seen.sources, seen.origins)
+    engine = _engine_actions.decide(plan, engines, image["id"], weights["hash"])
+    return {
+        "image": image,
+        "weights": weights,
+        "engine": {**engine, "looks": engines},
+        "actions": [*image["actions"], *weights["actions"], *engine["actions"]],
+        "problems": [*image["problems"], *weights["problems"]],
+        "proven": not engine["actions"] and _gate.proven(plan, engines, image["id"]),
+        "cautions": [*plan["warnings"], *_hardware_checks.warnings(plan, hosts)],
+    }
+
+
+def lines(decision: Mapping[str, Any]) -> list[str]:
+    """For a terminal: warnings, then what will be done, or that nothing differs."""
+    found = [f"Warning: {text}" for text in decision["cautions"]]
+    return found + (_actions.lines(decision["actions"]) or ["Nothing differs from the plan."])

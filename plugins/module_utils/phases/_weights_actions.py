@@ -1,0 +1,76 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What has to be done for every node to have the plan's weights. Pure. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ._actions import Action, action
+from ._fanout import size_text
+from ._weights import differences, other_content, truth
+
+PHASE = "weights"
+
+
+def decide(
+    weights: Mapping[str, Any], looks: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]], origins: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return {"hash", "problems", "actions"}; `hash` is of all manifests, "" where only reading or downloading will tell.
+
+    `weights`: of a launch plan; `looks`: by node in rank order, the part `weights` of module world_info; `sources`: what a folder on
+    the control node holds (module manifest_info), by model; `origins`: its path.
+    """
+    actions: list[Action] = []
+    problems: list[str] = []
+    hashes: dict[str, str] = {}
+    for model in weights["models"]:
+        repo = model["repo"]
+        infos = {name: look[repo] for name, look in looks.items()}
+        unread = {name: info["unread"] for name, info in infos.items() if info["unread"]}
+        for name, size in unread.items():
+            actions.append(action(PHASE, name, "read", f"read {size_text(size)} of {repo}: nobody has hashed these files"))
+        if unread:
+            # What else has to be done, only their content tells.
+            hashes[repo] = ""
+            continue
+        found = truth(model, infos, sources.get(repo), origins.get(repo, ""))
+        problems += ["\n".join(found["problems"])] if found["problems"] else []
+        if found["download"]:
+            actions.append(action(PHASE, next(iter(looks)), "download", f"download {repo}, revision {model['revision']}: no node has it"))
+        manifest = found["manifest"]
+        hashes[repo] = manifest["hash"] if manifest else ""
+        if manifest and not found["problems"]:
+            lost, wanted = _compare(weights, model, manifest, infos)
+            problems += lost
+            actions += wanted
+    known = all(hashes.values())
+    return {"hash": " ".join(hashes[repo] for repo in sorted(hashes)) if known else "", "problems": problems, "actions": actions}
+
+
+def _compare(
+    weights: Mapping[str, Any], model: Mapping[str, Any], manifest: Mapping[str, Any], infos: Mapping[str, Any]
+) -> tuple[list[str], list[Action]]:
+    """Every node against the manifest: refusals, actions."""
+    repo, actions = model["repo"], []
+    differing = differences(manifest, infos)
+    other = other_content(model, differing)
+    first = next(iter(infos))
+    if other:
+        text = f"weights {repo} are not what was staged:\n" + "\n".join(other)
+        hint = "brings these files again from a node that has them right; -e adopt=true takes what"
+        return [f"{text}\nstage.yml -e profile=NAME {hint} {first} has as the new truth."], []
+    for name, items in differing.items():
+        if items:
+            paths = ", ".join(item["path"] for item in items[:3]) + (f" and {len(items) - 3} more" if len(items) > 3 else "")
+            size = size_text(sum(item["size"] for item in items))
+            actions.append(action(PHASE, name, "bring", f"bring {len(items)} files of {repo}, {size}: missing ({paths})"))
+    for name, info in infos.items():
+        if not info["recorded"] or info["recorded"]["hash"] != manifest["hash"]:
+            actions.append(action(PHASE, name, "record", f"write the manifest beside {repo}"))
+    if infos[first]["noted"] != manifest["hash"]:
+        folder = f"{weights['state_dir']}/manifests"
+        actions.append(action(PHASE, first, "note", f"keep the manifest of {repo} in {folder}, too"))
+    return [], actions

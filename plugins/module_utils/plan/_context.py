@@ -1,0 +1,74 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an image is built from, on the control node: definition, wheels, and one hash of both. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..node import _manifest
+
+CACHE = "~/.cache/gx10/hashes.json"
+
+
+def missing(requirements: str, wheels: Sequence[str]) -> list[str]:
+    """Pins ("name==version") for which no wheel is there."""
+    have = {(_normal(parts[0]), parts[1]) for parts in (wheel.split("-") for wheel in wheels) if len(parts) > 2}
+    pins = re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;#]+)", requirements, re.MULTILINE)
+    return [f"{name}=={version}" for name, version in pins if (_normal(name), version) not in have]
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def inputs(definition: Mapping[str, Any], wheels_path: str, cache: _manifest.HashCache) -> dict[str, Any]:
+    """What one definition is built from: {"definition", "wheels" (folders), "hash", "dockerfile", "size", "inputs", "missing", "altered"}.
+
+    `definition`: of a plan's image. `size`: bytes of the wheels; `missing`: pinned wheels that are not there; `altered`: those with
+    another SHA-256 than pinned.
+    """
+    folder = Path(definition["folder"])
+    wheels = Path(wheels_path) / folder.name
+    names = sorted(path.name for path in wheels.glob("*.whl"))
+    found = {name: cache.get(str(wheels / name)) for name in names}
+    sizes = {name: (wheels / name).stat().st_size for name in names}
+    files = _manifest.tree(str(folder))
+    files += [{"path": f"wheels/{name}", "size": sizes[name], "sha256": value} for name, value in found.items()]
+    pinned = definition["requirements"]
+    text = (folder / pinned).read_text(encoding="utf-8") if pinned and (folder / pinned).is_file() else ""
+    return {
+        "definition": str(folder),
+        "wheels": str(wheels),
+        "hash": _manifest.digest(files),
+        "dockerfile": (folder / "Dockerfile").is_file(),
+        "size": sum(sizes.values()),
+        "inputs": files,
+        "missing": missing(text, names) + sorted(set(definition["wheels"]) - set(names)),
+        "altered": [
+            f"{wheels / name}: found SHA-256 {found[name]}; wanted {wanted}"
+            for name, wanted in sorted(definition["wheels"].items())
+            if wanted and found.get(name, wanted) != wanted
+        ],
+    }
+
+
+def read(image: Mapping[str, Any], wheels_path: str, cache: str = CACHE) -> dict[str, dict[str, Any]]:
+    """`inputs` of a plan's image and of what it is built on, by name, the lowest first.
+
+    Each has "context", too: the hash of itself and of those below it, so a change there changes all above.
+    """
+    hashes = _manifest.HashCache(str(Path(cache).expanduser()))
+    found: dict[str, dict[str, Any]] = {}
+    below = ""
+    for definition in [*image["lineage"], image]:
+        own = inputs(definition, wheels_path, hashes)
+        below = hashlib.sha256(f"{below} {own['hash']}".encode()).hexdigest()
+        found[definition["name"]] = {**own, "context": below}
+    hashes.save()
+    return found

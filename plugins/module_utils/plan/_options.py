@@ -1,0 +1,157 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the hardware asks of Docker: read once from the inventory; the printed command and the container come from the same values.
+
+Docker's command line and its API write the same limit differently (`memlock=-1:-1` and `memlock:-1:-1`), and the API takes the wrong
+one without a word. PRIVATE to the collection.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import posixpath
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..common._problem import Problem, nearest, show
+
+KEY = "gx10_container_options"
+# setrlimit(2)'s names as Docker spells them (docker/go-units, ulimit.go).
+ULIMITS = (
+    *("core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc"),
+    *("rss", "rtprio", "rttime", "sigpending", "stack"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """A device, or a folder of devices, given to the container; permissions of r(ead), w(rite), m(knod)."""
+
+    host: str
+    container: str
+    permissions: str
+
+    def __str__(self) -> str:
+        """The short form where it says the same."""
+        if self.permissions != "rwm":
+            return f"{self.host}:{self.container}:{self.permissions}"
+        return self.host if self.container == self.host else f"{self.host}:{self.container}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Ulimit:
+    """A resource limit; -1 is unlimited. Sizes are in bytes."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+def _device(value: object) -> Device | str:
+    parts = value.split(":") if isinstance(value, str) else [""]
+    host, container = parts[0], parts[1] if len(parts) > 1 else parts[0]
+    permissions = parts[2] if len(parts) > 2 else "rwm"
+    whole = len(parts) <= 3 and all(re.fullmatch(r"/dev/[\w./-]+", path) and ".." not in path for path in (host, container))
+    host, container = (posixpath.normpath(path) for path in (host, container))
+    if whole and re.fullmatch(r"(?!.*(.).*\1)[rwm]+", permissions) and host not in ("/dev", "/dev/mem", "/dev/kmem", "/dev/port"):
+        return Device(host, container, permissions)
+    if isinstance(value, str) and re.match(r"[\w.-]+/[\w.-]+=", value):
+        return "a path below /dev, as /dev/infiniband; a GPU by its CDI name is asked for with gpus: all"
+    return "a path below /dev, as /dev/infiniband or HOST:CONTAINER:rwm; never the machine's memory"
+
+
+def _capability(value: object) -> str | None:
+    name = value.upper().removeprefix("CAP_") if isinstance(value, str) else ""
+    return name if re.fullmatch(r"(?!CAP_)[A-Z][A-Z_]+", name) and name != "ALL" else None
+
+
+def _ulimit(value: object) -> Ulimit | str:
+    """NAME=SOFT[:HARD] as `docker run` has it, or NAME:SOFT[:HARD] as community.docker has it."""
+    match = re.fullmatch(r"([a-z]+)[=:](-1|[0-9]{1,19})(?::(-1|[0-9]{1,19}))?", value) if isinstance(value, str) else None
+    if not match or match[1] not in ULIMITS:
+        return f"NAME=SOFT:HARD, with -1 for unlimited and NAME one of {', '.join(ULIMITS)}"
+    soft = int(match[2])
+    hard = soft if match[3] is None else int(match[3])
+    if hard != -1 and (soft == -1 or soft > hard):
+        return "a soft limit of at most the hard one"
+    return Ulimit(match[1], soft, hard)
+
+
+def parse(raw: Any, where: str) -> tuple[dict[str, Any], list[Problem]]:
+    """Read `gx10_container_options` into plain typed data, a part of the plan: the options that are given, and all problems."""
+    if not isinstance(raw, Mapping):
+        return {}, [Problem(where, KEY, show(raw), "a mapping")]
+    problems: list[Problem] = []
+    found: dict[str, Any] = {}
+
+    def bad(key: str, value: object, wanted: str, hint: str = "") -> None:
+        problems.append(Problem(where, f"{KEY}.{key}", show(value), wanted, hint))
+
+    def items(key: str, read: Callable[[object], object]) -> None:
+        if key not in raw:
+            return
+        if not isinstance(raw[key], list | tuple):
+            bad(key, raw[key], "a list")
+            return
+        results = [(value, read(value)) for value in raw[key]]
+        for value, result in results:
+            if isinstance(result, str):
+                bad(key, value, result)
+        kept = dict.fromkeys(result for _value, result in results if isinstance(result, Device | Ulimit))
+        found[key] = [dataclasses.asdict(result) for result in kept]
+
+    for key in raw:
+        if key not in ("runtime", "gpus", "devices", "cap_add", "ulimits"):
+            wanted = "one of runtime, gpus, devices, cap_add, ulimits"
+            problems.append(
+                Problem(where, f"{KEY}.{key}", "an unknown option", wanted, nearest(str(key), ("devices", "cap_add", "ulimits")))
+            )
+    if "runtime" in raw:
+        if isinstance(raw["runtime"], str) and re.fullmatch(r"[A-Za-z0-9][\w.-]*", raw["runtime"]):
+            found["runtime"] = raw["runtime"]
+        else:
+            bad("runtime", raw["runtime"], "a runtime's name, as nvidia")
+    if "gpus" in raw:
+        if str(raw["gpus"]) == "all" or (re.fullmatch(r"[0-9]{1,2}", str(raw["gpus"])) and 0 < int(raw["gpus"]) <= 64):
+            found["gpus"] = str(raw["gpus"])
+        else:
+            bad("gpus", raw["gpus"], "all, or how many")
+    if "runtime" in raw and "gpus" in raw:
+        bad("gpus", raw["gpus"], "runtime or gpus, not both", "Either gives the container the node's GPUs.")
+    items("devices", _device)
+    items("ulimits", _ulimit)
+    names = [limit["name"] for limit in found.get("ulimits", [])]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        bad("ulimits", f"{name} {names.count(name)} times", "each limit once")
+    if "cap_add" in raw:
+        given = raw["cap_add"] if isinstance(raw["cap_add"], list | tuple) else [None]
+        names = [name for name in map(_capability, given) if name]
+        found["cap_add"] = list(dict.fromkeys(names))
+        if len(names) != len(given):
+            hint = "ALL would undo the isolation; RDMA needs IPC_LOCK alone."
+            bad("cap_add", raw["cap_add"], "a list of capabilities by name, as [IPC_LOCK]", hint)
+    return found, problems
+
+
+def flags(options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(flag, value) of `docker run` for what `parse` found, in Docker's own syntax."""
+    found = [(f"--{key}", str(options[key])) for key in ("runtime", "gpus") if key in options]
+    found += [("--device", str(Device(**device))) for device in options.get("devices", [])]
+    found += [("--cap-add", name) for name in options.get("cap_add", [])]
+    return found + [("--ulimit", f"{limit['name']}={limit['soft']}:{limit['hard']}") for limit in options.get("ulimits", [])]
+
+
+def parameters(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The same as parameters of the module community.docker.docker_container; only what is given."""
+    found: dict[str, Any] = {"runtime": options["runtime"]} if "runtime" in options else {}
+    if "gpus" in options:
+        found["device_requests"] = [{"count": -1 if options["gpus"] == "all" else int(options["gpus"]), "capabilities": [["gpu"]]}]
+    if "devices" in options:
+        found["devices"] = [":".join(device.values()) for device in options["devices"]]
+    if "cap_add" in options:
+        found["capabilities"] = list(options["cap_add"])
+    if "ulimits" in options:
+        found["ulimits"] = [f"{limit['name']}:{limit['soft']}:{limit['hard']}" for limit in options["ulimits"]]
+    return found

@@ -1,0 +1,291 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Resolve a profile and an inventory into one launch plan. Pure: no host is asked, no file is read.
+
+PRIVATE to the collection.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..common import _document
+from ..common._problem import Problem, nearest, report, show
+from . import _checkpoint, _memory, _probes, _profile, _watch, _weights
+from ._inventory import Cluster, Node, is_address
+from ._inventory import read as read_cluster
+from .engines import _engines
+from .executors import _executors
+
+# Where the models root is mounted in the container; engines look for the hub cache there.
+MODELS = "/root/.cache/huggingface"
+BOOT_MINUTES = 20.0
+# Of the plan as a document: counts up when a role needs what a plan in an older record lacks.
+FORMAT = 4
+
+
+def digest(value: object) -> str:
+    """SHA-256 of a value's canonical JSON, as "sha256:HEX"."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def resolve(
+    sources: Mapping[str, Any],
+    hostvars: Mapping[str, Any],
+    hosts: Sequence[str],
+    override: Mapping[str, Any] | None = None,
+    accept_untested: bool = False,
+) -> dict[str, Any]:
+    """Return {"plan": the launch plan or None, "problems": [text, …], "message": all of them} with every problem at once.
+
+    `sources` is what `_sources.read` found; `override` changes the profile for this launch; `accept_untested` is the user's
+    word for a profile that nobody has measured.
+    """
+    problems: list[Problem] = [Problem(**problem) for problem in sources.get("problems", [])]
+    cluster, found = read_cluster(hostvars, hosts, "inventory")
+    problems += found
+    plan = None
+    if sources.get("profile"):
+        where = sources["profile"]["path"]
+        profile, found = _document.parse(sources["profile"]["text"], where)
+        deviations: list[dict[str, Any]] = []
+        if not found:
+            profile, deviations, found = _profile.override(profile, override or {}, where)
+            image, image_found = _image(profile, sources)
+            profile_found, warnings = _profile.check(profile, image, sources, accept_untested)
+            found += profile_found + image_found
+        problems += found
+        if not problems:
+            plan, problems = _plan(profile, image, cluster, sources, {"deviations": deviations, "warnings": warnings})
+    name = sources.get("name") or "no profile"
+    message = report(f"Cannot plan {name}", problems) if problems else ""
+    return {"plan": plan, "problems": [str(problem) for problem in dict.fromkeys(problems)], "message": message}
+
+
+def _image(profile: Mapping[str, Any], sources: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    name = profile.get("image")
+    if not isinstance(name, str):
+        return {}, []
+    if name not in sources["images"]:
+        known = sorted(sources["images"])
+        return {}, [Problem(sources["profile"]["path"], "image", show(name), "one of " + ", ".join(known), nearest(name, known))]
+    source = sources["images"][name]
+    image, problems = _document.parse(source["text"], source["path"])
+    if not problems:
+        schema, _none = _document.parse(sources["image_schema"]["text"], sources["image_schema"]["path"])
+        problems = _document.check_schema(image, schema, source["path"])
+    return image, problems
+
+
+def _plan(
+    profile: Mapping[str, Any], image: Mapping[str, Any], cluster: Cluster, sources: Mapping[str, Any], notes: Mapping[str, Any]
+) -> tuple[dict[str, Any] | None, list[Problem]]:
+    where = sources["profile"]["path"]
+    site = cluster.site
+    tensor, pipeline = profile["parallel"]["tensor"], profile["parallel"].get("pipeline", 1)
+    gpus = tensor * pipeline
+    per_node = site["gpus_per_node"]
+    count = -(-gpus // per_node)
+    if gpus % per_node and count > 1:
+        return None, [Problem(where, "parallel", f"{gpus} GPUs", f"a multiple of {per_node}, the GPUs of a node")]
+    if count > len(cluster.nodes):
+        found = f"tensor {tensor} x pipeline {pipeline} = {gpus} GPUs"
+        wanted = f"at most {len(cluster.nodes) * per_node}: the inventory has {len(cluster.nodes)} nodes with {per_node} each"
+        return None, [Problem(where, "parallel", found, wanted)]
+    nodes = cluster.nodes[:count]
+    job = _executors.Job(profile["engine"], nodes, site)
+    executor = _executors.load(profile["executor"])
+    problems = executor.check(job, where)
+    checkpoint = sources.get("checkpoints", {}).get(profile["model"]["repo"])
+    disagreements, skipped = _checkpoint.check(profile, checkpoint, where)
+    estimate = _memory.estimate(profile, image, checkpoint)
+    problems += disagreements + _memory.problems(estimate, site["memory_floor_gib"], where)
+    memory = {**estimate, **_memory.floor(estimate, site["memory_floor_gib"])}
+    if job.engine not in executor.ENGINES:
+        wanted = " or ".join(name for name in _executors.names() if job.engine in _executors.load(name).ENGINES)
+        problems.append(Problem(where, "executor", f"{profile['executor']!r} with engine {job.engine}", wanted))
+    if problems:
+        return None, problems
+
+    publish = profile["container"].get("publish")
+    if publish and count > 1:
+        return None, [Problem(where, "container.publish", f"{count} nodes", "one node: ranks need the host's network")]
+    listen = str(site["api_address"] or nodes[0].management_address)
+    if not is_address(listen):
+        hint = "A name may lead to another address on the head itself (127.0.1.1 in /etc/hosts); give gx10_api_address the head's."
+        return None, [Problem("inventory", "gx10_api_address", show(listen), "an IP address of the head", hint)]
+    # In a network of its own a container listens on all of its addresses; Docker publishes the port on this one of the node's.
+    host = "0.0.0.0" if publish else listen
+    api: dict[str, Any] = {"host": host, "port": int(publish[0].split(":")[1]) if publish else site["api_port"]}
+    api["published"] = f"[{listen}]" if ":" in listen else listen
+    port = int(publish[0].split(":")[0]) if publish else api["port"]
+    # What a client uses: a wildcard is an address to listen on, not to ask.
+    wildcard = listen in ("0.0.0.0", "::")
+    reach = nodes[0].management_address if wildcard else listen
+    opens = [f"the API listens on all of {nodes[0].name}'s addresses (gx10_api_address: {listen}); only its firewall keeps others out"]
+    unready = [mod for mod in profile.get("mods", []) if not sources["mods"][mod]["ready"]]
+    plan: dict[str, Any] = {
+        "format": FORMAT,
+        "profile": str(sources["profile"]["name"]),
+        "summary": profile["summary"],
+        "engine": profile["engine"],
+        "executor": profile["executor"],
+        "image": {
+            **_definition(profile["image"], image, sources),
+            "lineage": _lineage(image, sources),
+            "builder": site["build_host"] or nodes[0].name,
+            # All of the inventory: one that does not serve may build, or hold what another lost.
+            "nodes": _weights.addresses(cluster),
+            "wheels_path": sources["wheels_path"],
+            "keep": site["image_keep"],
+            "archive": {"path": site["image_archive"], "host": site["image_archive_host"]},
+        },
+        "weights": _weights.document(cluster, [profile["model"], *profile["model"].get("drafts", [])], count),
+        "model": {**profile["model"], "path": f"{site['models_root']}/{profile['model']['repo']}"},
+        "nodes": [_node(profile, job, executor, rank, api, sources, memory["floor_gib"]) for rank in range(count)],
+        "idle": [node.name for node in cluster.nodes[count:]],
+        "ready": {
+            "url": _url(reach, port),
+            "served_name": profile["model"]["served_name"],
+            "boot_minutes": profile.get("expect", {}).get("boot_minutes", BOOT_MINUTES),
+            "speculative": _speculative(profile),
+            "probes": _probes.planned(profile),
+        },
+        "expect": profile.get("expect", {}),
+        # Preflight compares the nodes with it.
+        "measured_with": {key: profile["provenance"][key] for key in ("driver", "kernel") if key in profile.get("provenance", {})},
+        "watch": _watch.bounds(profile, checkpoint, _engines.load(job.engine).METRICS),
+        "supervisor": sources["supervisor"],
+        "state_dir": site["state_dir"],
+        "drop_caches": site["drop_caches"],
+        "memory": memory,
+        "skipped": skipped,
+        "deviations": notes["deviations"],
+        "warnings": notes["warnings"]
+        + (opens if wildcard else [])
+        + [f"mod {mod} is declared, but has no run.sh yet: serve refuses it" for mod in unready],
+    }
+    return {"hash": _launch_hash(plan), **plan}, []
+
+
+def other_format(record: Mapping[str, Any]) -> str:
+    """Why this release cannot serve the plan in a record again; empty if it can."""
+    found = record["plan"].get("format", 1)
+    if found == FORMAT:
+        return ""
+    return (
+        f"The record of {record['plan']['profile']} has a plan of another release: found format {found}; wanted {FORMAT}. "
+        f"ansible-playbook serve.yml -e profile={record['plan']['profile']} serves the profile as this release plans it."
+    )
+
+
+def _definition(name: str, image: Mapping[str, Any], sources: Mapping[str, Any]) -> dict[str, Any]:
+    """What the role image needs of one image definition."""
+    return {
+        "name": name,
+        "reference": image.get("reference", f"{name}:{image.get('tag', 'latest')}"),
+        # On the control node: what it is built from.
+        "folder": str(sources["images"][name]["path"]).rpartition("/")[0],
+        "base": image.get("base"),
+        "requirements": image.get("requirements"),
+        "wheels": image.get("wheels", {}),
+        "size_gib": image.get("size_gib"),
+        "expect": image["expect"],
+        "rebuild": image.get("rebuild", "Rebuild the image."),
+    }
+
+
+def _lineage(image: Mapping[str, Any], sources: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The definitions that an image's base is built from, the lowest first; a base that no definition has is pulled."""
+    found: list[dict[str, Any]] = []
+    while True:
+        name, _colon, tag = str(image.get("base")).partition(":")
+        if name not in sources["images"] or name in [item["name"] for item in found]:
+            return found
+        image, problems = _document.parse(sources["images"][name]["text"], sources["images"][name]["path"])
+        if problems or image.get("tag", "latest") != (tag or "latest") or "expect" not in image:
+            return found
+        found.insert(0, _definition(name, image, sources))
+
+
+def _launch_hash(plan: Mapping[str, Any]) -> str:
+    """Hash of what runs: a corrected benchmark number that moves no bound, or another checkout, restarts nobody's engine."""
+    nodes = [{**node, "mods": [[mod["name"], mod["hash"]] for mod in node["mods"]]} for node in plan["nodes"]]
+    return digest([plan["profile"], plan["image"]["reference"], plan["supervisor"], plan["watch"]["settings"], nodes])
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _published(ports: Sequence[str], address: str) -> dict[str, Any]:
+    """Never on all addresses unasked: Docker's rules come before the node's firewall."""
+    return {"publish": [f"{address}:{pair}" for pair in ports]}
+
+
+def _mod(source: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: source[key] for key in ("path", "hash", "ready")}
+
+
+def _speculative(profile: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the gate must see of speculative decoding: None where the profile has none."""
+    args = profile.get("args", {})
+    if "speculative-config" not in args and "speculative-algorithm" not in args:
+        return None
+    expected = profile.get("expect", {}).get("speculative", {})
+    return {"min_acceptance": expected.get("min_acceptance", 0.01)}
+
+
+def _node(
+    profile: Mapping[str, Any],
+    job: _executors.Job,
+    executor: _executors.Executor,
+    rank: int,
+    api: Mapping[str, Any],
+    sources: Mapping[str, Any],
+    floor_gib: float,
+) -> dict[str, Any]:
+    node: Node = job.nodes[rank]
+    site = job.site
+    part = executor.part(job, rank)
+    container = profile["container"]
+    engine = None
+    if part.ranks is not None:
+        serve = {
+            "model": f"{MODELS}/{profile['model']['repo']}",
+            "served_name": profile["model"]["served_name"],
+            "args": profile.get("args", {}),
+            "parallel": profile["parallel"],
+            **api,
+        }
+        own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(api["host"], api["host"])
+        health = None if rank else _url(own, api["port"])
+        engine = {"argv": _engines.load(job.engine).argv(serve, part.ranks), "health": health}
+    return {
+        "name": node.name,
+        "rank": rank,
+        "role": "worker" if rank else "head",
+        "address": node.fabric_address,
+        "management_address": node.management_address,
+        "container": {
+            "name": container["name"],
+            "options": {
+                **site["container_options"],
+                **(_published(container["publish"], api["published"]) if "publish" in container else {"network": "host"}),
+                "ipc": container.get("ipc", "private"),
+                **({"shm_size": container["shm_size"]} if "shm_size" in container else {}),
+            },
+            "mounts": [{"source": site["models_root"], "target": MODELS}],
+        },
+        "env": {**node.env, **profile.get("env", {})},
+        "runtime_env": dict(part.env),
+        "mods": [{"name": name, **_mod(sources["mods"][name])} for name in profile.get("mods", [])],
+        "ray": dict(part.ray) if part.ray else None,
+        "engine": engine,
+        "memory_floor_gib": floor_gib,
+    }

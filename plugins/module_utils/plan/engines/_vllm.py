@@ -1,0 +1,81 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""vLLM's command line. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ._engines import Dialect, Metrics, render
+from ._flags_vllm import OPTIONS, SWITCHES
+
+DIALECT = Dialect(
+    program="vllm serve",
+    switches=SWITCHES,
+    options=OPTIONS,
+    owned={
+        "model": "model.repo",
+        "served-model-name": "model.served_name",
+        "revision": "model.revision",
+        "host": "gx10_api_address in the inventory",
+        "port": "gx10_api_port in the inventory",
+        "tensor-parallel-size": "parallel.tensor",
+        "pipeline-parallel-size": "parallel.pipeline",
+        "enable-expert-parallel": "parallel.expert",
+        "distributed-executor-backend": "executor",
+        "nnodes": "executor",
+        "node-rank": "executor",
+        "master-addr": "executor",
+        "master-port": "executor",
+        "headless": "executor",
+    },
+    refused_args={
+        "api-key": "it would stand in every process list and, up to 0.26, in the log; give it in a file of mode 0600",
+        "hf-token": "it would stand in every process list; weights are local at serve time",
+        "config": "the profile is the one place of the flags",
+        "enable-tokenizer-info-endpoint": "it shows the chat template and tokenizer to everybody who reaches the port",
+        "profiler-config": "its endpoints are not protected",
+        "tool-server": "it lets requests run tools on the node",
+        "grpc": "it is a second, unprotected door to the engine",
+    },
+    refused_env={
+        "VLLM_SERVER_DEV_MODE": "its endpoints run code",
+        "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "requests could load adapters",
+        "VLLM_ALLOW_INSECURE_SERIALIZATION": "it unpickles what it is sent",
+        "VLLM_KEEP_ALIVE_ON_ENGINE_DEATH": "it keeps a dead engine answering",
+        "VLLM_PROCESS_NAME_PREFIX": "stop recognises the engine's processes by their names",
+        "VLLM_API_KEY": "it would stand in docker inspect; give it in a file of mode 0600",
+    },
+    negates=True,
+)
+
+# 0.22.1 and 0.30.0: v1/engine/async_llm.py (output_handler) counts tokens only of steps that had outputs, so in a lone chunked prefill no
+# counter moves; but v1/core/sched/scheduler.py (make_stats) sends the KV cache's usage with each step, and it grows chunk by chunk.
+METRICS = Metrics(
+    busy=("vllm:num_requests_running", "vllm:num_requests_waiting"),
+    progress=(
+        "vllm:generation_tokens_total",
+        "vllm:prompt_tokens_total",
+        "vllm:iteration_tokens_total_count",
+        "vllm:kv_cache_usage_perc",
+        "vllm:prefix_cache_queries_total",
+    ),
+)
+
+
+def argv(job: Mapping[str, Any], ranks: list[str]) -> list[str]:
+    """``vllm serve MODEL …``; see `_engines.Engine`."""
+    parallel = job["parallel"]
+    split = ["--tensor-parallel-size", str(parallel["tensor"])]
+    if parallel.get("pipeline", 1) > 1:
+        split += ["--pipeline-parallel-size", str(parallel["pipeline"])]
+    if parallel.get("expert", 1) > 1:
+        split.append("--enable-expert-parallel")
+    return [
+        *("vllm", "serve", job["model"], "--served-model-name", job["served_name"], "--host", job["host"], "--port", str(job["port"])),
+        *render(job["args"]),
+        *split,
+        *ranks,
+    ]

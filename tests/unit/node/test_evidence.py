@@ -1,0 +1,178 @@
+"""Readers of evidence: engine logs, a container's JSON, process lists, image contexts, and the roles' interfaces."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.gx10.serving.plugins.module_utils.node import _log_facts, _processes
+from ansible_collections.gx10.serving.plugins.module_utils.phases import _image, _preflight
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _context
+from conftest import ROOT, hostvars
+
+
+# The wording of these lines by version: reference/reliability-and-security.md, section 2, and vLLM 0.30.0 as run here.
+@pytest.mark.parametrize(
+    ("line", "fact"),
+    [
+        ("INFO [kv_cache_utils.py:1] GPU KV cache size: 551,076 tokens", {"kv_cache_tokens": 551076}),
+        ("GPU KV cache size: 1,234 tokens, Maximum concurrency for 8,192 tokens per request: 3.50x", {"kv_cache_tokens": 1234}),
+        ("\x1b[36m(EngineCore pid=235)\x1b[0m INFO CPU KV cache size: 2,097,152 tokens, Maximum", {"kv_cache_tokens": 2097152}),
+        ("GPU + host KV cache size: 10 tokens", {"kv_cache_tokens": 10}),
+        ("Available KV cache memory: -1.25 GiB", {"kv_cache_gib": [-1.25]}),
+        (
+            "Initial free memory 110.1 GiB, reserved 20.5 GiB memory for KV Cache as specified by kv_cache_memory_bytes",
+            {"kv_cache_gib": [20.5]},
+        ),
+        ("(RayWorkerProc pid=7, ip=10.0.0.2) Explicitly set (1.0/23.5) GiB for KV cache on node 0.", {"kv_cache_gib": [1.0]}),
+        ("Auto set (3.25/23.5) GiB for KV cache on node 0, with 4.0 GiB requested memory for the worker.", {"kv_cache_gib": [3.25]}),
+        ("Loading weights took 549.60 seconds", {"weights_seconds": 549.6}),
+        ("init engine (profile, create kv cache, warmup model) took 45.20 seconds", {"init_seconds": 45.2}),
+        ("init engine (profile, create kv cache, warmup model) took 3.50 s (compilation: 1 s)", {"init_seconds": 3.5}),
+        ("KV cache", {}),
+        # SGLang 0.5.13: memory_pool.py and metrics_reporter.py.
+        (
+            "KV Cache is allocated. dtype: torch.float8_e4m3fn, #tokens: 812345, KV size: 9.50 GB",
+            {"kv_cache_tokens": 812345, "kv_cache_gib": [9.5]},
+        ),
+        (
+            "KV Cache is allocated. #tokens: 1557504, K size: 2.23 GB, V size: 2.25 GB",
+            {"kv_cache_tokens": 1557504, "kv_cache_gib": [4.48]},
+        ),
+        ("[2026-08-17 16:52:12] Mamba Cache is allocated. max_mamba_cache_size: 614, conv_state size: 0.38GB", {"mamba_slots": 614}),
+        (
+            "[TP0] max_total_num_tokens=1557504, chunked_prefill_size=1024, max_running_requests=19, context_len=8192",
+            {"kv_cache_tokens": 1557504, "max_running_requests": 19},
+        ),
+        # What was asked for is no evidence of what is.
+        ("server_args=ServerArgs(max_running_requests=32, max_mamba_cache_size=96)", {}),
+        ("Decode batch. accept len: 2.67, accept rate: 0.56, cuda graph: True", {"acceptance_rate": 0.56}),
+    ],
+)
+def test_log_facts(line: str, fact: dict[str, Any]) -> None:
+    assert _log_facts.facts(f"before\n{line}\nafter") == fact
+
+
+@pytest.mark.parametrize(
+    ("line", "sign"),
+    [
+        ("vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue.", "engine core died"),
+        ("RayWorkerProc rank=[2] died unexpectedly, shutting down executor.", "a rank died"),
+        ("ValueError: No available memory for the cache blocks.", "no memory for the KV cache"),
+        ("ImportError: libtorch_cuda.so: cannot open shared object file", "CPU build of torch"),
+        ("Free memory on device (74.9/142.5 GiB) on startup is less than desired GPU memory utilization", "too little free memory"),
+        ("vllm: error: unrecognized arguments: --max-num-seq 4", "wrong flag"),
+    ],
+)
+def test_log_signs(line: str, sign: str) -> None:
+    assert _log_facts.signs(f"x\n{line}\ny") == [f"{sign}: {line}"]
+
+
+EXPECT = {"torch": "2.11.0+cu130", "cuda": "13.0", "imports": ["vllm"], "versions": {"transformers": ">=5.0.0"}}
+GOOD = {"torch": "2.11.0+cu130", "cuda": "13.0", "imports": {"vllm": ""}, "versions": {"transformers": "5.23.0"}}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, None),
+        ({"torch": "2.10.0+cpu"}, "torch.__version__: found '2.10.0+cpu'; wanted '2.11.0+cu130'. Rebuild it."),
+        ({"cuda": None}, "torch.version.cuda: found None; wanted '13.0'"),
+        ({"imports": {"vllm": "ImportError: libtorch_cuda.so"}}, "import vllm: found ImportError: libtorch_cuda.so"),
+        ({"imports": {}}, "import vllm: found not tried"),
+        ({"versions": {"transformers": "4.57.1"}}, "version of transformers: found 4.57.1; wanted >=5.0.0"),
+        ({"versions": {}}, "version of transformers: found not installed"),
+    ],
+)
+def test_image_evidence(change: dict[str, Any], message: str | None) -> None:
+    problems = _image.problems({**GOOD, **change}, EXPECT, "Rebuild it.", "image x")
+    assert (problems == []) if message is None else (len(problems) == 1 and message in problems[0])
+
+
+def test_pinned_wheels_that_are_not_there() -> None:
+    text = "ray==2.60.0\ntorch==2.13.0+cpu\nantlr4-python3-runtime==4.9\nray[default]==2.60.0\n# x==1\n"
+    wheels = ["ray-2.60.0-cp311-cp311-manylinux2014_x86_64.whl", "torch-2.13.0+cpu-cp311-cp311-linux_x86_64.whl"]
+    assert _context.missing(text, wheels) == ["antlr4-python3-runtime==4.9"]
+
+
+def test_who_listens_is_found() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+        assert _processes.listeners([port]) == [], "bound is not listening"
+        server.listen()
+        (found,) = _processes.listeners([port])
+        assert (found["port"], found["pid"]) == (port, os.getpid())
+    assert _processes.listeners([port]) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "engine"),
+    [
+        ("/usr/bin/python3 /usr/local/bin/vllm serve /m", True),
+        ("vllm serve /m", True),
+        ("VLLM::EngineCore", True),
+        ("ray::RayWorkerProc", True),
+        ("/x/ray/core/src/ray/raylet/raylet --a", True),
+        ("/x/gcs_server --b", True),
+        ("/usr/bin/python3 /usr/local/bin/ray start --block", True),
+        ("python3 -m sglang.launch_server --model-path /m", True),
+        ("sglang::scheduler", True),
+        ("vim vllm serve.md", False),
+        ("array startup", False),
+        ("sshd: x-ray", False),
+    ],
+)
+def test_engine_processes_by_command_line(command: str, engine: bool) -> None:
+    assert bool(_processes.ENGINE.search(command)) is engine
+
+
+def test_preflight_lists_every_problem_of_every_node(resolve: Any) -> None:
+    plan = resolve("sim-tiny-tp2", variables=hostvars(2))["plan"]
+    good = {
+        "addresses": ["192.168.177.11", "192.168.177.12"], "missing_tools": [], "docker": {"error": ""},
+        "disk": {"/srv/models": {"free": 1, "size": 1, "writable": True}}, "memory": {"total": 2**37, "available": 2**36},
+    }  # fmt: skip
+    infos = {"gx10-1": good, "gx10-2": good}
+    engine: dict[str, Any] = {"containers": [], "listeners": []}
+    engines = {"gx10-1": engine, "gx10-2": engine}
+    present = ["gx10-1", "gx10-2"]
+    assert _preflight.node_problems(plan, infos, engines, present) == []
+    bad = {
+        **good,
+        "addresses": ["10.0.0.1"],
+        "missing_tools": ["nginx"],
+        "journal": False,
+        "docker": {"error": "refused"},
+        "memory": {"total": 2**37, "available": 1},
+    }
+    bad["disk"] = {"/srv/models": {"free": 1, "size": 1, "writable": False}}
+    foreign = {"containers": [], "listeners": [{"port": 8000, "pid": 9, "command": "other", "container": None}]}
+    problems = _preflight.node_problems(plan, {"gx10-1": bad}, {"gx10-1": foreign}, ["gx10-1"])
+    assert len(problems) == 8
+    for text in (
+        "gx10-2: node",
+        "gx10_fabric_address",
+        "apt-get install nginx-light",
+        "/run/systemd/journal/socket: found nothing; wanted the socket of systemd-journald",
+        "Docker engine",
+        "/srv/models",
+        "memory",
+        "port 8000",
+    ):
+        assert any(text in problem for problem in problems), text
+
+
+@pytest.mark.parametrize("role", sorted(path.parent.parent.name for path in ROOT.glob("roles/*/meta/argument_specs.yml")))
+def test_a_roles_defaults_are_those_of_its_argument_spec(role: str) -> None:
+    spec = yaml.safe_load((ROOT / f"roles/{role}/meta/argument_specs.yml").read_text())["argument_specs"]
+    options = spec["main"]["options"]
+    defaults = yaml.safe_load((ROOT / f"roles/{role}/defaults/main.yml").read_text()) or {}
+    assert {name: option["default"] for name, option in options.items() if "default" in option} == defaults
+    text = (ROOT / f"roles/{role}/README.md").read_text()
+    for entry in spec.values():
+        for name in entry["options"]:
+            assert f"`{name}`" in text, f"roles/{role}/README.md does not mention {name}"

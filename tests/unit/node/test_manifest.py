@@ -1,0 +1,166 @@
+"""Checkpoints: what makes one whole, what a change looks like, and that a repeat reads nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest
+from conftest import ROOT
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real tiny checkpoint, as tools/make-tiny-checkpoint writes it."""
+    folder = tmp_path_factory.mktemp("tiny")
+    subprocess.run([sys.executable, str(ROOT / "tools/make-tiny-checkpoint"), str(folder)], check=True)
+    return folder
+
+
+@pytest.fixture
+def copy(tiny: Path, tmp_path: Path) -> Path:
+    subprocess.run(["cp", "-a", f"{tiny}/.", str(tmp_path / "copy")], check=True)
+    return tmp_path / "copy"
+
+
+SHARD = "model-00004-of-00010.safetensors"
+
+
+def test_the_tiny_checkpoint_is_whole_and_always_the_same(tiny: Path, tmp_path: Path) -> None:
+    found = _manifest.scan(str(tiny))
+    assert found["problems"] == []
+    assert len([item for item in found["files"] if item["path"].endswith(".safetensors")]) == 10
+    subprocess.run([sys.executable, str(ROOT / "tools/make-tiny-checkpoint"), str(tmp_path)], check=True)
+    assert _manifest.digest(_manifest.scan(str(tmp_path))["files"]) == _manifest.digest(found["files"])
+
+
+def test_hashes_are_those_of_sha256sum(tiny: Path) -> None:
+    found = _manifest.scan(str(tiny))
+    names = [item["path"] for item in found["files"]]
+    out = subprocess.run(["sha256sum", *names], cwd=tiny, capture_output=True, text=True, check=True).stdout
+    assert [f"{item['sha256']}  {item['path']}" for item in found["files"]] == out.splitlines()
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def lengthen(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"x")
+
+
+def huge_header(path: Path) -> None:
+    path.write_bytes(b"\xff" * 7 + b"\x00" + path.read_bytes()[8:])
+
+
+def no_header(path: Path) -> None:
+    path.write_bytes(b"\x02\x00\x00\x00\x00\x00\x00\x00[]")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (cut, "as its header says"),
+        (lengthen, "as its header says"),
+        (huge_header, "wanted a safetensors header"),
+        (no_header, "found a header that is not safetensors"),
+        (lambda path: path.write_bytes(b""), "found 0 bytes; wanted a safetensors file"),
+        (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"), "found a Git LFS pointer"),
+        (Path.unlink, "wanted the shard that model.safetensors.index.json names"),
+    ],
+)
+def test_damage_is_named_with_its_file(copy: Path, damage: Callable[[Path], Any], message: str) -> None:
+    damage(copy / SHARD)
+    (problem,) = _manifest.scan(str(copy))["problems"]
+    assert problem.startswith(SHARD)
+    assert message in problem
+
+
+def test_a_dangling_link_is_two_findings(copy: Path) -> None:
+    (copy / SHARD).unlink()
+    (copy / SHARD).symlink_to("../blobs/nothing")
+    problems = _manifest.scan(str(copy))["problems"]
+    assert problems[0] == f"{SHARD}: found a dangling link to ../blobs/nothing; wanted the file"
+    assert len(problems) == 2
+
+
+def test_all_problems_come_together(copy: Path) -> None:
+    (copy / "config.json").unlink()
+    cut(copy / SHARD)
+    (copy / "model-00001-of-00010.safetensors").unlink()
+    assert len(_manifest.scan(str(copy))["problems"]) == 3
+
+
+@pytest.mark.parametrize("index", ["", "[]", "{}", '{"weight_map": 1}', "nonsense"])
+def test_a_broken_index(copy: Path, index: str) -> None:
+    (copy / _manifest.INDEX).write_text(index)
+    assert any("found no weight_map" in problem for problem in _manifest.scan(str(copy))["problems"])
+
+
+def test_a_flipped_byte_with_size_and_mtime_kept(copy: Path, tmp_path: Path) -> None:
+    cache = str(tmp_path / "cache.json")
+    before = _manifest.scan(str(copy), _manifest.HashCache(cache))
+    path = copy / SHARD
+    stat = path.stat()
+    raw = bytearray(path.read_bytes())
+    raw[-10] ^= 1
+    path.write_bytes(raw)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+    # The header is whole, so only the hash tells; ctime has changed, so the cache does not answer.
+    after = _manifest.scan(str(copy), _manifest.HashCache(cache))
+    assert after["problems"] == []
+    (differing,) = _manifest.compare(before, after)
+    assert (differing["path"], differing["why"]) == (SHARD, "other content of the same size")
+
+
+def test_a_repeat_reads_no_file(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = str(tmp_path / "cache.json")
+    before = _manifest.scan(str(copy), _manifest.HashCache(cache))
+
+    def fail(path: str) -> str:
+        raise AssertionError(f"{path} was read again")
+
+    monkeypatch.setattr(_manifest, "sha256", fail)
+    assert _manifest.scan(str(copy), _manifest.HashCache(cache)) == before
+    with pytest.raises(AssertionError, match="was read again"):
+        _manifest.scan(str(copy), _manifest.HashCache(cache), reread=True)
+
+
+def test_a_broken_cache_is_no_cache(copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache.json").write_text("{")
+    assert _manifest.scan(str(copy), _manifest.HashCache(str(tmp_path / "cache.json")))["problems"] == []
+
+
+def test_compare_names_missing_and_size(copy: Path) -> None:
+    before = _manifest.scan(str(copy))
+    (copy / "config.json").unlink()
+    lengthen(copy / SHARD)
+    reasons = {item["path"]: item["why"] for item in _manifest.compare(before, _manifest.scan(str(copy)))}
+    assert set(reasons) == {"config.json", SHARD}
+    assert reasons["config.json"] == "missing"
+    assert "instead of" in reasons[SHARD]
+
+
+def test_what_tools_leave_behind_does_not_count(copy: Path) -> None:
+    before = _manifest.scan(str(copy))
+    for name in (".cache/huggingface/x", ".git/HEAD", ".gx10/part", _manifest.MANIFEST):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_text("x")
+    assert _manifest.scan(str(copy)) == before
+
+
+def test_a_small_tree_with_dotfiles_and_spaces(tmp_path: Path) -> None:
+    (tmp_path / "a b").write_text("1")
+    (tmp_path / ".hidden").write_text("2")
+    (tmp_path / "run.sh").write_text("3")
+    (tmp_path / "run.sh").chmod(0o755)
+    found = {item["path"]: item["mode"] for item in _manifest.tree(str(tmp_path))}
+    assert found == {"a b": "0644", ".hidden": "0644", "run.sh": "0755"}
+    json.dumps(found)

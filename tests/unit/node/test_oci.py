@@ -1,0 +1,195 @@
+"""An image as files: Docker's own layers byte for byte, both forms of docker save, and what may be removed."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.gx10.serving.plugins.module_utils.node import _oci
+
+
+def sha(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def layer_tar(names: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in names.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+LAYERS = [layer_tar({"a": b"x" * 700, "b/c": b""}), layer_tar({"a.wh": b"", "d": b"y" * 5000})]
+CONFIG = json.dumps({"rootfs": {"diff_ids": [sha(data) for data in LAYERS]}}).encode()
+DIFFS = [sha(data) for data in LAYERS]
+
+
+def docker_root(root: Path) -> Path:
+    """What Docker's overlay2 store keeps of the two layers: the files, and tar-split's record of everything around them."""
+    for number, (data, chain) in enumerate(zip(LAYERS, _oci.chain_ids(DIFFS), strict=True)):
+        about = root / "image/overlay2/layerdb" / chain.replace(":", "/")
+        content = root / f"overlay2/cache{number}/diff"
+        about.mkdir(parents=True)
+        content.mkdir(parents=True)
+        (about / "cache-id").write_text(f"cache{number}")
+        entries: list[dict[str, Any]] = []
+        position = 0
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            for member in archive:
+                entries.append({"type": 2, "payload": base64.b64encode(data[position : member.offset_data]).decode()})
+                entries.append({"type": 1, "name": member.name, "size": member.size})
+                path = content / member.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data[member.offset_data : member.offset_data + member.size])
+                position = member.offset_data + member.size
+        entries.append({"type": 2, "payload": base64.b64encode(data[position:]).decode()})
+        (about / "tar-split.json.gz").write_bytes(gzip.compress("\n".join(json.dumps(entry) for entry in entries).encode()))
+    image = root / "image/overlay2/imagedb/content" / sha(CONFIG).replace(":", "/")
+    image.parent.mkdir(parents=True)
+    image.write_bytes(CONFIG)
+    return root
+
+
+def saved(form: str) -> io.BytesIO:
+    """The stream of docker save: "old" to Docker 24, "oci" from 25. A layer that occurs twice is a link in the old form."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+
+        def add(name: str, data: bytes) -> str:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+            return name
+
+        if form == "old":
+            config = add(f"{sha(CONFIG)[7:]}.json", CONFIG)
+            names = [add(f"id{number}/layer.tar", data) for number, data in enumerate(LAYERS)]
+            link = tarfile.TarInfo("id9/layer.tar")
+            link.type, link.linkname = tarfile.SYMTYPE, "../id0/layer.tar"
+            archive.addfile(link)
+            names[0] = "id9/layer.tar"
+        else:
+            config = add(f"blobs/sha256/{sha(CONFIG)[7:]}", CONFIG)
+            names = [add(f"blobs/sha256/{sha(data)[7:]}", data) for data in LAYERS]
+        add("manifest.json", json.dumps([{"Config": config, "Layers": names}]).encode())
+    buffer.seek(0)
+    return buffer
+
+
+def test_all_ways_in_give_the_same_image(tmp_path: Path) -> None:
+    root = docker_root(tmp_path / "docker")
+    digests = {_oci.ingest(str(tmp_path / "one"), str(root), sha(CONFIG), DIFFS)}
+    digests |= {_oci.ingest_saved(str(tmp_path / form), saved(form)) for form in ("old", "oci")}
+    (digest,) = digests
+    manifest, size = _oci.read_manifest(str(tmp_path / "one"), digest)
+    assert manifest["config"]["digest"] == sha(CONFIG)
+    assert [item["digest"] for item in manifest["layers"]] == DIFFS
+    for item in _oci.files(manifest, digest, size):
+        data = (tmp_path / "one" / item["path"]).read_bytes()
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (item["size"], item["sha256"])
+    assert _oci.complete(str(tmp_path / "one"), digest)
+
+
+def test_a_layer_that_is_here_is_not_read_again(tmp_path: Path) -> None:
+    root = docker_root(tmp_path / "docker")
+    store = str(tmp_path / "store")
+    digest = _oci.ingest(store, str(root), sha(CONFIG), DIFFS)
+    (root / "overlay2/cache0/diff/a").unlink()
+    assert _oci.ingest(store, str(root), sha(CONFIG), DIFFS) == digest
+
+
+def test_a_layer_that_changed_on_the_disk_is_refused(tmp_path: Path) -> None:
+    root = docker_root(tmp_path / "docker")
+    (root / "overlay2/cache1/diff/d").write_bytes(b"z" * 5000)
+    with pytest.raises(ValueError, match="found content sha256"):
+        _oci.ingest(str(tmp_path / "store"), str(root), sha(CONFIG), DIFFS)
+
+
+def test_another_store_is_an_error_that_the_caller_can_pass_by(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file"):
+        _oci.ingest(str(tmp_path / "store"), str(tmp_path), sha(CONFIG), DIFFS)
+
+
+@pytest.mark.parametrize("keep", [0, 1])
+def test_what_no_kept_image_needs_is_removed(tmp_path: Path, keep: int) -> None:
+    store = str(tmp_path)
+    digest = _oci.ingest_saved(store, saved("oci"))
+    other, _size = _oci.put(store, [b"an old layer"])
+    assert _oci.prune(store, [digest][:keep]) >= len(b"an old layer")
+    assert not (tmp_path / _oci.blob(other)).exists()
+    assert _oci.complete(store, digest) is bool(keep)
+
+
+def test_the_newest_images_are_remembered_and_the_rest_is_removed(tmp_path: Path) -> None:
+    store = str(tmp_path)
+    first = _oci.ingest_saved(store, saved("oci"))
+    assert _oci.known(store) == []
+    assert _oci.remember(store, "name", "sha256:one", first, 2) == 0
+    other, _size = _oci.put(store, [b"not an image that can be read"])
+    _oci.remember(store, "name", "sha256:one", first, 2)
+    assert [item["digest"] for item in _oci.known(store)] == [first]
+    assert not (tmp_path / _oci.blob(other)).exists()
+
+
+def test_the_newest_of_each_name_are_kept(tmp_path: Path) -> None:
+    store = str(tmp_path)
+    first = _oci.ingest_saved(store, saved("oci"))
+    _oci.remember(store, "other", "sha256:zero", "sha256:" + "f" * 64, 1)
+    for number in range(3):
+        _oci.remember(store, "name", f"sha256:{number}", f"sha256:{number}" + "0" * 63, 2)
+    assert [(item["name"], item["image"]) for item in _oci.known(store)] == [
+        ("name", "sha256:2"),
+        ("name", "sha256:1"),
+        ("other", "sha256:zero"),
+    ]
+    assert not _oci.complete(store, first)
+
+
+def test_an_image_says_what_is_kept_of_it(tmp_path: Path) -> None:
+    store = str(tmp_path)
+    digest = _oci.ingest_saved(store, saved("oci"))
+    _oci.remember(store, "name", "sha256:one", digest, 1)
+    (item,) = _oci.kept(store)
+    assert (item["name"], item["image"], item["complete"], item["layers"]) == ("name", "sha256:one", True, DIFFS)
+    assert _oci.damage(store, digest) == []
+
+
+def test_a_flipped_byte_and_a_missing_file_are_named(tmp_path: Path) -> None:
+    store = str(tmp_path)
+    digest = _oci.ingest_saved(store, saved("oci"))
+    path = tmp_path / _oci.blob(DIFFS[0])
+    good = path.read_bytes()
+    path.write_bytes(good[:10] + bytes([good[10] ^ 1]) + good[11:])
+    assert _oci.complete(store, digest)
+    (text,) = _oci.damage(store, digest)
+    assert text.startswith(f"{path}: found SHA-256 {sha(path.read_bytes()).split(':')[1]}")
+    path.unlink()
+    (text,) = _oci.damage(store, digest)
+    assert "No such file" in text
+
+
+def test_a_missing_blob_is_lacking(tmp_path: Path) -> None:
+    store = str(tmp_path)
+    digest = _oci.ingest_saved(store, saved("oci"))
+    manifest, size = _oci.read_manifest(store, digest)
+    (tmp_path / _oci.blob(DIFFS[0])).write_bytes(b"short")
+    assert _oci.lacking(store, _oci.files(manifest, digest, size)) == [_oci.blob(DIFFS[0])]
+    assert not _oci.complete(store, digest)
+
+
+def test_a_registry_finds_manifest_config_and_layers(tmp_path: Path) -> None:
+    digest = _oci.ingest_saved(str(tmp_path), saved("oci"))
+    manifest, _size = _oci.read_manifest(str(tmp_path), digest)
+    base = "docker/registry/v2/repositories/name"
+    wanted = {f"{base}/_layers/{item.replace(':', '/')}/link": item for item in [sha(CONFIG), *DIFFS]}
+    assert _oci.links("name", manifest, digest) == {f"{base}/_manifests/revisions/{digest.replace(':', '/')}/link": digest, **wanted}

@@ -1,0 +1,212 @@
+"""The gate and the status: each check fails on its own fault, and missing evidence is never a pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.gx10.serving.plugins.module_utils.phases import _engine, _gate
+from conftest import hostvars
+
+IMAGE = "sha256:" + "1" * 64
+
+
+@pytest.fixture
+def record(resolve: Any) -> dict[str, Any]:
+    plan = resolve("sim-tiny-tp2", variables=hostvars(3))["plan"]
+    parts = {name: _engine.part(plan, name, IMAGE, "sha256:w") for name in ("gx10-1", "gx10-2", "gx10-3")}
+    return {"plan": plan, "image_id": IMAGE, "parts": parts}
+
+
+@pytest.fixture
+def infos(record: dict[str, Any]) -> dict[str, Any]:
+    """engine_info of a healthy cluster."""
+    plan = record["plan"]
+    found: dict[str, Any] = {"gx10-3": {"containers": [], "listeners": []}}
+    for node in plan["nodes"]:
+        status = {
+            "phase": "joined" if node["rank"] else "serving",
+            "evidence": {"members": [one["address"] for one in plan["nodes"]]},
+            "phases": [{"name": "ray", "at": 10.0}, {"name": "engine", "at": 13.0}, {"name": "serving", "at": 53.5}],
+        }
+        found[node["name"]] = {
+            "containers": [
+                {
+                    "name": "sim-tiny-tp2", "id": "c" * 64, "image": IMAGE, "running": True, "exit_code": 0, "status": status,
+                    "labels": _engine.labels(plan, record["parts"][node["name"]]),
+                }
+            ],
+            "listeners": [{"port": 8000, "pid": 7, "command": "vllm", "container": "c" * 64}] if node["rank"] == 0 else [],
+        }  # fmt: skip
+    return found
+
+
+@pytest.fixture
+def api() -> dict[str, Any]:
+    return {
+        "health": 200,
+        "models": ["tiny-qwen3"],
+        "chat": {"status": 200, "text": "hello", "error": ""},
+        "metrics": {"vllm:generation_tokens_total": 32.0},
+    }
+
+
+LOG = {"facts": {"kv_cache_tokens": 1000}}
+
+
+def judge(record: dict[str, Any], infos: dict[str, Any], api: dict[str, Any] | None, log: Any = LOG) -> dict[str, Any]:
+    """What the gate does."""
+    checks = _gate.container_checks(record, infos) + _gate.membership_checks(record, infos)
+    checks += _gate.api_checks(record, infos, api) + _gate.evidence_checks(record["plan"], log, (api or {}).get("metrics", {}))
+    return _gate.document(record, checks, infos, api)
+
+
+def test_a_healthy_cluster_passes(record: dict[str, Any], infos: dict[str, Any], api: dict[str, Any]) -> None:
+    result = judge(record, infos, api)
+    assert result["ok"], _gate.text(result)
+    assert result["boot"] == [{"phase": "ray", "seconds": 3.0}, {"phase": "engine", "seconds": 40.5}]
+    text = _gate.text(result)
+    assert "serving at http://192.168.1.11:8000" in text
+    assert "rank 1  gx10-2 (worker, 192.168.177.12)" in text
+    assert "boot    44 s (ray 3 s, engine 40 s)" in text
+
+
+def test_an_override_shows_in_the_result(record: dict[str, Any], infos: dict[str, Any], api: dict[str, Any]) -> None:
+    record["plan"]["deviations"] = [{"key": "args.max-num-seqs", "profile": 4, "launch": 8}]
+    assert "differs from its profile: args.max-num-seqs: 8, not 4" in _gate.text(judge(record, infos, api))
+
+
+def head(infos: dict[str, Any]) -> dict[str, Any]:
+    container: dict[str, Any] = infos["gx10-1"]["containers"][0]
+    return container
+
+
+def worker(infos: dict[str, Any]) -> dict[str, Any]:
+    container: dict[str, Any] = infos["gx10-2"]["containers"][0]
+    return container
+
+
+FAULTS: list[tuple[str, Any, str, str]] = [
+    ("node gone", lambda i, a: i.pop("gx10-2"), "gx10-2: node", "no answer"),
+    ("no container", lambda i, a: i["gx10-2"]["containers"].clear(), "gx10-2: container", "no container"),
+    ("killed", lambda i, a: worker(i).update(running=False, exit_code=137), "gx10-2: container", "exited with code 137"),
+    ("old plan", lambda i, a: worker(i)["labels"].update({"gx10.serving.hash": "sha256:old"}), "gx10-2: plan hash", "sha256:old"),
+    ("other image", lambda i, a: worker(i).update(image="sha256:2"), "gx10-2: image", "sha256:2"),
+    ("not joined", lambda i, a: worker(i)["status"].update(phase="ray"), "gx10-2: phase", "ray"),
+    (
+        "yesterday's model on an idle node",
+        lambda i, a: i["gx10-3"]["containers"].append({"name": "old"}),
+        "gx10-3: no other container",
+        "old",
+    ),
+    ("wrong members", lambda i, a: head(i)["status"].update(evidence={"members": ["10.0.0.1"]}), "gx10-1: Ray nodes", "10.0.0.1"),
+    ("no evidence of members", lambda i, a: head(i)["status"].update(evidence={}), "unknown: gx10-1: Ray nodes", "unknown"),
+    ("health", lambda i, a: a.update(health=503), "gx10-1: health", "503"),
+    ("other model", lambda i, a: a.update(models=["other"]), "gx10-1: model", "other"),
+    ("empty answer", lambda i, a: a["chat"].update(text=" \n"), "gx10-1: chat completion", "' \\n'"),
+    ("error", lambda i, a: a["chat"].update(status=500, error="EngineDeadError"), "gx10-1: chat completion", "EngineDeadError"),
+    ("nobody listens", lambda i, a: i["gx10-1"]["listeners"].clear(), "gx10-1: listener on 8000", "nobody"),
+    (
+        "a stale server shares the port",
+        lambda i, a: i["gx10-1"]["listeners"].append({"port": 8000, "pid": 9, "command": "old vllm", "container": "d" * 64}),
+        "gx10-1: listener on 8000",
+        "pid 9 old vllm",
+    ),
+    (
+        "drafts unasked",
+        lambda i, a: a["metrics"].update({"vllm:spec_decode_num_draft_tokens_total": 5.0}),
+        "gx10-1: speculative decoding",
+        "5",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fault", "where", "found"), [fault[1:] for fault in FAULTS], ids=[fault[0] for fault in FAULTS])
+def test_each_fault_fails_its_check(record: Any, infos: Any, api: Any, fault: Any, where: str, found: str) -> None:
+    fault(infos, api)
+    result = judge(record, infos, api)
+    assert not result["ok"]
+    (line,) = [line for line in _gate.text(result).splitlines() if where in line]
+    assert found in line
+    assert "NOT serving" in _gate.text(result)
+
+
+def test_no_line_in_the_log_is_unknown_and_fails(record: Any, infos: Any, api: Any) -> None:
+    result = judge(record, infos, api, {})
+    assert not result["ok"]
+    assert "unknown: gx10-1: KV cache" in _gate.text(result)
+
+
+def test_an_api_that_was_not_asked_fails(record: Any, infos: Any) -> None:
+    assert "gx10-1: API: found no answer" in _gate.text(judge(record, infos, None))
+
+
+@pytest.mark.parametrize(
+    ("metrics", "ok", "found"),
+    [
+        ({"vllm:spec_decode_num_draft_tokens_total": 100.0, "vllm:spec_decode_num_accepted_tokens_total": 86.0}, True, "86.0% of 100"),
+        ({"vllm:spec_decode_num_draft_tokens_total": 100.0, "vllm:spec_decode_num_accepted_tokens_total": 0.0}, False, "0.0% of 100"),
+        ({"vllm:spec_decode_num_draft_tokens_total": 0.0, "vllm:spec_decode_num_accepted_tokens_total": 0.0}, None, "unknown"),
+        ({}, None, "unknown"),
+    ],
+)
+def test_acceptance_is_measured_or_unknown(resolve: Any, metrics: dict[str, float], ok: bool | None, found: str) -> None:
+    plan = resolve("qwen397-mtp2")["plan"]
+    checks = _gate.evidence_checks(plan, {"facts": {"kv_cache_tokens": 551076}}, metrics)
+    (rate,) = [item for item in checks if item["name"] == "acceptance rate"]
+    assert rate["ok"] is ok
+    assert found in rate["found"]
+
+
+@pytest.mark.parametrize(("facts", "ok"), [({"acceptance_rate": 0.56}, True), ({"acceptance_rate": 0.0}, False), ({}, None)])
+def test_acceptance_of_sglang_is_in_its_log(resolve: Any, facts: dict[str, float], ok: bool | None) -> None:
+    plan = resolve("nemotron3-super-sglang")["plan"]
+    (rate,) = [item for item in _gate.evidence_checks(plan, {"facts": facts}, {}) if item["name"] == "acceptance rate"]
+    assert rate["ok"] is ok
+
+
+@pytest.mark.parametrize(
+    ("metrics", "ok", "found"),
+    [
+        ({"sglang:spec_accept_length": 2.7, "sglang:spec_accept_rate": 0.57}, True, "57.0% in /metrics"),
+        ({"sglang:spec_accept_length": 1.0, "sglang:spec_accept_rate": 0.0}, False, "0.0% in /metrics"),
+        # Before the first 40 decode steps: the log's last line counts.
+        ({"sglang:spec_accept_length": 0.0, "sglang:spec_accept_rate": 0.0}, True, "56.0% in the log"),
+    ],
+)
+def test_acceptance_of_sglang_is_in_its_metrics(resolve: Any, metrics: dict[str, float], ok: bool, found: str) -> None:
+    plan = resolve("nemotron3-super-sglang")["plan"]
+    checks = _gate.evidence_checks(plan, {"facts": {"acceptance_rate": 0.56}}, metrics)
+    (rate,) = [item for item in checks if item["name"] == "acceptance rate"]
+    assert rate["ok"] is ok
+    assert found in rate["found"]
+
+
+@pytest.mark.parametrize(("tokens", "ok"), [(551076, True), (530000, True), (300000, False)])
+def test_kv_cache_against_the_report(resolve: Any, tokens: int, ok: bool) -> None:
+    plan = resolve("qwen397-mtp2")["plan"]
+    (cache, *_rest) = _gate.evidence_checks(plan, {"facts": {"kv_cache_tokens": tokens}}, {})
+    assert cache["ok"] is ok
+
+
+def test_a_parts_hash_covers_plan_image_and_weights(record: Any) -> None:
+    plan = record["plan"]
+    hashes = {
+        _engine.part(plan, "gx10-1", IMAGE, "sha256:w")["hash"],
+        _engine.part(plan, "gx10-2", IMAGE, "sha256:w")["hash"],
+        _engine.part(plan, "gx10-1", "sha256:other", "sha256:w")["hash"],
+        _engine.part(plan, "gx10-1", IMAGE, "sha256:other")["hash"],
+        _engine.part({**plan, "hash": "x"}, "gx10-1", IMAGE, "sha256:w")["hash"],
+    }
+    assert len(hashes) == 5
+
+
+def test_why_a_group_did_not_start(record: Any, infos: Any) -> None:
+    assert _engine.start_problems(record["plan"], infos) == []
+    head(infos).update(running=False, exit_code=1)
+    head(infos)["status"].update(phase="failed", reason="the engine exited with code 1")
+    infos["gx10-1"]["log"] = {"signs": ["engine core died: EngineDeadError"], "tail": ["last words"]}
+    (text,) = _engine.start_problems(record["plan"], infos)
+    assert text.startswith("gx10-1 (rank 0): found exited with code 1 in phase failed; wanted serving. the engine exited with code 1")
+    assert "EngineDeadError" in text
+    assert "last words" in text

@@ -1,0 +1,329 @@
+"""One world, one decision: each difference gives exactly its actions, and a world as the plan wants it gives none."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest
+from ansible_collections.gx10.serving.plugins.module_utils.phases import _engine, _engine_actions, _image_actions, _reconcile
+from conftest import hostvars
+
+IMAGE, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+FILES = [{"path": "config.json", "size": 2, "sha256": "a" * 64}, {"path": "model.safetensors", "size": 2**20, "sha256": "b" * 64}]
+MANIFEST = {"repo": "gx10/tiny-qwen3", "revision": None, "hash": _manifest.digest(FILES), "files": FILES, "size": 2, "hub": {}}
+BLOBS = [{"path": "blobs/a", "size": 2**20, "sha256": "a"}, {"path": "blobs/b", "size": 2**21, "sha256": "b"}]
+STARTED = "2026-11-01T00:00:00Z"
+
+
+@pytest.fixture
+def plan(resolve: Any) -> dict[str, Any]:
+    """Two ranks and an idle node; the image has a definition and is built on another one."""
+    found: dict[str, Any] = resolve("sim-tiny-tp2", variables=hostvars(3))["plan"]
+    return found
+
+
+@pytest.fixture
+def seen(plan: dict[str, Any]) -> dict[str, Any]:
+    """A world as the plan wants it, as the arguments of Evidence."""
+    image, context = plan["image"], "c1"
+    labels = {"gx10.serving.context": context}
+    docker = {"id": IMAGE, "layers": ["a", "b"], "labels": labels, "size": 3, "architecture": "arm64"}
+    kept = {
+        "name": image["name"],
+        "image": IMAGE,
+        "digest": "sha256:d",
+        "complete": True,
+        "files": BLOBS,
+        "layers": ["a", "b"],
+        "labels": labels,
+    }
+    disk = {"path": "/", "free": 2**40, "device": 1}
+    images = {
+        "images": {image["reference"]: docker, _image_actions.verified(image): docker},
+        "containers": {_image_actions.keepers(image["name"])[0]: IMAGE},
+        "tags": [{"id": IMAGE, "created": "2026-01-01", "tags": [image["reference"], f"{image['name']}:last-good"]}],
+        "kept": [kept],
+        "blobs": {item["path"]: item["size"] for item in BLOBS},
+        "architecture": "arm64",
+        "disk": {"store": disk, "docker": disk},
+    }
+    weights = {
+        "gx10/tiny-qwen3": {
+            "files": FILES, "size": 2, "problems": [], "hash": MANIFEST["hash"], "unread": 0, "recorded": MANIFEST,
+            "noted": MANIFEST["hash"], "hub": {"revision": None, "sha256": {}},
+        }
+    }  # fmt: skip
+    host = {
+        "addresses": [f"192.168.177.1{number}" for number in (1, 2, 3)], "missing_tools": [], "docker": {"error": ""}, "journal": True,
+        "disk": {"/srv/models": {"free": 1, "size": 1, "writable": True}}, "memory": {"total": 2**37, "available": 2**36},
+    }  # fmt: skip
+    parts = _engine.parts(plan, ["gx10-1", "gx10-2", "gx10-3"], IMAGE, str(MANIFEST["hash"]))
+    boots = {node["name"]: {"started_at": STARTED, "facts": {}} for node in plan["nodes"]}
+    record = {"plan": plan, "image_id": IMAGE, "parts": parts, "boots": boots}
+    worlds = {}
+    for name, part in parts.items():
+        containers = []
+        if part:
+            status = {"phase": "joined" if part["rank"] else "serving"}
+            containers = [
+                {
+                    "name": "sim-tiny-tp2", "id": "c" * 64, "image": IMAGE, "running": True, "exit_code": 0, "started_at": STARTED,
+                    "status": status, "labels": _engine.labels(plan, part), "ports": [],
+                }
+            ]  # fmt: skip
+        good = {"last": record, "previous": {}, "at": 1.0} if part else {"last": {}, "previous": {}, "at": 0.0}
+        engine = {"containers": containers, "listeners": [], "processes": [], "record": record if part else {}, "good": good}
+        worlds[name] = {"host": host, "engine": engine, "images": images, "weights": weights}
+    contexts = {
+        item["name"]: {"context": "c0", "dockerfile": True, "missing": [], "altered": [], "size": 1, "wheels": "w"}
+        for item in image["lineage"]
+    }
+    contexts[image["name"]] = {**contexts.get(image["name"], {}), "context": context, "dockerfile": True, "missing": [], "altered": []}
+    contexts[image["name"]].update(size=1, wheels="w", definition="d")
+    found = {"worlds": worlds, "contexts": contexts, "archived": [kept]}
+    return copy.deepcopy(found)
+
+
+def decide(plan: dict[str, Any], seen: dict[str, Any], **wish: Any) -> dict[str, Any]:
+    targets = [node["name"] for node in plan["nodes"]]
+    asked = _image_actions.Wish(targets=targets, keep=2, archive="/archive", **wish)
+    return _reconcile.reconcile(plan, _reconcile.Evidence(**seen), asked, list(seen["worlds"]))
+
+
+def done(decision: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return [(item["phase"], item["node"], item["do"]) for item in decision["actions"]]
+
+
+def test_a_world_as_planned_needs_nothing(plan: Any, seen: Any) -> None:
+    decision = decide(plan, seen)
+    assert decision["problems"] == []
+    assert decision["actions"] == []
+    assert decision["proven"] is True
+    assert _reconcile.lines(decision)[-1] == "Nothing differs from the plan."
+    assert (decision["image"]["id"], decision["weights"]["hash"]) == (IMAGE, MANIFEST["hash"])
+
+
+def images(name: str, change: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
+    """A change of what one node has of images; the others keep theirs."""
+
+    def apply(seen: dict[str, Any]) -> None:
+        own = copy.deepcopy(seen["worlds"][name]["images"])
+        change(own)
+        seen["worlds"][name]["images"] = own
+
+    return apply
+
+
+def weights(name: str, **change: Any) -> Callable[[dict[str, Any]], Any]:
+    def apply(seen: dict[str, Any]) -> None:
+        own = copy.deepcopy(seen["worlds"][name]["weights"])
+        own["gx10/tiny-qwen3"].update(change)
+        seen["worlds"][name]["weights"] = own
+
+    return apply
+
+
+def engine(name: str, change: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
+    def apply(seen: dict[str, Any]) -> None:
+        own = copy.deepcopy(seen["worlds"][name]["engine"])
+        change(own)
+        seen["worlds"][name]["engine"] = own
+
+    return apply
+
+
+LOST = [{**FILES[1], "sha256": None}]
+PRUNED = ("image", "gx10-2", "send")
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted", "texts"),
+    [
+        ([images("gx10-2", lambda look: look["images"].clear())], [PRUNED], ["bring the image from its own layers: Docker does not have"]),
+        (
+            [images("gx10-2", lambda look: (look["images"].clear(), look["blobs"].clear()))],
+            [PRUNED],
+            ["bring 2 of 2 files, 3.0 MiB: Docker does not have it"],
+        ),
+        (
+            [images("gx10-2", lambda look: look["images"]["vllm-node-sim:latest"].update(id=OTHER))],
+            [PRUNED],
+            ["Docker has another one (222222222222)"],
+        ),
+        # A peer that is not in the plan needs no image.
+        ([images("gx10-3", lambda look: look["images"].clear())], [], []),
+        (
+            [images("gx10-1", lambda look: look["images"].clear())],
+            [("image", "gx10-1", "restore"), ("image", "gx10-1", "verify")],
+            ["bring vllm-node-sim:latest back from its own layers: Docker has it no more"],
+        ),
+        (
+            [images("gx10-1", lambda look: (look["images"].clear(), look["kept"].clear()))],
+            [("image", "gx10-1", "restore"), ("image", "gx10-1", "verify"), ("image", "gx10-1", "archive")],
+            ["from the layers of gx10-2"],
+        ),
+        (
+            [images(name, lambda look: (look["images"].clear(), look["kept"].clear())) for name in ("gx10-1", "gx10-2", "gx10-3")],
+            [("image", "gx10-1", "restore"), ("image", "gx10-1", "verify"), PRUNED, ("image", "gx10-1", "archive")],
+            ["from the archive"],
+        ),
+        (
+            [images("gx10-1", lambda look: look["images"].pop(next(key for key in look["images"] if "verified" in key)))],
+            [("image", "gx10-1", "verify")],
+            ["verify vllm-node-sim:latest in a throwaway container"],
+        ),
+        ([lambda seen: seen["archived"].clear()], [("image", "gx10-1", "archive")], ["keep a verified copy in /archive"]),
+        ([weights("gx10-2", files=FILES[:1])], [("weights", "gx10-2", "bring")], ["bring 1 files of gx10/tiny-qwen3, 1.0 MiB: missing"]),
+        ([weights("gx10-2", recorded=None)], [("weights", "gx10-2", "record")], ["write the manifest beside gx10/tiny-qwen3"]),
+        ([weights("gx10-1", noted=None)], [("weights", "gx10-1", "note")], ["keep the manifest of gx10/tiny-qwen3 in"]),
+        (
+            [weights("gx10-2", files=[FILES[0], LOST[0]], unread=2**20, hash=None)],
+            [("weights", "gx10-2", "read"), ("engine", "", "depends")],
+            ["read 1.0 MiB of gx10/tiny-qwen3", "replace the group, if image or weights turn out to be others"],
+        ),
+        ([engine("gx10-2", lambda look: look["containers"].clear())], [("engine", "", "replace")], ["gx10-2 has no container"]),
+        (
+            [engine("gx10-2", lambda look: look["containers"][0].update(running=False, exit_code=137))],
+            [("engine", "", "replace")],
+            ["the container on gx10-2 has ended with code 137"],
+        ),
+        (
+            [engine("gx10-1", lambda look: look["containers"][0]["status"].update(phase="failing", reason="wedged"))],
+            [("engine", "", "replace")],
+            ["gx10-1 is failing: wedged"],
+        ),
+        (
+            [engine("gx10-1", lambda look: look["containers"][0]["labels"].update({"gx10.serving.hash": "sha256:" + "9" * 64}))],
+            [("engine", "", "replace")],
+            ["gx10-1 runs another plan (999999999999)"],
+        ),
+        (
+            [engine("gx10-3", lambda look: look["containers"].append({"name": "old", "running": True}))],
+            [("engine", "", "replace")],
+            ["gx10-3 has old"],
+        ),
+        (
+            [engine(name, lambda look: look["containers"].clear()) for name in ("gx10-1", "gx10-2")],
+            [("engine", "", "start")],
+            ["start the group: gx10-1 has no container; gx10-2 has no container"],
+        ),
+    ],
+)  # fmt: skip
+def test_each_difference_gives_its_actions(plan: Any, seen: Any, changes: Any, wanted: Any, texts: list[str]) -> None:
+    for change in changes:
+        change(seen)
+    decision = decide(plan, seen)
+    assert decision["problems"] == []
+    assert done(decision) == wanted
+    said = "\n".join(_reconcile.lines(decision))
+    for text in texts:
+        assert text in said
+    # What touches the engine is proven again; an image that was only brought back is not another one.
+    assert decision["proven"] is not any(phase == "engine" for phase, _node, _do in wanted)
+
+
+def test_changed_inputs_build_and_replace(plan: Any, seen: Any) -> None:
+    seen["contexts"][plan["image"]["name"]]["context"] = "c2"
+    decision = decide(plan, seen)
+    assert [item for item in done(decision) if item[0] == "engine"] == [("engine", "", "depends")]
+    assert ("image", "gx10-1", "build") in done(decision)
+    assert PRUNED in done(decision)
+    assert "its inputs are others now" in "\n".join(_reconcile.lines(decision))
+    assert (decision["image"]["id"], decision["proven"]) == ("", False)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (
+            {"missing": ["torch==2"]},
+            "no wheel torch==2 (in w); wanted the wheels as image.yml pins them. Run tools/fetch-wheels vllm-node-sim",
+        ),
+        ({"altered": ["w/x: found SHA-256 1; wanted 2"]}, "w/x: found SHA-256 1; wanted 2 (in w)"),
+        ({"dockerfile": False}, "nor a Dockerfile in d; wanted one of them"),
+        ({"size": 2**50}, "GiB to build vllm-node-sim:latest. docker system df shows"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_before_anything_is_changed(plan: Any, seen: Any, change: Any, found: str) -> None:
+    for name in ("gx10-1", "gx10-2", "gx10-3"):
+        images(name, lambda look: (look["images"].clear(), look["kept"].clear()))(seen)
+    seen["archived"].clear()
+    seen["contexts"][plan["image"]["name"]].update(change)
+    assert any(found in problem for problem in decide(plan, seen)["problems"])
+
+
+def test_a_rollback_wants_its_image_and_builds_none(plan: Any, seen: Any) -> None:
+    decision = decide(plan, seen, build=False, wanted=OTHER)
+    (problem,) = decision["problems"]
+    assert f"image vllm-node-sim:latest with ID {OTHER}: found it neither in Docker nor as layers" in problem
+    assert decide(plan, seen, build=False, wanted=IMAGE)["actions"] == []
+
+
+def test_a_file_of_other_content_is_refused_not_overwritten(plan: Any, seen: Any) -> None:
+    weights("gx10-2", files=[FILES[0], {**FILES[1], "sha256": "c" * 64}])(seen)
+    (problem,) = decide(plan, seen)["problems"]
+    assert "gx10-2: /srv/models/gx10/tiny-qwen3/model.safetensors: found other content of the same size" in problem
+    assert "adopt=true takes what gx10-1 has as the new truth" in problem
+
+
+def test_every_problem_of_every_phase_is_there_at_once(plan: Any, seen: Any) -> None:
+    weights("gx10-2", files=[FILES[0], {**FILES[1], "sha256": "c" * 64}])(seen)
+    images("gx10-2", lambda look: look.update(architecture="amd64"))(seen)
+    problems = decide(plan, seen)["problems"]
+    assert ["architecture" in problems[0], "not what was staged" in problems[1]] == [True, True]
+
+
+def test_an_image_of_its_owner_is_never_built(plan: Any, seen: Any) -> None:
+    for world in seen["worlds"].values():
+        for item in world["images"]["images"].values():
+            item["labels"] = {}
+    seen["contexts"][plan["image"]["name"]]["context"] = "c2"
+    assert decide(plan, seen)["actions"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"args": {"max-num-seqs": 16}}, "max-num-seqs 4 → 16"),
+        ({"args": {"enforce-eager": None}}, "enforce-eager set → absent"),
+        ({"env": {"VLLM_LOGGING_LEVEL": "DEBUG"}}, "VLLM_LOGGING_LEVEL absent → DEBUG"),
+        ({"container": {"shm_size": "2g"}}, "container shm_size"),
+        ({"model": {"served_name": "another"}}, "served-model-name tiny-qwen3 → another"),
+    ],
+)
+def test_the_reason_is_what_the_user_changed(plan: Any, seen: Any, change: Any, reason: str) -> None:
+    from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve, _sources
+
+    variables = hostvars(3)
+    found = _resolve.resolve(_sources.read("sim-tiny-tp2"), variables, list(variables), change)
+    assert found["plan"], found["message"]
+    decision = decide(found["plan"], seen)
+    assert done(decision) == [("engine", "", "replace")]
+    assert reason in decision["actions"][0]["text"]
+    assert decision["actions"][0]["text"].count("→") == 1, "each change once, not once a node"
+
+
+def test_another_profile_is_named(plan: Any, seen: Any, resolve: Any) -> None:
+    other = resolve("sim-tiny-solo", variables=hostvars(3))["plan"]
+    looks = {name: world["engine"] for name, world in seen["worlds"].items()}
+    (action,) = _engine_actions.decide(other, looks, IMAGE, "w")["actions"]
+    assert action["text"] == "replace the group: sim-tiny-tp2 → sim-tiny-solo"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda look: look["containers"][0].update(started_at="2026-11-02T00:00:00Z"),
+        lambda look: look["good"].update(last={}),
+        lambda look: look.update(record={**look["record"], "image_id": OTHER}),
+        lambda look: look["good"].update(last={**look["record"], "boots": {}}),
+    ],
+)
+def test_what_started_again_or_never_passed_is_not_proven(plan: Any, seen: Any, change: Any) -> None:
+    engine("gx10-2", change)(seen)
+    decision = decide(plan, seen)
+    assert decision["actions"] == []
+    assert decision["proven"] is False

@@ -1,0 +1,102 @@
+"""Profiles against a checkpoint's own words, and the estimate of memory against the field reports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _checkpoint, _resolve, _sources
+from conftest import ROOT, hostvars
+
+SAMPLE = yaml.safe_load((ROOT / "inventories/sample/group_vars/gx10.yml").read_text())
+# The shape of Qwen3.5-397B's config.json, as the reports describe it: 60 hybrid layers, 512 experts, one MTP layer.
+CONFIG = {
+    "architectures": ["Qwen3_5MoeForConditionalGeneration"],
+    "quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]},
+    "text_config": {
+        "max_position_embeddings": 262144, "num_attention_heads": 32, "num_key_value_heads": 2, "head_dim": 256, "num_experts": 512,
+        "num_hidden_layers": 60, "layer_types": ["linear_attention", "linear_attention", "linear_attention", "full_attention"] * 15,
+        "mtp_num_hidden_layers": 1,
+    },
+}  # fmt: skip
+TENSORS = ["model.layers.0.mlp.experts.0.down_proj.weight_scale", "mtp.fc.weight"]
+
+
+def resolve(name: str, tmp_path: Path, config: Any = None, tensors: list[str] | None = None, **override: Any) -> dict[str, Any]:
+    text = (ROOT / f"model_profiles/{name}.yml").read_text()
+    repo = yaml.safe_load(text)["model"]["repo"]
+    if config is not None:
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        index = {"weight_map": dict.fromkeys(TENSORS if tensors is None else tensors, "x")}
+        (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    sources = _sources.read(name, checkpoints={repo: str(tmp_path)})
+    variables = hostvars(**SAMPLE)
+    return _resolve.resolve(sources, variables, list(variables), override)
+
+
+def changed(**values: Any) -> dict[str, Any]:
+    return {**CONFIG, "text_config": {**CONFIG["text_config"], **values}}  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("name", ["qwen397-mtp2", "nex-n2-pro"])
+def test_a_fitting_checkpoint_passes_and_nothing_is_skipped(tmp_path: Path, name: str) -> None:
+    found = resolve(name, tmp_path, CONFIG)
+    assert found["problems"] == []
+    assert found["plan"]["skipped"] == []
+
+
+def test_without_a_checkpoint_the_skipped_checks_are_named(tmp_path: Path) -> None:
+    plan = resolve("qwen397-mtp2", tmp_path)["plan"]
+    assert len(plan["skipped"]) == len(_checkpoint.CHECKS)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "tensors", "message"),
+    [
+        ("qwen397-mtp2", changed(max_position_embeddings=131072), None, "args.max-model-len: found 262144; wanted at most 131072"),
+        ("qwen397-mtp2", changed(num_attention_heads=30), None, "parallel.tensor: found 4; wanted a divisor of 30"),
+        ("qwen397-mtp2", changed(mtp_num_hidden_layers=0), ["model.x"], "but no MTP layer in"),
+        ("nex-n2-pro", CONFIG, ["model.layers.0.mlp.experts.0.down_proj.weight_scale_inv"], "wanted tensors *.experts.*.weight_scale"),
+        ("nex-n2-pro", {**CONFIG, "quantization_config": {"quant_method": "fp8"}}, None, "It would corrupt a per-tensor FP8 checkpoint"),
+    ],
+)
+def test_each_disagreement_is_named(tmp_path: Path, name: str, config: Any, tensors: Any, message: str) -> None:
+    found = resolve(name, tmp_path, config, tensors)
+    (problem,) = found["problems"]
+    assert message in problem
+
+
+def test_expert_parallel_needs_experts(tmp_path: Path) -> None:
+    (problem,) = resolve("qwen397-mtp2", tmp_path, changed(num_experts=None), parallel={"expert": 4})["problems"]
+    assert "names no experts" in problem
+    (problem,) = resolve("qwen397-mtp2", tmp_path, changed(num_experts=510), parallel={"expert": 4})["problems"]
+    assert "a divisor of 510" in problem
+
+
+def test_a_config_that_says_nothing_is_skipped_not_passed(tmp_path: Path) -> None:
+    plan = resolve("qwen397-mtp2", tmp_path, {}, TENSORS)["plan"]
+    assert [text.split(":")[0] for text in plan["skipped"]] == ["context length", "tensor parallel"]
+
+
+# The reports' tightest ranks; an estimate within 0.3 GiB is as good as their own spread between ranks (1 GiB).
+@pytest.mark.parametrize(("name", "reported"), [("nex-n2-pro", 6.38), ("nex-n2-pro-mtp2", 4.47)])
+def test_the_estimate_is_near_the_report(tmp_path: Path, name: str, reported: float) -> None:
+    estimate = resolve(name, tmp_path, CONFIG)["plan"]["memory"]
+    assert estimate["reported"]["kv_cache_gib"] == reported
+    assert estimate["kv_cache_gib"] == pytest.approx(reported, abs=0.3)
+
+
+def test_kv_bytes_count_full_attention_and_replicated_heads() -> None:
+    # 15 full layers x (key + value) x 1 head (2 heads on 4 ranks are replicated) x 256 x 1 byte
+    assert _checkpoint.kv_bytes_per_token(CONFIG, 4, "fp8") == 2 * 15 * 1 * 256
+    assert _checkpoint.kv_bytes_per_token(CONFIG, 1, "auto") == 2 * 15 * 2 * 256 * 2
+    assert _checkpoint.kv_bytes_per_token({}, 1, "auto") is None
+
+
+def test_weights_beyond_the_budget_are_refused_with_the_order(tmp_path: Path) -> None:
+    (problem,) = resolve("qwen397-mtp2", tmp_path, parallel={"tensor": 2})["problems"]
+    assert "memory: found 189.5 GiB of weights per rank" in problem
+    assert "speculation, then max-num-seqs" in problem

@@ -1,0 +1,99 @@
+"""Docker options: both of the field's spellings, one meaning, and what `docker_container` makes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.community.docker.plugins.module_utils._module_container.base import _preprocess_ulimits
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _options
+from conftest import ROOT, hostvars
+
+SAMPLE = yaml.safe_load((ROOT / "inventories/sample/group_vars/gx10.yml").read_text())["gx10_container_options"]
+
+
+def test_the_samples_limits_reach_docker() -> None:
+    """The module's own code, not ours, says what it makes of them: an `=` would become part of the name."""
+    options, problems = _options.parse(SAMPLE, "inventory")
+    assert problems == []
+    assert _preprocess_ulimits(None, {"ulimits": _options.parameters(options)["ulimits"]}) == {  # type: ignore[arg-type]
+        "ulimits": [{"Name": "memlock", "Soft": -1, "Hard": -1}, {"Name": "stack", "Soft": 67108864, "Hard": 67108864}]
+    }
+    assert ("--ulimit", "memlock=-1:-1") in _options.flags(options)
+    assert ("--device", "/dev/infiniband") in _options.flags(options)
+    assert _options.parameters(options)["devices"] == ["/dev/infiniband:/dev/infiniband:rwm"]
+    assert _options.parameters(options)["capabilities"] == ["IPC_LOCK"]
+
+
+@pytest.mark.parametrize("text", ["memlock=8388608:8388608", "memlock:8388608:8388608", "memlock=8388608", "memlock:8388608"])
+def test_both_spellings_mean_the_same(text: str) -> None:
+    options, problems = _options.parse({"ulimits": [text]}, "inventory")
+    assert problems == []
+    assert options == {"ulimits": [{"name": "memlock", "soft": 8388608, "hard": 8388608}]}
+
+
+BAD: list[tuple[Any, str]] = [
+    ("--gpus all", "gx10_container_options: found '--gpus all'; wanted a mapping"),
+    ({"ulimits": "memlock=-1"}, "ulimits: found 'memlock=-1'; wanted a list"),
+    ({"ulimits": ["memlok=-1"]}, "found 'memlok=-1'; wanted NAME=SOFT:HARD"),
+    ({"ulimits": ["memlock=-1:8"]}, "wanted a soft limit of at most the hard one"),
+    ({"ulimits": ["memlock=9:8"]}, "wanted a soft limit of at most the hard one"),
+    ({"ulimits": [{"memlock": -1}]}, "wanted NAME=SOFT:HARD"),
+    ({"ulimits": ["memlock=-1", "memlock:1"]}, "found 'memlock 2 times'; wanted each limit once"),
+    ({"cap_add": ["ALL"]}, "found ['ALL']; wanted a list of capabilities by name"),
+    ({"cap_add": "IPC_LOCK"}, "wanted a list of capabilities"),
+    ({"cap_add": [1]}, "wanted a list of capabilities"),
+    ({"devices": ["/dev/mem"]}, "never the machine's memory"),
+    ({"devices": ["/dev/./mem"]}, "never the machine's memory"),
+    ({"devices": ["/dev/mem/."]}, "never the machine's memory"),
+    ({"cap_add": ["CAP_CAP_ALL"]}, "found ['CAP_CAP_ALL']; wanted a list of capabilities by name"),
+    ({"ulimits": ["nofile=١٠٢٤"]}, "NAME=SOFT:HARD"),
+    ({"devices": ["/dev//kmem:/dev/x"]}, "never the machine's memory"),
+    ({"devices": ["nvidia.com/gpu=all"]}, "a GPU by its CDI name is asked for with gpus: all"),
+    ({"gpus": "²"}, "wanted all, or how many"),
+    ({"devices": ["/etc/passwd"]}, "wanted a path below /dev"),
+    ({"devices": ["/dev/../etc"]}, "wanted a path below /dev"),
+    ({"devices": ["/dev/null:/dev/null:rr"]}, "wanted a path below /dev"),
+    ({"devices": [None]}, "wanted a path below /dev"),
+    ({"runtime": ""}, "wanted a runtime's name"),
+    ({"runtime": "nvidia", "gpus": "all"}, "wanted runtime or gpus, not both"),
+    ({"gpus": True}, "wanted all, or how many"),
+    ({"gpus": 0}, "wanted all, or how many"),
+    ({"ulimit": []}, "ulimit: found an unknown option; wanted one of runtime, gpus, devices, cap_add, ulimits. Did you mean 'ulimits'?"),
+]
+
+
+@pytest.mark.parametrize(("raw", "expected"), BAD, ids=lambda item: item[:40] if isinstance(item, str) else "")
+def test_what_docker_would_misread_is_refused(raw: Any, expected: str) -> None:
+    _found, problems = _options.parse(raw, "inventory")
+    assert len(problems) == 1, problems
+    assert expected in str(problems[0])
+
+
+def test_what_is_meant_is_taken_once() -> None:
+    found, problems = _options.parse({"cap_add": ["cap_ipc_lock", "IPC_LOCK"], "devices": ["/dev//fuse", "/dev/fuse"]}, "inventory")
+    assert problems == []
+    assert found["cap_add"] == ["IPC_LOCK"]
+    assert [device["host"] for device in found["devices"]] == ["/dev/fuse"]
+
+
+def test_all_problems_come_at_once(resolve: Any) -> None:
+    variables = hostvars(gx10_container_options={"ulimits": ["memlock=x"], "cap_add": ["ALL"], "privileged": True})
+    assert len(resolve("sim-tiny-tp2", variables=variables)["problems"]) == 3
+
+
+def test_a_published_port_has_the_apis_address(resolve: Any) -> None:
+    plan = resolve("nex-n2-mini", variables=hostvars(**{"gx10_container_options": SAMPLE}))["plan"]
+    assert plan["nodes"][0]["container"]["options"]["publish"] == ["192.168.1.11:8000:8000"]
+    assert plan["ready"]["url"] == "http://192.168.1.11:8000"
+    assert not any("all of" in text for text in plan["warnings"])
+    plan = resolve("nex-n2-mini", variables=hostvars(gx10_api_address="0.0.0.0"))["plan"]
+    assert plan["nodes"][0]["container"]["options"]["publish"] == ["0.0.0.0:8000:8000"]
+    assert any("the API listens on all of gx10-1's addresses" in text for text in plan["warnings"])
+    variables = hostvars()
+    variables["gx10-1"]["ansible_host"] = "spark1.local"
+    (problem,) = resolve("nex-n2-mini", variables=variables)["problems"]
+    assert "gx10_api_address: found 'spark1.local'; wanted an IP address of the head" in problem
+    (problem,) = resolve("sim-tiny-tp2", variables=variables)["problems"]
+    assert "A name may lead to another address on the head itself" in problem
