@@ -21,6 +21,8 @@ BIGGEST_PIECE = 256 * 1024**2
 CHAIN = 16
 # Nearer predecessors that a node can fall back to, before the origin.
 FALLBACKS = 3
+# {"name", "addresses": one per rail}
+Node = Mapping[str, Any]
 
 
 def piece_size(total: int, hops: int, lanes: int) -> int:
@@ -49,20 +51,50 @@ def plan(
     lacking = {node["name"]: set(lacks.get(node["name"], ())) for node in nodes}
     travelling = [item for item in files if any(item["path"] in paths for paths in lacking.values())]
     nowhere = [item["path"] for item in travelling if all(item["path"] in paths for paths in lacking.values())]
+    holders, feeding = _holders(nodes, lacking)
+    rows = _chains(feeding, chains)
+    rails = min((len(node["addresses"]) for node in nodes), default=1)
+    flights = lanes or 4 * rails
+    piece = piece_size(sum(item["size"] for item in travelling), max((len(row) for row in rows), default=1), flights)
+    parents = _parents(nodes, lacking, holders, rows)
+    jobs = {
+        node["name"]: {
+            "listen": list(node["addresses"]),
+            "port": port,
+            "allow": _allowed(nodes, node),
+            "parents": [[url(address, port) for address in parent["addresses"]] for parent in parents[node["name"]]],
+            "lanes": flights,
+            "piece": piece,
+            "files": [dict(item) for item in travelling],
+            "fetch": sorted(lacking[node["name"]]),
+        }
+        for node in (nodes if travelling else [])
+    }
+    problems = [f"{path}: found on no node; wanted on at least one" for path in nowhere]
+    return {"piece": piece, "lanes": flights, "chains": [[n["name"] for n in row] for row in rows], "problems": problems, "jobs": jobs}
+
+
+def _holders(nodes: Sequence[Node], lacking: Mapping[str, set[str]]) -> tuple[list[Node], list[Node]]:
+    """Nodes that are the chains' origins, and those that the chains feed."""
     holders = [node for node in nodes if not lacking[node["name"]]]
     receivers = [node for node in nodes if lacking[node["name"]]]
     # Where no node has everything (each lost another file), the one that lacks least is the origin of the rest.
     if not holders and receivers:
         holders = [min(receivers, key=lambda node: len(lacking[node["name"]]))]
-    feeding = [node for node in receivers if node not in holders]
-    count = chains or max(1, -(-len(feeding) // CHAIN))
-    rows = [list(feeding[number::count]) for number in range(count)] if feeding else []
-    hops = max((len(row) for row in rows), default=1)
-    rails = min((len(node["addresses"]) for node in nodes), default=1)
-    flights = lanes or 4 * rails
-    piece = piece_size(sum(item["size"] for item in travelling), hops, flights)
+    return holders, [node for node in receivers if node not in holders]
 
-    parents: dict[str, list[Mapping[str, Any]]] = {node["name"]: [] for node in nodes}
+
+def _chains(feeding: Sequence[Node], chains: int) -> list[list[Node]]:
+    """The receivers of each chain, in order; by default one for each CHAIN of them."""
+    count = chains or max(1, -(-len(feeding) // CHAIN))
+    return [list(feeding[number::count]) for number in range(count)] if feeding else []
+
+
+def _parents(
+    nodes: Sequence[Node], lacking: Mapping[str, set[str]], holders: Sequence[Node], rows: Sequence[Sequence[Node]]
+) -> dict[str, list[Node]]:
+    """Whom each node asks, nearest first: its predecessors in the chain, other holders, the chain's origin."""
+    parents: dict[str, list[Node]] = {node["name"]: [] for node in nodes}
     for number, row in enumerate(rows):
         origin = holders[number % len(holders)]
         others = [node for node in holders if node is not origin]
@@ -72,22 +104,12 @@ def plan(
     for node in holders:
         if lacking[node["name"]]:  # an origin that lacks something gets it from whoever has it
             parents[node["name"]] = [other for other in nodes if other is not node]
-    jobs = {
-        node["name"]: {
-            "listen": list(node["addresses"]),
-            "port": port,
-            "allow": sorted({address for other in nodes if other is not node for address in other["addresses"]}),
-            "parents": [[url(address, port) for address in parent["addresses"]] for parent in parents[node["name"]]],
-            "lanes": flights,
-            "piece": piece,
-            "files": [dict(item) for item in travelling],
-            "fetch": sorted(lacking[node["name"]]),
-        }
-        for node in nodes
-        if travelling
-    }
-    problems = [f"{path}: found on no node; wanted on at least one" for path in nowhere]
-    return {"piece": piece, "lanes": flights, "chains": [[n["name"] for n in row] for row in rows], "problems": problems, "jobs": jobs}
+    return parents
+
+
+def _allowed(nodes: Sequence[Node], node: Node) -> list[str]:
+    """The addresses of everybody else."""
+    return sorted({address for other in nodes if other is not node for address in other["addresses"]})
 
 
 def url(address: str, port: int) -> str:
