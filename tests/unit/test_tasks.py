@@ -49,3 +49,13 @@ def test_every_task_gives_its_module_what_it_needs(path: Path) -> None:
         (module,) = MODULES.keys() & task.keys()
         required = {name for name, option in MODULES[module].items() if option.get("required")}
         assert required <= set(task[module]) <= set(MODULES[module]), f"{task.get('name')}: {module}"
+
+
+ROLES = [path.name for path in (ROOT / "roles").iterdir() if path.is_dir()]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_what_a_role_keeps_to_itself_nobody_else_reads(role: str) -> None:
+    for path in [*ROOT.glob("playbooks/*.yml"), *ROOT.glob("roles/*/**/*.yml"), *ROOT.glob("plugins/**/*.py")]:
+        if f"roles/{role}/" not in str(path):
+            assert f"__{role}_" not in path.read_text(), f"{path}: reads what role {role} keeps to itself"

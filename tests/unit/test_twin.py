@@ -27,14 +27,14 @@ def sample() -> dict[str, Any]:
     hosts = load(ROOT / "inventories/sample/hosts.yml")["gx10"]["hosts"]
     keys = [set(variables) for variables in hosts.values()]
     assert all(found == keys[0] for found in keys), "the sample's hosts have different variables"
-    return load(ROOT / "inventories/sample/group_vars/gx10.yml") | next(iter(hosts.values()))
+    return {**load(ROOT / "inventories/sample/group_vars/gx10.yml"), **next(iter(hosts.values()))}
 
 
 def sim() -> dict[str, Any]:
     """The virtual cluster's: the group's, and the expressions that its inventory plugin makes each host's of."""
     plugin = load(ROOT / "inventories/sim/docker.yml")
     assert set(plugin) <= {"plugin", "connection_type", "default_ip", "filters", "groups", "compose"}, "variables in another place"
-    return load(ROOT / "inventories/sim/group_vars/gx10.yml") | plugin["compose"]
+    return {**load(ROOT / "inventories/sim/group_vars/gx10.yml"), **plugin["compose"]}
 
 
 def problems(twin: list[dict[str, Any]], sample: Mapping[str, Any], sim: Mapping[str, Any]) -> list[str]:

@@ -26,7 +26,7 @@ VERBS = {
 }
 
 
-def run(verb: str, folder: Path, stands: Path | None = None, **extra: Any) -> str:
+def run(verb: str, folder: Path, /, stands: Any = None, **extra: Any) -> str:
     """A verb in check mode against a node that cannot be reached: what it printed."""
     inventory = {"gx10": {"hosts": {"gx10-1": {"ansible_host": "127.0.0.1", "ansible_port": 1, "gx10_fabric_address": "10.0.0.1"}}}}
     (folder / "inventory.json").write_text(json.dumps(inventory))

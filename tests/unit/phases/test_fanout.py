@@ -9,7 +9,7 @@ from ansible_collections.gx10.serving.plugins.module_utils.phases import _fanout
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-FILES = [{"path": f"f{number}", "size": 3 * 1024**2, "sha256": f"{number:064x}"} for number in range(4)]
+FILES: list[dict[str, Any]] = [{"path": f"f{number}", "size": 3 * 1024**2, "sha256": f"{number:064x}"} for number in range(4)]
 
 
 def nodes(count: int, rails: int = 1) -> list[dict[str, Any]]:

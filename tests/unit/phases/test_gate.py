@@ -191,12 +191,18 @@ def test_kv_cache_against_the_report(resolve: Any, tokens: int, ok: bool) -> Non
 
 def test_a_parts_hash_covers_plan_image_and_weights(record: Any) -> None:
     plan = record["plan"]
+
+    def hash_of(*inputs: Any) -> str:
+        part = _engine.part(*inputs)
+        assert part
+        return str(part["hash"])
+
     hashes = {
-        _engine.part(plan, "gx10-1", IMAGE, "sha256:w")["hash"],
-        _engine.part(plan, "gx10-2", IMAGE, "sha256:w")["hash"],
-        _engine.part(plan, "gx10-1", "sha256:other", "sha256:w")["hash"],
-        _engine.part(plan, "gx10-1", IMAGE, "sha256:other")["hash"],
-        _engine.part({**plan, "hash": "x"}, "gx10-1", IMAGE, "sha256:w")["hash"],
+        hash_of(plan, "gx10-1", IMAGE, "sha256:w"),
+        hash_of(plan, "gx10-2", IMAGE, "sha256:w"),
+        hash_of(plan, "gx10-1", "sha256:other", "sha256:w"),
+        hash_of(plan, "gx10-1", IMAGE, "sha256:other"),
+        hash_of({**plan, "hash": "x"}, "gx10-1", IMAGE, "sha256:w"),
     }
     assert len(hashes) == 5
 

@@ -56,7 +56,13 @@ def test_every_image_says_what_it_is_made_of(folder: Path) -> None:
 
 def context(tmp_path: Path, wheels: dict[str, str | None]) -> dict[str, Any]:
     """What the lookup says, as a role would ask it."""
-    image = {"name": "vllm-node", "folder": f"{ROOT}/files/images/vllm-node", "requirements": None, "wheels": wheels, "lineage": []}
+    image: dict[str, Any] = {
+        "name": "vllm-node",
+        "folder": f"{ROOT}/files/images/vllm-node",
+        "requirements": None,
+        "wheels": wheels,
+        "lineage": [],
+    }
     task = f"msg={{{{ lookup('gx10.serving.image_context', image, wheels_path='{tmp_path}', cache='{tmp_path}/cache.json') | to_json }}}}"
     argv = [str(Path(sys.executable).parent / "ansible"), "localhost", "-c", "local", "-i", "localhost,", "-m", "debug", "-a", task]
     env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
@@ -97,7 +103,7 @@ def test_a_build_host_is_a_host_of_the_inventory(resolve: Any) -> None:
     assert "gx10_build_host: found 'gx10-9'; wanted a host of the inventory" in problem
 
 
-DEFINITION = {"name": "small", "reference": "small:latest", "base": "base:1", "size_gib": None, "expect": {"imports": []}}
+DEFINITION: dict[str, Any] = {"name": "small", "reference": "small:latest", "base": "base:1", "size_gib": None, "expect": {"imports": []}}
 EXPECT = {"torch": "2.11.0+cu130", "cuda": "13.0", "imports": ["vllm"], "versions": {"vllm": "==0.22.0"}, "nccl": ">=2.28"}
 EVIDENCE = {
     "torch": "2.11.0+cu130",
@@ -129,7 +135,7 @@ def test_what_differs_from_the_definition_is_named(change: dict[str, Any], text:
 
 
 def test_an_image_for_cpus_needs_no_gpu_on_a_node_that_has_one() -> None:
-    expect = {"torch": "2.13.0+cpu", "cuda": None, "imports": []}
+    expect: dict[str, Any] = {"torch": "2.13.0+cpu", "cuda": None, "imports": []}
     evidence = {"torch": "2.13.0+cpu", "cuda": None, "gpu": False}
     assert _image.problems(evidence, expect, "", "image small", gpu=True) == []
     assert _image.problems(evidence, {"imports": []}, "", "image small", gpu=True) != []

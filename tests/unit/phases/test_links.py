@@ -173,8 +173,10 @@ def test_what_nobody_could_see_refuses_nobody_and_is_said() -> None:
         "n2: fabric interface x (10.77.0.12): found no answer of n1, n3",
         "n3: fabric interface x (10.77.0.13): found no answer of n1, n2",
     ]
-    seen = {name: {"addresses": [NODES[name]], "fabric": {**unknown, "reached": dict.fromkeys(NODES.values(), True)}} for name in NODES}
-    blind = {name: {"addresses": [NODES[name]]} for name in NODES}
+    seen: dict[str, Any] = {
+        name: {"addresses": [NODES[name]], "fabric": {**unknown, "reached": dict.fromkeys(NODES.values(), True)}} for name in NODES
+    }
+    blind: dict[str, Any] = {name: {"addresses": [NODES[name]]} for name in NODES}
     for infos in (seen, blind, {}):
         assert _link_checks.problems(plan, infos) == []
         assert _link_checks.warnings(plan, infos) == []

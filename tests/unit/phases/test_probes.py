@@ -174,7 +174,7 @@ def test_a_server_that_refuses_everything_refuses_no_tool(plan: Any, answers: An
 
 
 def test_no_tool_is_asked_for_where_the_server_would_refuse_it() -> None:
-    profile = {"engine": "vllm", "args": {"tool-call-parser": "hermes"}}
+    profile: dict[str, Any] = {"engine": "vllm", "args": {"tool-call-parser": "hermes"}}
     assert _probes.planned(profile)["tool"] is None
     assert _probes.planned({**profile, "args": {**profile["args"], "enable-auto-tool-choice": True}})["tool"]
     assert _probes.planned({**profile, "engine": "sglang"})["tool"]

@@ -13,7 +13,14 @@ from conftest import hostvars
 
 IMAGE, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 FILES = [{"path": "config.json", "size": 2, "sha256": "a" * 64}, {"path": "model.safetensors", "size": 2**20, "sha256": "b" * 64}]
-MANIFEST = {"repo": "gx10/tiny-qwen3", "revision": None, "hash": _manifest.digest(FILES), "files": FILES, "size": 2, "hub": {}}
+MANIFEST: dict[str, Any] = {
+    "repo": "gx10/tiny-qwen3",
+    "revision": None,
+    "hash": _manifest.digest(FILES),
+    "files": FILES,
+    "size": 2,
+    "hub": {},
+}
 BLOBS = [{"path": "blobs/a", "size": 2**20, "sha256": "a"}, {"path": "blobs/b", "size": 2**21, "sha256": "b"}]
 STARTED = "2026-11-01T00:00:00Z"
 

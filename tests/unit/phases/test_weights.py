@@ -169,7 +169,7 @@ def test_users_of_a_model() -> None:
 
 
 def test_without_a_fabric_the_management_addresses_in_one_chain() -> None:
-    hostvars = {
+    hostvars: dict[str, dict[str, Any]] = {
         "n0": {"gx10_fabric_address": "10.0.0.1", "ansible_host": "192.168.1.1", "gx10_fabric_rails": ["10.0.0.1", "10.1.0.1"]},
         "n1": {"gx10_fabric_address": "10.0.0.2", "ansible_host": "192.168.1.2"},
     }

@@ -29,7 +29,7 @@ def speculate(method: str, tokens: int) -> dict[str, Any]:
 
 QWEN, NEX, ULTRA, MINI, SUPER = "qwen397-mtp2", "nex-n2-pro", "nemotron3-ultra", "nex-n2-mini", "nemotron3-super-sglang"
 # id: (profile, override, what each problem contains). The ids stand in docs/lessons.md.
-CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
+CASES: dict[str, tuple[str, dict[str, Any], list[str | tuple[str, ...]]]] = {
     "mtp5-crash": (QWEN, speculate("qwen3_next_mtp", 5), ["found 5; wanted at most 2. Reason: 5 crashed all ranks"]),
     "mtp3-untested": (QWEN, speculate("qwen3_next_mtp", 3), ["found 3; wanted at most 2"]),
     "memory-0.92": (

@@ -17,7 +17,7 @@ def test_the_samples_limits_reach_docker() -> None:
     """The module's own code, not ours, says what it makes of them: an `=` would become part of the name."""
     options, problems = _options.parse(SAMPLE, "inventory")
     assert problems == []
-    assert _preprocess_ulimits(None, {"ulimits": _options.parameters(options)["ulimits"]}) == {  # type: ignore[arg-type]
+    assert _preprocess_ulimits(None, {"ulimits": _options.parameters(options)["ulimits"]}) == {
         "ulimits": [{"Name": "memlock", "Soft": -1, "Hard": -1}, {"Name": "stack", "Soft": 67108864, "Hard": 67108864}]
     }
     assert ("--ulimit", "memlock=-1:-1") in _options.flags(options)
