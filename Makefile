@@ -7,12 +7,18 @@ export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.build/molecule
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 SIM := $(BIN)/ansible-playbook -i inventories/sim molecule/shared
 
-.PHONY: setup demo test lint unit molecule proofs bench sim-up sim-down lock clean
+.PHONY: setup setup-dev demo test lint unit molecule proofs bench sim-up sim-down lock clean
 
 setup: .venv/.ready
 
 .venv/.ready: requirements.txt tools/setup tools/find-python files/images/vllm-node-sim/requirements.txt
 	tools/setup
+
+# What lint and unit tests need: no package of the distribution, no Docker.
+setup-dev: .venv/.dev
+
+.venv/.dev: requirements.txt tools/find-python
+	tools/setup --dev
 
 # The main job: a virtual cluster, a model on four ranks, its answer.
 demo: sim-up
@@ -33,10 +39,10 @@ test: setup
 	$(MAKE) --no-print-directory molecule
 	$(MAKE) --no-print-directory bench
 
-lint: setup
+lint: setup-dev
 	tools/lint
 
-unit: setup
+unit: setup-dev
 	$(BIN)/python -m pytest tests/unit
 	$(BIN)/python -m pytest tests/engines
 
