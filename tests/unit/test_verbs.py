@@ -22,7 +22,7 @@ VERBS = {
     "verify_weights": "PLAY [Read]",
     "test_mods": "PLAY [Prove]",
     "restore": "PLAY [Restore]",
-    "rebuild_nightly": "PLAY [Look]",
+    "rebuild_nightly": "PLAY [Everywhere or nowhere]",
 }
 
 

@@ -5,42 +5,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # The field reports lost their image to a blind `docker image prune -a`.
 PRUNE = "For room: docker image prune --filter until=24h; never -a, which takes every image that no container uses."
 
 
-def free(infos: Mapping[str, Any]) -> str:
-    """The last node (module engine_info by node, in inventory order) on which nothing of ours or of anybody's engine runs, or ""."""
-    idle = [
-        name
-        for name, info in infos.items()
-        if not info["processes"] and not info["listeners"] and not any(item["running"] for item in info["containers"])
-    ]
-    return idle[-1] if idle else ""
+def free(hosts: Mapping[str, Any], names: Sequence[str]) -> str:
+    """The last of the nodes on which nothing of ours or of anybody's engine runs, or "". `hosts`: as for `report`."""
+    return next((name for name in reversed(names) if _idle((hosts[name].get("nightly_before") or {}).get("engine"))), "")
 
 
-def report(plan: Mapping[str, Any], nodes: Mapping[str, Any], candidate: Mapping[str, Any], gate: Mapping[str, Any]) -> dict[str, Any]:
-    """The one JSON document of a rebuild.
+def _idle(look: Mapping[str, Any] | None) -> bool:
+    """Of module world_info, part `engine`; a node that was not looked at is none."""
+    if not look or look["processes"] or look["listeners"]:
+        return False
+    return not any(item["running"] for item in look["containers"])
 
-    `nodes`: {"error" (text or ""), "id" (of the tag that serves, before), "now" (after)} by node; `candidate`: {"built" (bool or None where
-    nobody got so far), "id", "inputs"}; `gate`: {"node", "profile", "ok" (None: not gated), "why"}.
+
+def report(plan: Mapping[str, Any], hosts: Mapping[str, Any], names: Sequence[str], gate_node: str, gate_profile: str) -> dict[str, Any]:
+    """The one JSON document of a rebuild, made of what it left of each host.
+
+    `hosts`: by name {"nightly_error" (where it failed), "nightly_before" and "nightly_after" (module world_info), "nightly_gated",
+    "image_built", "image_id", "image_inputs"}, each as far as the host got; `names`: the nodes; `gate_node`: "" where none is free.
     """
-    errors = [f"{name}: {node['error']}" for name, node in nodes.items() if node["error"]]
-    promoted = bool(candidate["built"]) and not errors
+    reference, builder = plan["image"]["reference"], hosts[plan["image"]["builder"]]
+    states = {name: _state(hosts[name], reference) for name in names}
+    errors = [f"{name}: {state['error']}" for name, state in states.items() if state["error"]]
+    # None: nobody got so far.
+    built = builder.get("image_built")
+    asked: Mapping[str, Any] = hosts[gate_node] if gate_node else {}
+    # None: it was not asked.
+    gated = True if asked.get("nightly_gated") else False if asked.get("nightly_error") else None
+    why = "no gate_profile was given" if not gate_profile else "" if gate_node else "every node serves"
     return {
         "ok": not errors,
-        "image": plan["image"]["reference"],
-        "built": candidate["built"],
-        "candidate": {"id": candidate["id"], "inputs": candidate["inputs"]} if candidate["built"] else None,
-        "gate": dict(gate),
-        "promoted": promoted,
-        "before": {name: node["id"] for name, node in sorted(nodes.items())},
-        "serves_next": {name: node["now"] for name, node in sorted(nodes.items())},
+        "image": reference,
+        "built": built,
+        "candidate": {"id": builder.get("image_id", ""), "inputs": builder["image_inputs"]} if built else None,
+        "gate": {"node": gate_node, "profile": gate_profile, "ok": gated, "why": why},
+        "promoted": bool(built) and not errors,
+        "before": {name: state["before"] for name, state in sorted(states.items())},
+        "serves_next": {name: state["now"] for name, state in sorted(states.items())},
         "errors": errors,
     }
+
+
+def _state(host: Mapping[str, Any], reference: str) -> dict[str, str]:
+    """Why a node failed ("" if it did not), and the IDs of the image that serve.yml would start there, before and after."""
+    looks = [(host.get(key) or {}).get("images") or {} for key in ("nightly_before", "nightly_after")]
+    before, now = (look.get("images", {}).get(reference, {}).get("id", "") for look in looks)
+    return {"error": host.get("nightly_error") or ("" if looks[1] else "no answer"), "before": before, "now": now}
 
 
 def text(document: Mapping[str, Any]) -> str:

@@ -20,43 +20,61 @@ from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve
 from ansible_collections.gx10.serving.plugins.modules import cluster_lock
 from conftest import ROOT
 
-PLAN = {"image": {"reference": "small:latest"}}
+PLAN = {"image": {"reference": "small:latest", "builder": "gx10-1"}}
 IDLE: dict[str, Any] = {"processes": [], "listeners": [], "containers": [{"running": False}]}
+
+
+def looked(**engines: Any) -> dict[str, Any]:
+    """What the rebuild left of each node after its first look."""
+    return {name: {"nightly_before": {"engine": engine}} for name, engine in engines.items()}
 
 
 def test_a_node_on_which_an_engine_runs_is_not_free() -> None:
     busy = [{**IDLE, "processes": [{"pid": 1}]}, {**IDLE, "listeners": [{"port": 8000}]}, {**IDLE, "containers": [{"running": True}]}]
-    infos = {f"gx10-{number}": info for number, info in enumerate([IDLE, *busy], 1)}
-    assert _nightly.free(infos) == "gx10-1"
-    assert _nightly.free({**infos, "gx10-5": IDLE}) == "gx10-5"
-    assert _nightly.free({name: info for name, info in infos.items() if name != "gx10-1"}) == ""
+    hosts = {**looked(idle=IDLE), **looked(**{f"busy{number}": look for number, look in enumerate(busy)}), "silent": {}}
+    assert _nightly.free(hosts, list(hosts)) == "idle"
+    assert _nightly.free({**hosts, **looked(last=IDLE)}, [*hosts, "last"]) == "last"
+    assert _nightly.free(hosts, [name for name in hosts if name != "idle"]) == ""
 
 
-def nodes(error: str = "", now: str = "new") -> dict[str, Any]:
-    return {"gx10-1": {"error": "", "id": "old", "now": now}, "gx10-2": {"error": error, "id": "old", "now": now}}
+def rebuilt(error: str = "", now: str = "new", built: bool | None = True, answers: bool = True, **gate: Any) -> dict[str, Any]:
+    """What a rebuild left of its two nodes and of the one where it was gated."""
+
+    def look(image: str) -> dict[str, Any]:
+        return {"images": {"images": {"small:latest": {"id": image}} if image else {}}}
+
+    after = {"nightly_after": look(now)} if answers else {}
+    done = {"image_built": built, "image_id": "new", "image_inputs": "hash"} if built is not None else {}
+    return {
+        "gx10-1": {"nightly_before": look("old"), "nightly_after": look(now), **done},
+        "gx10-2": {"nightly_before": look("old"), **after, **({"nightly_error": error} if error else {})},
+        "gx10-4": {"nightly_before": look(""), "nightly_after": look(""), **gate},
+    }
 
 
 @pytest.mark.parametrize(
-    ("states", "built", "gate", "ok", "text"),
+    ("hosts", "gate_node", "ok", "gated", "text"),
     [
         (
-            nodes(),
+            rebuilt(nightly_gated=True),
+            "gx10-4",
             True,
-            {"ok": True},
             True,
             "rebuilt and promoted on gx10-1, gx10-2 (tiny answered with it on gx10-4). serve.yml starts it.\n"
             "For room: docker image prune --filter until=24h; never -a",
         ),
-        (nodes(), True, {"ok": None, "why": "every node serves"}, True, "(not gated: every node serves)"),
-        (nodes(now="old"), False, {"ok": None}, True, "inputs are unchanged, so nothing was built"),
-        (nodes("no answer", "old"), True, {"ok": True}, False, "its tag is where it was.\ngx10-2: no answer"),
+        (rebuilt(), "", True, None, "(not gated: every node serves)"),
+        (rebuilt(now="old", built=False), "gx10-4", True, None, "inputs are unchanged, so nothing was built"),
+        (rebuilt(now="old", answers=False, nightly_gated=True), "gx10-4", False, True, "its tag is where it was.\ngx10-2: no answer"),
+        (rebuilt(now="old", nightly_error="Ask: cold"), "gx10-4", False, False, "its tag is where it was.\ngx10-4: Ask: cold"),
+        (rebuilt("Build: full", "old", built=None), "gx10-4", False, None, "its tag is where it was.\ngx10-2: Build: full"),
     ],
 )
-def test_the_report(states: Any, built: bool, gate: dict[str, Any], ok: bool, text: str) -> None:
-    gate = {"node": "gx10-4", "profile": "tiny", "why": "", **gate}
-    document = _nightly.report(PLAN, states, {"built": built, "id": "new", "inputs": "hash"}, gate)
-    assert document["ok"] is ok
-    assert document["promoted"] is (ok and built)
+def test_the_report(hosts: Any, gate_node: str, ok: bool, gated: bool | None, text: str) -> None:
+    document = _nightly.report(PLAN, hosts, list(hosts), gate_node, "tiny")
+    assert (document["ok"], document["gate"]["ok"]) == (ok, gated)
+    assert document["promoted"] is (ok and hosts["gx10-1"]["image_built"])
+    assert document["before"] == {"gx10-1": "old", "gx10-2": "old", "gx10-4": ""}
     assert text in _nightly.text(document)
 
 
