@@ -1,4 +1,4 @@
-"""Mods on a real engine: each proven in its image, and a visible one on every rank. In file order; the model serves in between."""
+"""Mods on a real engine: each proven in its image, and a visible one on every rank, with a site's own profile and image. In file order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sim import API, HEAD, Node, Playbook, ask
+import yaml
+from sim import API, HEAD, ROOT, Node, Playbook, ask
 
 RANKS = [HEAD, "gx10-sim-2"]
 MARK = "from vllm.version import __version__; print('MARK', __version__)"
@@ -45,11 +46,6 @@ case $(hostname) in *-2) echo "no such hunk: line 42" >&2; exit 3;; esac
 """
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("mods")
-
-
 def write(folder: Path, name: str, script: str, **files: str) -> None:
     (folder / name).mkdir(exist_ok=True)
     (folder / name / "run.sh").write_text(script)
@@ -58,8 +54,29 @@ def write(folder: Path, name: str, script: str, **files: str) -> None:
         (folder / name / path).write_text(text)
 
 
-def serve(folder: Path, *mods: str) -> Playbook:
-    return Playbook("serve", profile="sim-tiny-tp2", mods_path=str(folder), override={"mods": list(mods)})
+class Site:
+    """Folders as a user has them: a profile with an image and mods that the collection does not know."""
+
+    def __init__(self, folder: Path) -> None:
+        self.mods, (images, profiles) = folder / "mods", (folder / name for name in ("images", "profiles"))
+        for path in (self.mods, images / "own", profiles):
+            path.mkdir(parents=True)
+        sim = yaml.safe_load((ROOT / "files/images/vllm-node-sim/image.yml").read_text())
+        about = {"summary": "For tests", "base": "vllm-node-sim:latest", "expect": sim["expect"]}
+        (images / "own/image.yml").write_text(yaml.safe_dump(about))
+        (images / "own/Dockerfile").write_text("ARG BASE\nFROM ${BASE}\nRUN echo own >/workspace/own\n")
+        profile = yaml.safe_load((ROOT / "model_profiles/sim-tiny-tp2.yml").read_text())
+        profile["container"]["name"] = "own"
+        (profiles / "own.yml").write_text(yaml.safe_dump({**profile, "image": "own", "mods": ["third-party", "marker"]}))
+        self.extra = {"profile": "own", "model_profiles_path": str(profiles), "images_path": str(images), "mods_path": str(self.mods)}
+
+    def run(self, verb: str, **extra: Any) -> Playbook:
+        return Playbook(verb, **{**self.extra, **extra})
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return Site(tmp_path_factory.mktemp("site"))
 
 
 def version() -> str:
@@ -85,24 +102,28 @@ def test_every_mod_of_the_collection_is_proven_inside_the_image() -> None:
     assert "failed:" not in output
 
 
-def test_a_mod_without_effect_is_not_proven(folder: Path) -> None:
+def test_a_mod_without_effect_is_not_proven(site: Site) -> None:
     about = "summary: says that it changes what it does not\nproof:\n  - {module: vllm.version, object: __version__, contains: +never}\n"
-    write(folder, "idle", "#!/bin/sh\nexit 0\n", **{"mod.yml": about})
-    output = Playbook("test_mods", profile="sim-tiny-tp2", mods=["idle"], mods_path=str(folder)).refused().output
+    write(site.mods, "idle", "#!/bin/sh\nexit 0\n", **{"mod.yml": about})
+    output = Playbook("test_mods", profile="sim-tiny-tp2", mods=["idle"], mods_path=str(site.mods)).refused().output
     assert "idle: vllm.version:__version__: found not so; wanted contains +never" in output
 
 
-def test_a_profile_serves_with_its_mods_on_all_ranks(folder: Path, nodes: dict[str, Node]) -> None:
-    write(folder, "third-party", THIRD_PARTY, **{"version.diff": DIFF, ".hidden": "hidden\n", "name with a space": "visible\n"})
-    write(folder, "marker", MARKER.format(mark="one"))
-    serve(folder, "third-party", "marker").ok()
+def test_a_sites_own_profile_serves_with_its_image_and_mods_on_all_ranks(site: Site, nodes: dict[str, Node]) -> None:
+    write(site.mods, "third-party", THIRD_PARTY, **{"version.diff": DIFF, ".hidden": "hidden\n", "name with a space": "visible\n"})
+    write(site.mods, "marker", MARKER.format(mark="one"))
+    assert '"name": "own"' in site.run("plan").ok().output
+    site.run("stage").ok()
+    site.run("verify_weights").ok()
+    site.run("serve").ok()
     assert version().endswith("+one")
     assert ask().strip()
     for name in RANKS:
         (container,) = nodes[name].containers(running=True)
-        assert nodes[name].run("docker exec sim-tiny-tp2 cat /workspace/copied") == "visible\nhidden\n"
-        assert "+one" in nodes[name].run(f'docker exec sim-tiny-tp2 python3 -c "{MARK}"').split("MARK ")[1]
-        log = nodes[name].run("docker logs sim-tiny-tp2 2>&1")
+        assert nodes[name].run("docker exec own cat /workspace/own") == "own\n"
+        assert nodes[name].run("docker exec own cat /workspace/copied") == "visible\nhidden\n"
+        assert "+one" in nodes[name].run(f'docker exec own python3 -c "{MARK}"').split("MARK ")[1]
+        log = nodes[name].run("docker logs own 2>&1")
         assert "third-party: applied in /workspace/mods/third-party with 0 arguments" in log
         assert f"marker: one on {name}" in log
         labels: dict[str, Any] = container["Config"]["Labels"]
@@ -110,17 +131,29 @@ def test_a_profile_serves_with_its_mods_on_all_ranks(folder: Path, nodes: dict[s
         assert nodes[name].status()["evidence"]["mods"] == ["third-party", "marker"]
 
 
-def test_a_changed_mod_recreates_the_containers(folder: Path, nodes: dict[str, Node]) -> None:
+def test_the_verbs_beside_it_know_the_sites_image_and_mods(site: Site, nodes: dict[str, Node]) -> None:
     before = containers(nodes)
-    write(folder, "marker", MARKER.format(mark="two"))
-    serve(folder, "third-party", "marker").ok()
+    site.run("test_mods").ok()
+    nodes["gx10-sim-2"].run("docker image rm --force own:latest")
+    assert nodes["gx10-sim-2"].host.run("docker image inspect own:latest").rc
+    site.run("restore").ok()
+    nodes["gx10-sim-2"].run("docker image inspect own:latest")
+    assert "own:latest: its inputs are unchanged, so nothing was built." in site.run("rebuild_nightly").ok().output
+    assert containers(nodes) == before
+    assert ask().strip()
+
+
+def test_a_changed_mod_recreates_the_containers(site: Site, nodes: dict[str, Node]) -> None:
+    before = containers(nodes)
+    write(site.mods, "marker", MARKER.format(mark="two"))
+    site.run("serve").ok()
     assert not set(containers(nodes)) & set(before)
     assert version().endswith("+two")
 
 
-def test_a_mod_that_fails_on_one_node_stops_the_launch_and_shows_its_output(folder: Path, nodes: dict[str, Node]) -> None:
-    write(folder, "fails", FAILS)
-    output = serve(folder, "fails").refused().output
+def test_a_mod_that_fails_on_one_node_stops_the_launch_and_shows_its_output(site: Site, nodes: dict[str, Node]) -> None:
+    write(site.mods, "fails", FAILS)
+    output = site.run("serve", override={"mods": ["fails"]}).refused().output
     assert "gx10-sim-2 (rank 1): found exited with code 1 in phase failed; wanted joined. mod fails: run.sh exited with code 3" in output
     assert "this mod does not like gx10-sim-2" in output
     assert "no such hunk: line 42" in output
