@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,11 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    return Site(tmp_path_factory.mktemp("site"))
+def site(tmp_path_factory: pytest.TempPathFactory, nodes: dict[str, Node]) -> Iterator[Site]:
+    yield Site(tmp_path_factory.mktemp("site"))
+    for node in nodes.values():
+        node.run("docker ps --all --quiet --filter label=gx10.serving.keep=own | xargs -r docker rm")
+        node.run("docker image ls --quiet --no-trunc own | sort -u | xargs -r docker image rm --force")
 
 
 def version() -> str:
