@@ -40,8 +40,7 @@ options:
     description: Seconds that the answer to one probe may take.
     type: float
     default: 600
-attributes:
-  check_mode: {support: full, description: It changes nothing on the node., details: []}
+extends_documentation_fragment: [gx10.serving.attributes.info]
 """
 
 EXAMPLES = r"""

@@ -31,8 +31,9 @@ options:
     description: The program ends by itself when the control node did not look for so long.
     type: int
     default: 900
+extends_documentation_fragment: [gx10.serving.attributes]
 attributes:
-  check_mode: {support: full, description: Says whether it would start or stop., details: []}
+  check_mode: {support: full, details: [Says whether it would start or stop.]}
 """
 
 EXAMPLES = r"""

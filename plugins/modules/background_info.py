@@ -19,8 +19,9 @@ options:
     description: Return after so many seconds, or as soon as it is done or failed.
     type: float
     default: 0
+extends_documentation_fragment: [gx10.serving.attributes.info]
 attributes:
-  check_mode: {support: full, description: Nothing but its own lease is touched., details: []}
+  check_mode: {support: full, details: [Nothing but its own lease is touched.]}
 """
 
 EXAMPLES = r"""

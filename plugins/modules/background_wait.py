@@ -19,8 +19,9 @@ options:
     description: Seconds between two lines.
     type: float
     default: 10
+extends_documentation_fragment: [gx10.serving.attributes]
 attributes:
-  check_mode: {support: none, description: There is nothing to wait for., details: []}
+  check_mode: {support: none, details: [There is nothing to wait for.]}
 """
 
 EXAMPLES = r"""

@@ -32,8 +32,9 @@ options:
   gone:
     description: Set by the action part, the holder that does not live any more.
     type: dict
+extends_documentation_fragment: [gx10.serving.attributes]
 attributes:
-  check_mode: {support: full, description: Nothing is locked., details: []}
+  check_mode: {support: full, details: [Nothing is locked.]}
 """
 
 EXAMPLES = r"""

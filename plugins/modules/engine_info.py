@@ -37,8 +37,7 @@ options:
     description: Read the log of O(container) for facts, known causes of failure and its last lines.
     type: bool
     default: false
-attributes:
-  check_mode: {support: full, description: It only reads., details: []}
+extends_documentation_fragment: [gx10.serving.attributes.info]
 """
 
 EXAMPLES = r"""

@@ -20,8 +20,7 @@ options:
     type: list
     elements: dict
     required: true
-attributes:
-  check_mode: {support: full, description: It only reads., details: []}
+extends_documentation_fragment: [gx10.serving.attributes.info]
 """
 
 EXAMPLES = r"""

@@ -28,8 +28,9 @@ options:
     description: How many images of the name stay in the folder, this one included; blobs that no image needs are removed.
     type: int
     default: 2
+extends_documentation_fragment: [gx10.serving.attributes]
 attributes:
-  check_mode: {support: full, description: Says whether the image would be added., details: []}
+  check_mode: {support: full, details: [Says whether the image would be added.]}
 """
 
 EXAMPLES = r"""

@@ -37,8 +37,7 @@ options:
     description: How many images stay in the folder, this one included.
     type: int
     default: 2
-attributes:
-  check_mode: {support: full, description: Says that it would., details: []}
+extends_documentation_fragment: [gx10.serving.attributes]
 """
 
 EXAMPLES = r"""

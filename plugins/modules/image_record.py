@@ -32,8 +32,7 @@ options:
     description: How many images of the name stay.
     type: int
     required: true
-attributes:
-  check_mode: {support: full, description: It reads and changes nothing., details: []}
+extends_documentation_fragment: [gx10.serving.attributes.info]
 """
 
 EXAMPLES = r"""

@@ -23,8 +23,9 @@ options:
     description: How many images stay beside these.
     type: int
     required: true
+extends_documentation_fragment: [gx10.serving.attributes]
 attributes:
-  check_mode: {support: full, description: Says what it would remove., details: []}
+  check_mode: {support: full, details: [Says what it would remove.]}
 """
 
 EXAMPLES = r"""

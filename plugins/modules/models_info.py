@@ -15,8 +15,7 @@ options:
     description: The models root, which holds ORG/NAME folders and hub caches.
     type: path
     required: true
-attributes:
-  check_mode: {support: full, description: It only reads., details: []}
+extends_documentation_fragment: [gx10.serving.attributes.info]
 """
 
 EXAMPLES = r"""

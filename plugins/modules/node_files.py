@@ -26,9 +26,9 @@ options:
       mode: {type: str, default: "0644", description: Octal mode.}
       size: {type: int, description: Not used; so that a lookup's answer can be passed as it is.}
       sha256: {type: str, description: "Not used, likewise."}
+extends_documentation_fragment: [gx10.serving.attributes]
 attributes:
-  check_mode: {support: full, description: Says what would change., details: []}
-  diff_mode: {support: full, description: Shows the files' text., details: []}
+  diff_mode: {support: full}
 """
 
 EXAMPLES = r"""

@@ -38,8 +38,8 @@ options:
     description: "What is wanted of the image: targets, build, promote, wanted, keep, archive."
     type: dict
     required: true
+extends_documentation_fragment: [gx10.serving.attributes.info]
 attributes:
-  check_mode: {support: full, description: It changes nothing., details: []}
   action: {support: full, description: It runs on the control node only., details: []}
 """
 

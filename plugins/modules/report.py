@@ -18,8 +18,7 @@ options:
   data:
     description: The same for programs, as C(set_stats) publishes it; ansible-runner and C(show_custom_stats) show it.
     type: dict
-attributes:
-  check_mode: {support: full, description: It changes nothing., details: []}
+extends_documentation_fragment: [gx10.serving.attributes.info]
 """
 
 EXAMPLES = r"""

@@ -93,8 +93,7 @@ options:
         description: Folder of the manifests that the first node keeps.
         type: path
         required: true
-attributes:
-  check_mode: {support: full, description: It only reads., details: []}
+extends_documentation_fragment: [gx10.serving.attributes.info]
 """
 
 EXAMPLES = r"""
