@@ -55,6 +55,10 @@ class Playbook:
         assert all("changed=0 " in line for line in recap), recap
         return self
 
+    def actions(self) -> list[str]:
+        """What it said that it does, or would do."""
+        return [line for line in self.output.splitlines() if line.startswith(("image: ", "weights: ", "engine: "))]
+
     def refused(self) -> Playbook:
         assert self.code != 0, "the playbook succeeded"
         return self

@@ -1,4 +1,4 @@
-"""The fabric, cut before a serve. Runs first: what serves must still serve."""
+"""The fabric, cut before a serve: what serves must still serve."""
 
 from __future__ import annotations
 

@@ -111,9 +111,15 @@ def test_a_foreign_process_on_the_port_is_named_and_left_alone(nodes: dict[str, 
         head.run("pkill -f '[h]ttp.server 8000'")
 
 
-def test_a_changed_flag_recreates_the_group(tmp_path: Path, nodes: dict[str, Any]) -> None:
+def test_a_changed_flag_replaces_the_group_as_check_said(nodes: dict[str, Any]) -> None:
+    extra: dict[str, Any] = {"profile": "sim-tiny-tp2", "override": {"args": {"max-num-seqs": 3}}}
     before = {name: nodes[name].containers()[0]["Id"] for name in (HEAD, "gx10-sim-2")}
-    Playbook("serve", **profile(tmp_path, "sim-tiny-tp2", ("max-num-seqs: 4", "max-num-seqs: 3"))).ok()
+    check = Playbook("serve", "--check", "--diff", **extra).unchanged()
+    assert check.actions() == ["engine: replace the group: max-num-seqs 4 → 3"]
+    assert {name: nodes[name].containers()[0]["Id"] for name in (HEAD, "gx10-sim-2")} == before
+    run = Playbook("serve", **extra).ok()
+    assert run.actions() == check.actions()
+    assert "differs from its profile: args.max-num-seqs: 3, not 4" in run.output
     after = {name: nodes[name].containers()[0]["Id"] for name in (HEAD, "gx10-sim-2")}
     assert not set(before.values()) & set(after.values())
     assert "--max-num-seqs 3" in nodes[HEAD].run("ps -wweo args= | grep '[v]llm serve'")
@@ -139,24 +145,6 @@ def test_an_engine_that_cannot_start_takes_the_group_down_with_the_reason(tmp_pa
     assert "invalid tool call parser: no_such_parser" in output, "the engine's own words are missing"
     for node in nodes.values():
         assert node.containers(running=True) == []
-
-
-def test_serving_without_ray_after_all_that(nodes: dict[str, Any]) -> None:
-    """vLLM's own multi-node processes; an override that status keeps saying."""
-    output = Playbook("serve", profile="sim-tiny-tp2", override={"executor": "mp"}).ok().output
-    assert "differs from its profile: executor: 'mp', not 'ray'" in output
-    assert "differs from its profile: executor: 'mp', not 'ray'" in Playbook("status").ok().output
-    assert ask().strip()
-    for name in (HEAD, "gx10-sim-2"):
-        assert nodes[name].run("pgrep -c raylet || true").strip() == "0"
-    assert "--headless" in nodes["gx10-sim-2"].run("ps -wweo args= | grep '[v]llm serve'")
-
-
-def test_a_worker_without_ray_that_dies_ends_its_container(nodes: dict[str, Any]) -> None:
-    worker = nodes["gx10-sim-2"]
-    worker.run(f"docker exec sim-tiny-tp2 sh -c 'kill -9 {worker.status()['evidence']['engine_pid']}'")
-    assert eventually(lambda: worker.containers(running=False), 60), "the container is Up over a dead rank"
-    assert "gx10-sim-2: container: found exited with code 1" in Playbook("status").refused().output
 
 
 def test_one_node_alone(nodes: dict[str, Any]) -> None:
