@@ -7,7 +7,7 @@ export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.build/molecule
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 SIM := $(BIN)/ansible-playbook -i inventories/sim molecule/shared
 
-.PHONY: setup setup-dev demo test lint unit molecule proofs bench sim-up sim-down lock clean
+.PHONY: setup setup-dev demo test static cluster lint unit molecule proofs bench sim-up sim-down lock clean
 
 setup: .venv/.ready
 
@@ -33,10 +33,17 @@ sim-down: setup
 	@tools/start-docker
 	$(SIM)/destroy.yml
 
-# The first two need one core each; what they print comes when each has ended.
+# Two lanes at once; what each prints comes when it has ended.
 test: setup
-	$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint unit
-	$(MAKE) --no-print-directory molecule
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=target static cluster
+
+static:
+	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory unit
+
+# One cluster and one built image for all scenarios and the benchmarks, which take the cluster away.
+cluster:
+	$(MAKE) --no-print-directory molecule DESTROY=never
 	$(MAKE) --no-print-directory bench
 
 lint: setup-dev
@@ -46,13 +53,16 @@ unit: setup-dev
 	$(BIN)/python -m pytest tests/unit
 	$(BIN)/python -m pytest tests/engines
 
+# DESTROY=never leaves the cluster.
+DESTROY := always
+
 # On a cluster of its own: what an interrupted run or another checkout left on this machine goes first.
 molecule: setup
 	@tools/start-docker
 	$(SIM)/destroy.yml
 	rm -rf $(MOLECULE_EPHEMERAL_DIRECTORY)
 	mkdir -p .build
-	set -o pipefail; PATH="$(CURDIR)/$(BIN):$$PATH" molecule test --scenario-name cluster --scenario-name weights --scenario-name mods --scenario-name image 2>&1 | tee .build/molecule.log \
+	set -o pipefail; PATH="$(CURDIR)/$(BIN):$$PATH" molecule test --destroy $(DESTROY) --scenario-name cluster --scenario-name weights --scenario-name mods --scenario-name image 2>&1 | tee .build/molecule.log \
 	    || { echo "=== what failed:"; sed 's/\x1b\[[0-9;]*m//g' .build/molecule.log | grep -aE -A14 'fatal: |UNREACHABLE|│ E  |FAILED ' | tail -100; exit 1; }
 
 # Minutes each, so not in `make test`: reboots, the nightly and its timer, rollback, garbage of every kind, a frozen engine core.

@@ -65,7 +65,8 @@ class Site:
         sim = yaml.safe_load((ROOT / "files/images/vllm-node-sim/image.yml").read_text())
         about = {"summary": "For tests", "base": "vllm-node-sim:latest", "expect": sim["expect"]}
         (images / "own/image.yml").write_text(yaml.safe_dump(about))
-        (images / "own/Dockerfile").write_text("ARG BASE\nFROM ${BASE}\nRUN echo own >/workspace/own\n")
+        (images / "own/Dockerfile").write_text("ARG BASE\nFROM ${BASE}\nCOPY own /workspace/own\n")
+        (images / "own/own").write_text("own\n")
         profile = yaml.safe_load((ROOT / "model_profiles/sim-tiny-tp2.yml").read_text())
         profile["container"]["name"] = "own"
         (profiles / "own.yml").write_text(yaml.safe_dump({**profile, "image": "own", "mods": ["third-party", "marker"]}))
