@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..common import _document
-from ._gate import Check, check
+from ._gate import check
+from ._types import Check
 
 
 def questions(names: Sequence[str], mods: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -20,13 +20,13 @@ from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve
 from ansible_collections.gx10.serving.plugins.modules import cluster_lock
 from conftest import ROOT
 
-PLAN = {"image": {"reference": "small:latest"}}
-IDLE: dict[str, Any] = {"processes": [], "listeners": [], "containers": [{"running": False}]}
+PLAN: Any = {"image": {"reference": "small:latest"}}
+IDLE: Any = {"processes": [], "listeners": [], "containers": [{"running": False}]}
 
 
 def test_a_node_on_which_an_engine_runs_is_not_free() -> None:
     busy = [{**IDLE, "processes": [{"pid": 1}]}, {**IDLE, "listeners": [{"port": 8000}]}, {**IDLE, "containers": [{"running": True}]}]
-    infos = {f"gx10-{number}": info for number, info in enumerate([IDLE, *busy], 1)}
+    infos: dict[str, Any] = {f"gx10-{number}": info for number, info in enumerate([IDLE, *busy], 1)}
     assert _nightly.free(infos) == "gx10-1"
     assert _nightly.free({**infos, "gx10-5": IDLE}) == "gx10-5"
     assert _nightly.free({name: info for name, info in infos.items() if name != "gx10-1"}) == ""
@@ -52,7 +52,7 @@ def nodes(error: str = "", now: str = "new") -> dict[str, Any]:
         (nodes("no answer", "old"), True, {"ok": True}, False, "its tag is where it was.\ngx10-2: no answer"),
     ],
 )
-def test_the_report(states: Any, built: bool, gate: dict[str, Any], ok: bool, text: str) -> None:
+def test_the_report(states: Any, built: bool, gate: Any, ok: bool, text: str) -> None:
     gate = {"node": "gx10-4", "profile": "tiny", "why": "", **gate}
     document = _nightly.report(PLAN, states, {"built": built, "id": "new", "inputs": "hash"}, gate)
     assert document["ok"] is ok
@@ -100,8 +100,8 @@ def test_a_record_of_another_release_is_refused_by_name(resolve: Any) -> None:
 
 def test_a_node_without_the_image_of_what_is_served_is_named() -> None:
     node = {"name": "gx10-1", "role": "head", "container": {"name": "x"}}
-    served = {"plan": {"profile": "p", "nodes": [node], "idle": []}, "parts": {}, "image_id": "sha256:0123"}
-    answer = {"gx10-1": {"containers": [], "image_gone": True}}
+    served: Any = {"plan": {"profile": "p", "nodes": [node], "idle": []}, "parts": {}, "image_id": "sha256:0123"}
+    answer: Any = {"gx10-1": {"containers": [], "image_gone": True}}
     gone = _gate.container_checks(served, answer)[0]
     assert (gone["name"], gone["ok"], gone["hint"]) == ("image kept", False, "ansible-playbook restore.yml -e profile=p brings it back.")
 
