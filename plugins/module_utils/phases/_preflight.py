@@ -37,6 +37,10 @@ def node_problems(plan: Plan, infos: Mapping[str, Host], engines: Mapping[str, E
         name = node["name"]
         if name in infos:
             problems += _one(plan, node, infos[name], engines.get(name))
+    # What runs there has to be known, to be stopped.
+    for name in plan["idle"]:
+        if name in infos:
+            problems += _docker(name, infos[name])
     problems += _link_checks.problems(plan, infos)
     problems += _hardware_checks.problems(plan, infos)
     return [str(problem) for problem in problems]
@@ -70,6 +74,11 @@ def _memory(plan: Plan, name: str, seen: Memory, engine: Engine | None) -> list[
     ]
 
 
+def _docker(name: str, info: Host) -> list[Problem]:
+    error = info["docker"]["error"]
+    return [Problem(name, "Docker engine", error, "an engine that answers", "systemctl start docker")] if error else []
+
+
 def _one(plan: Plan, node: Node, info: Host, engine: Engine | None) -> list[Problem]:
     name = node["name"]
     problems = []
@@ -77,8 +86,7 @@ def _one(plan: Plan, node: Node, info: Host, engine: Engine | None) -> list[Prob
         missing = " ".join(info["missing_tools"])
         packages = " ".join(PACKAGES.get(tool, tool) for tool in info["missing_tools"])
         problems.append(Problem(name, "tools", f"no {missing}", "all of them installed", f"apt-get install {packages}"))
-    if info["docker"]["error"]:
-        problems.append(Problem(name, "Docker engine", info["docker"]["error"], "an engine that answers", "systemctl start docker"))
+    problems += _docker(name, info)
     if not info["journal"]:
         hint = "systemctl start systemd-journald.socket; the engine's supervisor tells the journal what it does."
         problems.append(Problem(name, "/run/systemd/journal/socket", "nothing", "the socket of systemd-journald", hint))

@@ -289,6 +289,16 @@ def test_every_problem_of_every_phase_is_there_at_once(plan: Any, seen: Any) -> 
     assert ["architecture" in problems[0], "not what was staged" in problems[1]] == [True, True]
 
 
+def test_an_idle_node_without_docker_is_named(plan: Any, seen: Any) -> None:
+    """Its containers have to be stopped, so what runs there has to be known."""
+    world = seen["worlds"]["gx10-3"]
+    world["host"] = {**world["host"], "docker": {"error": "docker is not installed"}}
+    del world["engine"], world["images"]
+    assert decide(plan, seen)["problems"] == [
+        "gx10-3: Docker engine: found docker is not installed; wanted an engine that answers. systemctl start docker"
+    ]
+
+
 def test_an_image_of_its_owner_is_never_built(plan: Any, seen: Any) -> None:
     for world in seen["worlds"].values():
         for item in world["images"]["images"].values():
