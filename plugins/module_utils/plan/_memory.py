@@ -56,6 +56,9 @@ def estimate(profile: Profile, image: ImageFile, checkpoint: Checkpoint | None) 
         per_token = kv_bytes_per_token(checkpoint["config"], parallel["tensor"], str(args.get("kv-cache-dtype", "auto")))
     tokens = None if left is None or not per_token else max(0, int(left * 1024**3 / per_token))
 
+    # Free in form: what is not a number is not measured.
+    measured = profile.get("expect", {}).get("bench", {}).get("kv_cache_gib")
+
     def short(value: float | None) -> float | None:
         return None if value is None else round(value, 2)
 
@@ -71,7 +74,7 @@ def estimate(profile: Profile, image: ImageFile, checkpoint: Checkpoint | None) 
         "kv_bytes_per_token": per_token,
         "kv_cache_tokens": tokens,
         "reported": {
-            "kv_cache_gib": profile.get("expect", {}).get("bench", {}).get("kv_cache_gib"),
+            "kv_cache_gib": measured if isinstance(measured, int | float) and not isinstance(measured, bool) else None,
             "kv_cache_tokens": profile.get("expect", {}).get("kv_cache_tokens"),
         },
     }
