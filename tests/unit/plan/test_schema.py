@@ -12,7 +12,7 @@ from typing import Any, Literal, NotRequired
 import jsonschema
 import pytest
 import yaml
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _profile_types, _resolve, _sources, _types
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _inventory, _profile_types, _resolve, _sources, _types
 from conftest import ROOT, hostvars
 
 PROFILES = sorted(path.stem for path in (ROOT / "model_profiles").glob("*.yml"))
@@ -132,6 +132,10 @@ def test_what_a_plan_is_made_of_has_its_schemas_form(path: str, hint: Any) -> No
     # A flag's value is checked by its engine.
     schema["properties"].get("args", {})["additionalProperties"] = {}
     assert of_schema(schema, schema) == of_type(hint)
+
+
+def test_every_setting_of_the_site_has_a_type() -> None:
+    assert {f"gx10_{key}" for key in _inventory.Site.__annotations__} == set(_inventory.SITE_DEFAULTS)
 
 
 def test_the_comparison_sees_a_difference_anywhere() -> None:
