@@ -83,7 +83,7 @@ def a_disk_that_fills_up(net: lab.Net, listing: list[dict[str, object]]) -> None
     assert "free; wanted" in str(state["failed"]) or "disk full" in str(state["failed"]), state
     distribution.stop()
     assert lab.same(net, [1, 3], listing)
-    manifest = lab.module("plugins/module_utils/node/_manifest.py")
+    manifest = lab.module("node._manifest")
     for item in listing:
         path = lab.WORK / "h2" / str(item["path"])
         assert not path.exists() or manifest.sha256(str(path)) == item["sha256"], "a final name over half a file"

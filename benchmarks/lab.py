@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import os
 import random
@@ -26,14 +26,10 @@ def run(*argv: str, **options: Any) -> str:
     return subprocess.run(argv, check=True, capture_output=True, text=True, **options).stdout
 
 
-def module(path: str) -> Any:
+def module(name: str) -> Any:
     """One of the collection's module_utils, without Ansible."""
-    spec = importlib.util.spec_from_file_location(Path(path).stem, SOURCE / path)
-    assert spec and spec.loader
-    found = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = found
-    spec.loader.exec_module(found)
-    return found
+    sys.path.insert(0, str(SOURCE / "plugins"))
+    return importlib.import_module(f"module_utils.{name}")
 
 
 class Net:
@@ -79,7 +75,7 @@ class Net:
 
 def files(folder: Path, count: int, size: int) -> list[dict[str, Any]]:
     """Random files, and what a manifest says of them."""
-    manifest = module("plugins/module_utils/node/_manifest.py")
+    manifest = module("node._manifest")
     folder.mkdir(parents=True)
     generator = random.Random(0)
     found = []
@@ -108,7 +104,7 @@ class Distribution:
         self.net = net
         nodes = [{"name": name, "addresses": [net.address(number)]} for number, name in enumerate(net.names)]
         lacks = {name: [item["path"] for item in listing if not (WORK / name / item["path"]).exists()] for name in net.names[1:]}
-        fanout = module("plugins/module_utils/phases/_fanout.py")
+        fanout = module("phases._fanout")
         self.plan = fanout.plan(nodes, listing, lacks, PORT, lanes, chains=len(net.names) - 1 if star else 0)
         self.processes: list[subprocess.Popen[bytes]] = []
         for name in net.names:
@@ -165,7 +161,7 @@ def clean(net: Net) -> None:
 
 def same(net: Net, numbers: list[int], listing: list[dict[str, Any]]) -> bool:
     """Is every file on these hosts as in the manifest, and nothing else there?"""
-    manifest = module("plugins/module_utils/node/_manifest.py")
+    manifest = module("node._manifest")
     return all(
         sorted(os.listdir(WORK / net.names[number])) == sorted(item["path"] for item in listing)
         and all(manifest.sha256(str(WORK / net.names[number] / item["path"])) == item["sha256"] for item in listing)

@@ -23,7 +23,7 @@ class ActionModule(ActionBase):
             {"work_dir": {"type": "path", "required": True}, "interval": {"type": "float", "default": 10}}
         )
         node = (task_vars or {}).get("inventory_hostname", "")
-        before: dict[str, Any] = {}
+        before: _fanout.State = {}
         while True:
             answer = self._execute_module(
                 module_name="gx10.serving.background_info",

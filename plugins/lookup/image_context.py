@@ -45,11 +45,12 @@ from typing import Any
 
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _context
+from ansible_collections.gx10.serving.plugins.module_utils.plan._types import Image
 
 
 class LookupModule(LookupBase):
     """Reads the control node; builds nothing."""
 
-    def run(self, terms: list[dict[str, Any]], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:
+    def run(self, terms: list[Image], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[dict[str, _context.Context]]:
         self.set_options(var_options=variables, direct=kwargs)
         return [_context.read(image, self.get_option("wheels_path"), self.get_option("cache")) for image in terms]

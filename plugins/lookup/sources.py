@@ -53,13 +53,13 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _sources
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _profile_types, _sources
 
 
 class LookupModule(LookupBase):
     """Reads files on the control node; decides nothing."""
 
-    def run(self, terms: list[str | None], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:
+    def run(self, terms: list[str | None], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[_profile_types.Sources]:
         self.set_options(var_options=variables, direct=kwargs)
         beside = [
             str((path if path.is_dir() else path.parent) / "model_profiles")

@@ -86,17 +86,17 @@ log:
 """
 
 import time
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gx10.serving.plugins.module_utils.node import _docker, _log_facts, _look
+from ansible_collections.gx10.serving.plugins.module_utils.node._types import Container, Log
 
 
-def wait(module: AnsibleModule, docker: _docker.Docker) -> list[dict[str, Any]]:
+def wait(module: AnsibleModule, docker: _docker.Docker) -> list[Container]:
     """Look until the container is in a wanted phase, has ended, or the time is over."""
     deadline = time.monotonic() + module.params["timeout"]
     while True:
-        found: list[dict[str, Any]] = _look.containers(docker, module.params["state_dir"])
+        found = _look.containers(docker, module.params["state_dir"])
         ours = next((item for item in found if item["name"] == module.params["container"]), None)
         done = ours is None or not ours["running"] or ours["status"].get("phase") in module.params["wait_for"]
         if not module.params["wait_for"] or done or time.monotonic() >= deadline:
@@ -122,12 +122,13 @@ def main() -> None:
         result = _look.engine(docker, module.params["state_dir"], module.params["ports"], found)
     except _docker.DockerError as error:
         module.fail_json(msg=f"{error} (systemctl start docker)")
+    log: dict[str, Log] = {}
     if module.params["log"] and any(item["name"] == module.params["container"] for item in found):
         # In one stream: a traceback stands on stderr, between lines of stdout that say when.
         command = ["sh", "-c", 'exec docker logs "$0" 2>&1', module.params["container"]]
         _code, text, _err = module.run_command(command, errors="replace")
-        result["log"] = {"facts": _log_facts.facts(text), "signs": _log_facts.signs(text), "tail": _log_facts.tail(text)}
-    module.exit_json(changed=False, **result)
+        log["log"] = {"facts": _log_facts.facts(text), "signs": _log_facts.signs(text), "tail": _log_facts.tail(text)}
+    module.exit_json(changed=False, **result, **log)
 
 
 if __name__ == "__main__":

@@ -49,10 +49,10 @@ user:
 
 import getpass
 import os
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest
+from ansible_collections.gx10.serving.plugins.module_utils.node._types import HubCache, ModelFolder, ModelsDisk
 
 
 def size(folder: str) -> int:
@@ -64,7 +64,7 @@ def size(folder: str) -> int:
     return total
 
 
-def model(root: str, name: str) -> dict[str, Any]:
+def model(root: str, name: str) -> ModelFolder:
     """One ORG/NAME folder."""
     path = os.path.join(root, name)
     problems = []
@@ -77,8 +77,8 @@ def model(root: str, name: str) -> dict[str, Any]:
         else:
             problems.append(f"{item}: a dangling link")
     problems += _manifest.check_complete(path, set(sizes))
-    manifest = _manifest.load(os.path.join(path, _manifest.MANIFEST)) or {"hash": "", "files": []}
-    wanted = {item["path"]: item["size"] for item in manifest["files"]}
+    manifest = _manifest.load(os.path.join(path, _manifest.MANIFEST))
+    wanted = {item["path"]: item["size"] for item in (manifest["files"] if manifest else [])}
     return {
         "name": name,
         "path": path,
@@ -87,13 +87,13 @@ def model(root: str, name: str) -> dict[str, Any]:
         "staged": size(os.path.join(path, ".gx10")),
         "whole": not problems,
         "problems": problems,
-        "manifest": manifest["hash"],
+        "manifest": manifest["hash"] if manifest else "",
         "differing": sorted(item for item, length in wanted.items() if sizes.get(item) != length),
         "unknown": sorted(set(sizes) - set(wanted)) if wanted else [],
     }
 
 
-def disk(path: str) -> dict[str, Any]:
+def disk(path: str) -> ModelsDisk:
     """The file system that holds, or would hold, `path`."""
     where = path
     while not os.path.exists(where):
@@ -128,8 +128,8 @@ def folders(path: str) -> list[str]:
 def main() -> None:
     module = AnsibleModule(argument_spec={"path": {"type": "path", "required": True}}, supports_check_mode=True)
     root = module.params["path"]
-    models = []
-    caches = []
+    models: list[ModelFolder] = []
+    caches: list[HubCache] = []
     for first in folders(root):
         for second in folders(os.path.join(root, first)):
             full = os.path.join(root, first, second)

@@ -8,6 +8,10 @@ from typing import Any
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve, _sources
 
+# What a container says of its hardware.
+UNKNOWN: dict[str, Any] = {
+    "architecture": "aarch64", "kernel": "6.17.0", "bios": None, "driver": None, "gpus": None, "memory": {}, "links": [],
+}  # fmt: skip
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -23,7 +27,7 @@ def hostvars(nodes: int = 4, **site: Any) -> dict[str, dict[str, Any]]:
 def resolve() -> Any:
     """Resolve a profile: by name, or by text under the name `test`."""
 
-    def run(name: str = "test", text: str | None = None, variables: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(name: str = "test", text: str | None = None, variables: dict[str, Any] | None = None) -> _resolve.Resolved:
         sources = _sources.read(name if text is None else "sim-tiny-tp2")
         if text is not None:
             sources["profile"] = {"name": name, "path": f"{name}.yml", "text": text}

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+
+from ._types import DockerInfo, Tagged
 
 # Runs a command: (exit code, stdout, stderr), as AnsibleModule.run_command.
 Run = Callable[[list[str]], tuple[int, str, str]]
@@ -33,8 +35,8 @@ class Docker:
             raise DockerError(f"docker {arguments[0]}: found exit code {code}: {err.strip()}; wanted an engine that answers")
         return out
 
-    def info(self) -> dict[str, str]:
-        """{"version", "root", "error"}: the engine's version and folder, or why it does not answer (then the others are missing)."""
+    def info(self) -> DockerInfo:
+        """The engine's version and folder, or why it does not answer (then the others are missing)."""
         code, out, err = self._run(["docker", "info", "--format", "{{.ServerVersion}} {{.DockerRootDir}}"])
         if code or err.startswith("Cannot connect"):
             return {"error": err.strip() or out.strip()}
@@ -68,17 +70,14 @@ class Docker:
             raise DockerError(f"image {reference}: found none in Docker; wanted it")
         return found[0]
 
-    def images(self, name: str) -> list[dict[str, Any]]:
-        """Every image of a repository: [{"id", "created" (ISO 8601, UTC), "tags"}]."""
+    def images(self, name: str) -> list[Tagged]:
+        """Every image of a repository."""
         rows = self.inspect("image", sorted(set(self.ask("image", "ls", "--quiet", "--no-trunc", name).split())))
         return [{"id": item["Id"], "created": item["Created"], "tags": item["RepoTags"] or []} for item in rows]
 
 
-def forgotten(images: Sequence[Mapping[str, Any]], name: str, tag: str, keep: int) -> list[str]:
-    """References of `name` to remove: this collection's tags of all but the `keep` newest images and of those that a kept tag names.
-
-    `images`: [{"created" (ISO 8601, UTC), "tags" (references)}].
-    """
+def forgotten(images: Sequence[Tagged], name: str, tag: str, keep: int) -> list[str]:
+    """References of `name` to remove: this collection's tags of all but the `keep` newest images and of those that a kept tag names."""
     kept = {f"{name}:{one}" for one in (tag, "last-good", "previous", "candidate", "rejected")}
     ours = re.compile(rf"{re.escape(name)}:(?:[0-9a-f]{{12}}|verified-[0-9a-f]{{12}})")
     spare = [item for item in images if not kept & set(item["tags"])]

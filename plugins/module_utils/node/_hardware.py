@@ -13,7 +13,8 @@ import glob
 import json
 import os
 import re
-from typing import Any
+
+from ._types import Gid, Gpu, Hardware, Link, Pcie, Rdma, SmiGpu
 
 # Of /proc/meminfo; CmaFree beyond CmaTotal is memory that cannot be pinned for RDMA.
 MEMORY = ("MemTotal", "MemFree", "MemAvailable", "Cached", "SwapTotal", "SwapFree", "CmaTotal", "CmaFree")
@@ -58,28 +59,28 @@ def driver(text: str | None) -> str | None:
     return match.group(1) if match else None
 
 
-def smi(text: str) -> list[dict[str, Any]]:
-    """GPUs that the command SMI printed: {"name", "driver", "memory_mib" (None on unified memory: "[N/A]", "Not Supported")}."""
+def smi(text: str) -> list[SmiGpu]:
+    """GPUs that the command SMI printed; `memory_mib` is None on unified memory ("[N/A]", "Not Supported")."""
     rows = [[cell.strip() for cell in line.split(",")] for line in text.splitlines()]
     # One that fails says so in words: "No devices were found".
     rows = [row for row in rows if len(row) == 3 and re.match(r"\d+\.\d+", row[1])]
     return [{"name": row[0], "driver": row[1], "memory_mib": number(row[2]) if row[2][:1].isdigit() else None} for row in rows]
 
 
-def gpus(root: str) -> list[dict[str, Any]] | None:
+def gpus(root: str) -> list[Gpu] | None:
     """GPUs that the kernel module has, without starting a tool that a wedged driver would hold; None without the module."""
     if read(f"{root}/proc/driver/nvidia/version") is None:
         return None
-    models = []
+    models: list[Gpu] = []
     for path in sorted(glob.glob(f"{root}/proc/driver/nvidia/gpus/*/information")):
         match = re.search(r"^Model:\s*(.+?)\s*$", read(path) or "", re.MULTILINE)
         models.append({"name": match.group(1) if match else "unknown"})
     return models
 
 
-def gids(port: str) -> list[dict[str, Any]]:
-    """The IPv4 GIDs of an RDMA port's folder: {"index", "address", "type"}."""
-    found = []
+def gids(port: str) -> list[Gid]:
+    """The IPv4 GIDs of an RDMA port's folder."""
+    found: list[Gid] = []
     for path in glob.glob(f"{port}/gids/*"):
         match = re.fullmatch(r"(?:0000:){5}ffff:([0-9a-f]{4}):([0-9a-f]{4})", read(path) or "")
         if match:
@@ -87,10 +88,10 @@ def gids(port: str) -> list[dict[str, Any]]:
             index = int(os.path.basename(path))
             address = f"{high >> 8}.{high & 255}.{low >> 8}.{low & 255}"
             found.append({"index": index, "address": address, "type": read(f"{port}/gid_attrs/types/{index}")})
-    return sorted(found, key=lambda item: int(item["index"]))
+    return sorted(found, key=lambda item: item["index"])
 
 
-def rdma(root: str, interface: str) -> dict[str, Any] | None:
+def rdma(root: str, interface: str) -> Rdma | None:
     """The RDMA device of a network interface; None if it has none."""
     for path in sorted(glob.glob(f"{root}/sys/class/infiniband/*/device/net/{glob.escape(interface)}")):
         device = path.split("/infiniband/")[1].split("/")[0]
@@ -106,11 +107,11 @@ def rdma(root: str, interface: str) -> dict[str, Any] | None:
     return None
 
 
-def link(root: str, interface: str, address: str) -> dict[str, Any]:
+def link(root: str, interface: str, address: str) -> Link:
     """One network interface: speed in Mb/s, PCIe in lanes and GT/s."""
     home = f"{root}/sys/class/net/{interface}"
     carrier = read(f"{home}/carrier")
-    pcie = None
+    pcie: Pcie | None = None
     if os.path.exists(f"{home}/device/max_link_width"):
         width, widest = (number(read(f"{home}/device/{name}_link_width")) for name in ("current", "max"))
         speed, fastest = (rate(read(f"{home}/device/{name}_link_speed")) for name in ("current", "max"))
@@ -127,11 +128,8 @@ def link(root: str, interface: str, address: str) -> dict[str, Any]:
     }
 
 
-def observe(fabric: dict[str, str], root: str = "") -> dict[str, Any]:
-    """The node: `fabric` is its interfaces by address; `root` stands before /proc and /sys.
-
-    Returns {"architecture", "kernel", "bios", "driver", "gpus", "memory" (bytes by field), "links"}.
-    """
+def observe(fabric: dict[str, str], root: str = "") -> Hardware:
+    """The node: `fabric` is its interfaces by address; `root` stands before /proc and /sys."""
     kernel = os.uname()
     return {
         "architecture": kernel.machine,

@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ._types import Fabric
+
 ETH_P_ARP = 0x0806
 # sshd's; whether anybody listens does not matter.
 PORT = 22
@@ -114,8 +116,8 @@ def arp(interface: str, mac: str, source: str, peers: list[str], seconds: float)
     return answered
 
 
-def look(run: Callable[[list[str]], tuple[int, str, str]], address: str, peers: list[str], rails: list[str]) -> dict[str, Any]:
-    """What a node sees of the fabric: interface, state, beside, routes {peer: interface}, reached {peer: true, false or null}, down.
+def look(run: Callable[[list[str]], tuple[int, str, str]], address: str, peers: list[str], rails: list[str]) -> Fabric:
+    """What a node sees of the fabric.
 
     `run` runs a command: (code, stdout, stderr); `rails` are the node's addresses on all halves of the fabric's ports.
     `interface` is None where no link holds the address: networkd takes addresses from a
@@ -125,7 +127,7 @@ def look(run: Callable[[list[str]], tuple[int, str, str]], address: str, peers: 
     code, out, _err = run(["ip", "-j", "address", "show"])
     links = [] if code else json.loads(out)
     link = holder(links, address)
-    found: dict[str, Any] = {"interface": None, "state": None, "beside": [], "routes": {}, "reached": {}, "down": []}
+    found: Fabric = {"interface": None, "state": None, "beside": [], "routes": {}, "reached": {}, "down": []}
     if link is None:
         found["down"] = [f"{item['ifname']} {state(item)}" for item in links if item.get("link_type") == "ether" and state(item) != "UP"]
         return found

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ._types import Facts
+
 # 0.11 to 0.33: "GPU KV cache size: 1,234 tokens", with ", Maximum concurrency …" from 0.33; the device word varies.
 _FACTS = (
     ("kv_cache_tokens", r"\b[A-Za-z]+(?: \+ [a-z]+)? KV cache size: ([\d,]+) tokens", int),
@@ -47,12 +49,12 @@ _SIGNS = (
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def facts(text: str) -> dict[str, Any]:
+def facts(text: str) -> Facts:
     """What the log says; a fact that is missing is unknown, and its key is absent. The last line of a kind counts.
 
     `kv_cache_gib` is a list, one value for each rank whose line is there, of the last start of the engine.
     """
-    found: dict[str, Any] = {}
+    found: Any = {}  # keys and kinds are those of _FACTS
     for line in _COLOUR.sub("", text).splitlines():
         rank = _RANK.search(line)
         if rank:
@@ -65,7 +67,8 @@ def facts(text: str) -> dict[str, Any]:
                 if key == "engine_version":
                     found.pop("kv_cache_gib", None)
                 found[key] = kind(match.group(1).replace(",", "") if kind is int else match.group(1))
-    return found
+    known: Facts = found
+    return known
 
 
 def signs(text: str) -> list[str]:

@@ -17,12 +17,13 @@ from typing import Any
 
 from . import _hardware, _links, _manifest, _oci, _processes
 from ._docker import ARCHITECTURES, Docker, DockerError, Run
+from ._types import Container, Disk, DockerImage, Engine, Good, Host, Images, ModelLook, World
 
 JOURNAL = "/run/systemd/journal/socket"
 LABEL = "gx10.serving.profile"
 
 
-def disk(path: str) -> dict[str, Any]:
+def disk(path: str) -> Disk:
     """The file system that would hold `path`: the nearest folder that exists counts. Sizes in bytes."""
     where = os.path.abspath(path)
     while not os.path.exists(where):
@@ -38,7 +39,7 @@ def disk(path: str) -> dict[str, Any]:
     }
 
 
-def host(run: Run, asked: Mapping[str, Any]) -> dict[str, Any]:
+def host(run: Run, asked: Mapping[str, Any]) -> Host:
     """Addresses, tools, disks, memory, fabric, hardware. `asked` has the keys of the option `host` of module world_info."""
     missing = [tool for tool in asked.get("tools") or [] if not shutil.which(tool)]
     if not importlib.util.find_spec("requests"):
@@ -54,12 +55,8 @@ def host(run: Run, asked: Mapping[str, Any]) -> dict[str, Any]:
     # Without the kernel module of the GPU, nvidia-smi says why, and may load it.
     if look["gpus"] is None and shutil.which(_hardware.SMI[0]):
         gpus = _hardware.smi(run(["timeout", "10", *_hardware.SMI])[1])
-        look.update(gpus=gpus, driver=next((gpu["driver"] for gpu in gpus), None))
-    fabric = {}
-    if asked.get("fabric_address"):
-        fabric["fabric"] = _links.look(run, asked["fabric_address"], list(asked.get("fabric_peers") or []), list(rails))
-    return {
-        **fabric,
+        look["gpus"], look["driver"] = list(gpus), next((gpu["driver"] for gpu in gpus), None)
+    found: Host = {
         "addresses": list(interfaces),
         "missing_tools": missing,
         "disk": {path: disk(path) for path in paths},
@@ -68,21 +65,23 @@ def host(run: Run, asked: Mapping[str, Any]) -> dict[str, Any]:
         "docker": engine,
         "hardware": look,
     }
+    if asked.get("fabric_address"):
+        found["fabric"] = _links.look(run, asked["fabric_address"], list(asked.get("fabric_peers") or []), list(rails))
+    return found
 
 
-def read_json(*path: str) -> dict[str, Any]:
+def read_json(*path: str) -> Any:
     """A JSON file of the state folder; empty if it is not there or not whole."""
     try:
         with open(os.path.join(*path), encoding="utf-8") as file:
-            found: dict[str, Any] = json.load(file)
-            return found
+            return json.load(file)
     except (OSError, ValueError):
         return {}
 
 
-def containers(docker: Docker, state_dir: str) -> list[dict[str, Any]]:
+def containers(docker: Docker, state_dir: str) -> list[Container]:
     """Every container that carries our label, with what its supervisor wrote last."""
-    found = []
+    found: list[Container] = []
     for item in docker.labelled(LABEL):
         name = item["Name"].lstrip("/")
         found.append(
@@ -101,14 +100,14 @@ def containers(docker: Docker, state_dir: str) -> list[dict[str, Any]]:
     return found
 
 
-def good(state_dir: str) -> dict[str, Any]:
+def good(state_dir: str) -> Good:
     """What has passed a gate, and when."""
     path = os.path.join(state_dir, "last-good.json")
     at = os.path.getmtime(path) if os.path.exists(path) else 0.0
     return {"last": read_json(path), "previous": read_json(state_dir, "previous-good.json"), "at": at}
 
 
-def engine(docker: Docker, state_dir: str, ports: Sequence[int], found: Sequence[Mapping[str, Any]] | None = None) -> dict[str, Any]:
+def engine(docker: Docker, state_dir: str, ports: Sequence[int], found: list[Container] | None = None) -> Engine:
     """Containers (`found`: looked up already), listeners, engine processes, records."""
     record = read_json(state_dir, "current.json")
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
@@ -124,8 +123,8 @@ def engine(docker: Docker, state_dir: str, ports: Sequence[int], found: Sequence
     }
 
 
-def images(docker: Docker, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What Docker has and what the store keeps as layers. `asked`: {"store", "references", "containers", "name"}.
+def images(docker: Docker, asked: Mapping[str, Any]) -> Images:
+    """What Docker has and what the store keeps as layers. `asked`: the option `images` of module world_info.
 
     Docker is asked only where something is asked of it: an archive may be on a host without one.
     """
@@ -136,14 +135,19 @@ def images(docker: Docker, asked: Mapping[str, Any]) -> dict[str, Any]:
         where["docker"] = disk(docker.root())
     rows = docker.inspect("image", references)
     machine = os.uname().machine
-    found = {}
+    found: dict[str, DockerImage] = {}
     for reference in references:
         named = [item for item in rows if reference == item["Id"] or reference in (item["RepoTags"] or [])]
         # A reference may be written in more ways than Docker lists it.
         for item in named or docker.inspect("image", [reference] if rows else []):
             labels = (item.get("Config") or {}).get("Labels") or {}
-            facts = {"id": item["Id"], "layers": item["RootFS"]["Layers"], "labels": labels, "size": item["Size"]}
-            found[reference] = {**facts, "architecture": item.get("Architecture", "")}
+            found[reference] = {
+                "id": item["Id"],
+                "layers": item["RootFS"]["Layers"],
+                "labels": labels,
+                "size": item["Size"],
+                "architecture": item.get("Architecture", ""),
+            }
     return {
         "images": found,
         "containers": {item["Name"].lstrip("/"): item["Image"] for item in docker.inspect("container", keepers)},
@@ -155,10 +159,10 @@ def images(docker: Docker, asked: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def weights(models: Sequence[Mapping[str, Any]], cache: str, notes: str) -> dict[str, Any]:
+def weights(models: Sequence[Mapping[str, str]], cache: str, notes: str) -> dict[str, ModelLook]:
     """By model's name, what its folder holds; a file's hash is None where the cache does not know it. `notes`: folder of manifests."""
     hashes = _manifest.HashCache(cache)
-    found = {}
+    found: dict[str, ModelLook] = {}
     for model in models:
         path = model["path"]
         look = _manifest.scan(path, hashes, glance=True)
@@ -175,12 +179,13 @@ def weights(models: Sequence[Mapping[str, Any]], cache: str, notes: str) -> dict
     return found
 
 
-def world(run: Run, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """All parts that `asked` names: {"host", "engine", "images", "weights"}.
+def world(run: Run, asked: Mapping[str, Any]) -> World:
+    """All parts that `asked` names.
 
     Where Docker does not answer and the host was asked for, the engine and the images are left out: host.docker says why.
     """
-    docker, found = Docker(run), {}
+    docker = Docker(run)
+    found: World = {}
     if asked.get("host") is not None:
         found["host"] = host(run, asked["host"])
     if "host" not in found or not found["host"]["docker"]["error"]:

@@ -13,8 +13,9 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+
+from ._types import Checkpoint, Differing, File, Hub, Listing, Manifest, Scan, TreeFile
 
 INDEX = "model.safetensors.index.json"
 # Folders that tools leave inside a checkpoint and no engine reads.
@@ -70,11 +71,11 @@ class HashCache:
         self.used[self._key(path)] = value
         return value
 
-    def note(self, root: str, files: Iterable[Mapping[str, Any]]) -> None:
+    def note(self, root: str, files: Iterable[File]) -> None:
         """Files whose content was hashed as it was written, a moment ago."""
         for item in files:
             path = os.path.join(root, item["path"])
-            if os.path.exists(path) and os.path.getsize(path) == item["size"]:
+            if item["sha256"] and os.path.exists(path) and os.path.getsize(path) == item["size"]:
                 self.known[self._key(path)] = item["sha256"]
                 self.fresh = True
 
@@ -102,11 +103,10 @@ def walk(root: str) -> Iterator[str]:
             yield os.path.relpath(os.path.join(folder, name), root)
 
 
-def scan(root: str, cache: HashCache | None = None, reread: bool = False, glance: bool = False) -> dict[str, Any]:
+def scan(root: str, cache: HashCache | None = None, reread: bool = False, glance: bool = False) -> Scan:
     """Read a checkpoint folder.
 
-    Returns {"files": [{"path", "size" (bytes), "sha256"}], "size" (bytes), "problems": [text]}; `reread` ignores the cache;
-    with `glance` nothing is hashed, and a hash that the cache does not know is None.
+    `reread` ignores the cache; with `glance` nothing is hashed, and a hash that the cache does not know is None.
     Hashes with one thread per core: hashlib releases the interpreter lock.
     """
     problems: list[str] = []
@@ -131,12 +131,14 @@ def scan(root: str, cache: HashCache | None = None, reread: bool = False, glance
             hashes = list(pool.map(lambda path: read(os.path.join(root, path)), good))
         if cache:
             cache.save()
-    files = [{"path": path, "size": os.path.getsize(os.path.join(root, path)), "sha256": value} for path, value in zip(good, hashes)]
+    files: list[File] = [
+        {"path": path, "size": os.path.getsize(os.path.join(root, path)), "sha256": value} for path, value in zip(good, hashes)
+    ]
     return {"files": files, "size": sum(item["size"] for item in files), "problems": problems}
 
 
-def read(root: str, cache: HashCache | None = None, reread: bool = False) -> dict[str, Any]:
-    """`scan`, with "hash" over all files and "hub", what a download noted."""
+def read(root: str, cache: HashCache | None = None, reread: bool = False) -> Checkpoint:
+    """`scan`, with a hash over all files and what a download noted."""
     found = scan(root, cache, reread)
     return {**found, "hash": digest(found["files"]), "hub": hub_notes(root)}
 
@@ -182,10 +184,10 @@ def check_complete(root: str, present: set[str]) -> list[str]:
     return problems
 
 
-def compare(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Files of manifest `wanted` that `found` lacks or holds otherwise, each with the reason under "why"."""
+def compare(wanted: Listing, found: Listing) -> list[Differing]:
+    """Files of manifest `wanted` that `found` lacks or holds otherwise, each with the reason."""
     have = {item["path"]: item for item in found["files"]}
-    differing = []
+    differing: list[Differing] = []
     for item in wanted["files"]:
         other = have.get(item["path"])
         if other is None:
@@ -197,23 +199,23 @@ def compare(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[dict[st
     return differing
 
 
-def unknown(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+def unknown(wanted: Listing, found: Listing) -> list[str]:
     """Paths that `found` has and manifest `wanted` does not know."""
     return sorted({item["path"] for item in found["files"]} - {item["path"] for item in wanted["files"]})
 
 
-def load(path: str) -> dict[str, Any] | None:
+def load(path: str) -> Manifest | None:
     """A manifest from a file, or None if there is none that can be read."""
     try:
         with open(path, encoding="utf-8") as file:
-            found = json.load(file)
+            found: Manifest = json.load(file)
         return found if digest(found["files"]) == found["hash"] else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def hub_notes(root: str) -> dict[str, Any]:
-    """What `hf download --local-dir` noted of its files: {"revision": commit or None, "sha256": {path: hex} where the hub has one}.
+def hub_notes(root: str) -> Hub:
+    """What `hf download --local-dir` noted of its files: hashes where the hub has one.
 
     A note is three lines: the commit, the ETag (the SHA-256 of a file in LFS, a git hash of another), a time.
     """
@@ -232,15 +234,15 @@ def hub_notes(root: str) -> dict[str, Any]:
     return {"revision": revisions.pop() if len(revisions) == 1 else None, "sha256": hashes}
 
 
-def digest(files: list[dict[str, Any]]) -> str:
+def digest(files: Sequence[File]) -> str:
     """One hash for a manifest's files: paths, sizes and hashes, as "sha256:HEX"."""
     lines = sorted(f"{item['sha256']} {item['size']} {item['path']}" for item in files)
     return "sha256:" + hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def tree(root: str) -> list[dict[str, Any]]:
-    """Every file of a small folder, dotfiles too: [{"path", "size" (bytes), "sha256", "mode"}], without build leftovers."""
-    found = []
+def tree(root: str) -> list[TreeFile]:
+    """Every file of a small folder, dotfiles too, without build leftovers."""
+    found: list[TreeFile] = []
     for path in walk(root):
         full = os.path.join(root, path)
         if "__pycache__" not in path.split(os.sep):

@@ -14,10 +14,11 @@ import hashlib
 import json
 import os
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
-from typing import IO, Any
+from collections.abc import Iterable, Iterator
+from typing import IO, Any, TypedDict
 
 from ._manifest import sha256
+from ._types import File, Kept, Noted
 
 ROOT = "docker/registry/v2"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -28,13 +29,30 @@ RECORD = "images.json"
 CHUNK = 4 * 1024**2
 
 
+class Blob(TypedDict):
+    """A blob as a manifest names it."""
+
+    mediaType: str
+    size: int
+    digest: str
+
+
+class Manifest(TypedDict):
+    """An image manifest, version 2, schema 2."""
+
+    schemaVersion: int
+    mediaType: str
+    config: Blob
+    layers: list[Blob]
+
+
 def blob(digest: str) -> str:
     """Path of a blob below the registry's folder; `digest` is "sha256:HEX"."""
     text = digest.split(":")[1]
     return f"{ROOT}/blobs/sha256/{text[:2]}/{text}/data"
 
 
-def links(name: str, manifest: Mapping[str, Any], digest: str) -> dict[str, str]:
+def links(name: str, manifest: Manifest, digest: str) -> dict[str, str]:
     """The small files that make a manifest and its blobs part of repository `name`: path to content."""
     base = f"{ROOT}/repositories/{name}"
     wanted = {f"{base}/_manifests/revisions/{digest.replace(':', '/')}/link": digest}
@@ -43,21 +61,21 @@ def links(name: str, manifest: Mapping[str, Any], digest: str) -> dict[str, str]
     return wanted
 
 
-def files(manifest: Mapping[str, Any], digest: str, size: int) -> list[dict[str, Any]]:
-    """An image as the fan-out wants it: [{"path", "size" (bytes), "sha256"}], each once. `size` is the manifest's own."""
+def files(manifest: Manifest, digest: str, size: int) -> list[File]:
+    """An image as the fan-out wants it, each file once. `size` is the manifest's own."""
     found = {digest: size}
     for item in [manifest["config"], *manifest["layers"]]:
         found[item["digest"]] = item["size"]
     return [{"path": blob(key), "size": length, "sha256": key.split(":")[1]} for key, length in sorted(found.items())]
 
 
-def read_manifest(store: str, digest: str) -> tuple[dict[str, Any], int]:
+def read_manifest(store: str, digest: str) -> tuple[Manifest, int]:
     """A manifest and its size in bytes; raises OSError or ValueError where it is not there or not what its name says."""
     with open(os.path.join(store, blob(digest)), "rb") as file:
         data = file.read()
     if "sha256:" + hashlib.sha256(data).hexdigest() != digest:
         raise ValueError(f"{digest}: found other content under that name")
-    found: dict[str, Any] = json.loads(data)
+    found: Manifest = json.loads(data)
     return found, len(data)
 
 
@@ -70,7 +88,7 @@ def complete(store: str, digest: str) -> bool:
     return not lacking(store, files(manifest, digest, size))
 
 
-def lacking(store: str, wanted: list[dict[str, Any]]) -> list[str]:
+def lacking(store: str, wanted: list[File]) -> list[str]:
     """Paths of `wanted` that are not here with their size."""
 
     def size(path: str) -> int:
@@ -158,7 +176,7 @@ def ingest(store: str, docker_root: str, image: str, diff_ids: list[str]) -> str
 
     Raises OSError, ValueError or KeyError where the image is not in such a store, or a layer is not what it was.
     """
-    layers = []
+    layers: list[Blob] = []
     for diff, chain in zip(diff_ids, chain_ids(diff_ids)):
         path = os.path.join(store, blob(diff))
         if not os.path.exists(path):
@@ -194,7 +212,7 @@ def ingest_saved(store: str, stream: IO[bytes]) -> str:
     if len(listing) != 1:
         raise ValueError(f"docker save: found {len(listing)} images in its manifest.json; wanted one")
 
-    def item(name: str, kind: str) -> dict[str, Any]:
+    def item(name: str, kind: str) -> Blob:
         key = aliases.get(name, name)
         if key not in found:
             raise ValueError(f"docker save: found no {name}; wanted it, as manifest.json names it")
@@ -203,26 +221,26 @@ def ingest_saved(store: str, stream: IO[bytes]) -> str:
     return _finish(store, item(listing[0]["Config"], CONFIG), [item(name, LAYER) for name in listing[0]["Layers"]])
 
 
-def _finish(store: str, config: dict[str, Any], layers: list[dict[str, Any]]) -> str:
-    manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers}
+def _finish(store: str, config: Blob, layers: list[Blob]) -> str:
+    manifest: Manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers}
     return put(store, [json.dumps(manifest, separators=(",", ":")).encode()])[0]
 
 
-def known(store: str) -> list[dict[str, str]]:
-    """The images that the folder keeps, newest first: [{"name", "image": Docker's ID, "digest": the manifest's}]."""
+def known(store: str) -> list[Noted]:
+    """The images that the folder keeps, newest first."""
     try:
         with open(os.path.join(store, RECORD), encoding="utf-8") as file:
-            found: list[dict[str, str]] = json.load(file)
+            found: list[Noted] = json.load(file)
     except (OSError, ValueError):
         return []
     return [{"name": "", **item} for item in found]
 
 
-def kept(store: str) -> list[dict[str, Any]]:
-    """`known`, each with what its own files say: "complete" (by name and size), "files", "layers" (diff IDs) and "labels"."""
+def kept(store: str) -> list[Kept]:
+    """`known`, each with what its own files say: is it complete (by name and size), its layers' diff IDs."""
     found = []
     for item in known(store):
-        about: dict[str, Any] = {"complete": complete(store, item["digest"]), "files": [], "layers": [], "labels": {}}
+        about: Kept = {**item, "complete": complete(store, item["digest"]), "files": [], "layers": [], "labels": {}}
         if about["complete"]:
             manifest, size = read_manifest(store, item["digest"])
             with open(os.path.join(store, blob(manifest["config"]["digest"])), encoding="utf-8") as file:
@@ -230,13 +248,13 @@ def kept(store: str) -> list[dict[str, Any]]:
             about["files"] = files(manifest, item["digest"], size)
             about["layers"] = config["rootfs"]["diff_ids"]
             about["labels"] = (config.get("config") or {}).get("Labels") or {}
-        found.append({**item, **about})
+        found.append(about)
     return found
 
 
 def remember(store: str, name: str, image: str, digest: str, keep: int) -> int:
     """Note an image as the newest of `keep` with its name, and remove what only forgotten ones need; returns the bytes."""
-    noted = [{"name": name, "image": image, "digest": digest}, *(item for item in known(store) if item["digest"] != digest)]
+    noted: list[Noted] = [{"name": name, "image": image, "digest": digest}, *(item for item in known(store) if item["digest"] != digest)]
     noted = [item for item in noted if [other for other in noted if other["name"] == item["name"]].index(item) < keep]
     path = os.path.join(store, RECORD)
     with open(path + ".new", "w", encoding="utf-8") as file:

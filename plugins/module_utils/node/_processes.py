@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
+
+from ._types import Listener, Process
 
 # Engine and Ray processes by command line; titles need setproctitle, so argv is matched, too.
 ENGINE = re.compile(
@@ -31,9 +32,9 @@ def container_of(pid: int) -> str | None:
     return match.group(1) if match else None
 
 
-def engine_processes() -> list[dict[str, Any]]:
-    """[{"pid", "command"}] of every engine or Ray process that is not a zombie."""
-    found = []
+def engine_processes() -> list[Process]:
+    """Every engine or Ray process that is not a zombie."""
+    found: list[Process] = []
     for entry in os.listdir("/proc"):
         if not entry.isdigit() or int(entry) == os.getpid():
             continue
@@ -44,8 +45,8 @@ def engine_processes() -> list[dict[str, Any]]:
     return found
 
 
-def listeners(ports: list[int]) -> list[dict[str, Any]]:
-    """[{"port", "pid", "command", "container"}] of whoever listens on one of `ports`; pid 0 where it is not visible."""
+def listeners(ports: list[int]) -> list[Listener]:
+    """Whoever listens on one of `ports`; pid 0 where it is not visible."""
     inodes: dict[str, int] = {}
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in _read(table).splitlines()[1:]:
@@ -65,7 +66,7 @@ def listeners(ports: list[int]) -> list[dict[str, Any]]:
                         owners.setdefault(target[8:-1], int(entry))
             except OSError:
                 continue
-    found = []
+    found: list[Listener] = []
     for inode, port in sorted(inodes.items(), key=lambda item: item[1]):
         pid = owners.get(inode, 0)
         command = _read(f"/proc/{pid}/cmdline").replace("\0", " ").strip()[:200] if pid else ""

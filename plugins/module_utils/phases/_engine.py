@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from ..node._types import Container, Engine, EngineInfo, Listener
 from ..plan._resolve import MODELS, digest
+from ..plan._types import Node, Plan
+from ._types import Part, PartEngine
 
 # Inside the container.
 HOME = "/opt/gx10"
@@ -16,7 +18,7 @@ RUN = "/run/gx10"
 LABEL = "gx10.serving."
 
 
-def part(plan: Mapping[str, Any], name: str, image_id: str, weights: str) -> dict[str, Any] | None:
+def part(plan: Plan, name: str, image_id: str, weights: str) -> Part | None:
     """The supervisor's node.json for node `name`, or None if the plan does not use the node.
 
     `hash` covers all that the container depends on: the whole plan (a group starts as one), the image's ID, the weights'
@@ -25,7 +27,8 @@ def part(plan: Mapping[str, Any], name: str, image_id: str, weights: str) -> dic
     node = next((node for node in plan["nodes"] if node["name"] == name), None)
     if node is None:
         return None
-    engine = dict(node["engine"], served_name=plan["ready"]["served_name"]) if node["engine"] else None
+    served_name = plan["ready"]["served_name"]
+    engine: PartEngine | None = {**node["engine"], "served_name": served_name} if node["engine"] else None
     return {
         "node": name,
         "rank": node["rank"],
@@ -47,12 +50,12 @@ def part(plan: Mapping[str, Any], name: str, image_id: str, weights: str) -> dic
     }
 
 
-def parts(plan: Mapping[str, Any], names: Sequence[str], image_id: str, weights: str) -> dict[str, Any]:
+def parts(plan: Plan, names: Sequence[str], image_id: str, weights: str) -> dict[str, Part | None]:
     """`part` of each node."""
     return {name: part(plan, name, image_id, weights) for name in names}
 
 
-def labels(plan: Mapping[str, Any], node_part: Mapping[str, Any]) -> dict[str, str]:
+def labels(plan: Plan, node_part: Part) -> dict[str, str]:
     """The container's labels."""
     return {
         f"{LABEL}profile": plan["profile"],
@@ -63,14 +66,19 @@ def labels(plan: Mapping[str, Any], node_part: Mapping[str, Any]) -> dict[str, s
     }
 
 
-def owns(container: Mapping[str, Any], listener: Mapping[str, Any]) -> bool:
-    """Is a listener (module engine_info) this container's? A published port is held by Docker's proxy."""
+def own(node: Node, look: Engine | None) -> Container | None:
+    """The container of a plan's node, if it is there."""
+    return next((item for item in look["containers"] if item["name"] == node["container"]["name"]), None) if look else None
+
+
+def owns(container: Container, listener: Listener) -> bool:
+    """Is a listener this container's? A published port is held by Docker's proxy."""
     if listener["container"] is not None:
-        return bool(listener["container"] == container["id"])
-    return "docker-proxy" in listener["command"] and listener["port"] in container.get("ports", [])
+        return listener["container"] == container["id"]
+    return "docker-proxy" in listener["command"] and listener["port"] in container["ports"]
 
 
-def start_problems(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> list[str]:
+def start_problems(plan: Plan, infos: Mapping[str, EngineInfo]) -> list[str]:
     """Why the group did not come up, one text per node with its reason, known signs and last log lines; empty if it did."""
     problems = []
     ended = [node for node in plan["nodes"] if not all(item["running"] for item in infos[node["name"]]["containers"])]
@@ -78,7 +86,7 @@ def start_problems(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> list[st
     for node in ended or plan["nodes"]:
         info = infos[node["name"]]
         wanted = "serving" if node["role"] == "head" else "joined"
-        ours = next((item for item in info["containers"] if item["name"] == node["container"]["name"]), None)
+        ours = own(node, info)
         if ours is None:
             problems.append(f"{node['name']} (rank {node['rank']}): found no container; wanted {node['container']['name']}")
             continue

@@ -6,19 +6,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TypedDict
 
-from ._actions import action
+from ..node._types import Engine
+from ..plan._types import Mod, Node, Plan
+from ._actions import Action, action
 from ._engine import LABEL, part
+from ._types import Part, Record
 
 PHASE = "engine"
 UNKNOWN = "image or weights turn out to be others"
 
 
-def decide(plan: Mapping[str, Any], looks: Mapping[str, Any], image_id: str, weights_hash: str) -> dict[str, Any]:
-    """Return {"parts", "actions"}: what each node's supervisor shall get (None where the plan does not use the node).
+class EngineDecision(TypedDict):
+    """`parts`: what each node's supervisor shall get; None where the plan does not use the node."""
 
-    `looks`: by node, the part `engine` of module world_info. Without `image_id` or `weights_hash` (only other actions will tell) the
+    parts: dict[str, Part | None]
+    actions: list[Action]
+
+
+def decide(plan: Plan, looks: Mapping[str, Engine], image_id: str, weights_hash: str) -> EngineDecision:
+    """What the group shall run, and why it does not.
+
+    `looks`: by node. Without `image_id` or `weights_hash` (only other actions will tell) the
     group is replaced. A group starts as one: if one node differs, all are stopped and started.
     """
     known = bool(image_id and weights_hash)
@@ -27,8 +37,8 @@ def decide(plan: Mapping[str, Any], looks: Mapping[str, Any], image_id: str, wei
     if not reasons:
         return {"parts": parts, "actions": []}
     running = [name for name, look in looks.items() if any(item["running"] for item in look["containers"])]
-    record: Mapping[str, Any] = next((look["record"] for look in looks.values() if look["record"]), {})
-    told = _changes(record, plan, image_id, weights_hash) if running and record else []
+    records: list[Record] = [look["record"] for look in looks.values() if look["record"]]
+    told = _changes(records[0], plan, image_id, weights_hash) if running and records else []
     why = "; ".join(dict.fromkeys(told or reasons))
     if reasons == [UNKNOWN] * len(reasons):
         return {"parts": parts, "actions": [action(PHASE, "", "depends", f"replace the group, if {UNKNOWN}")]}
@@ -37,7 +47,7 @@ def decide(plan: Mapping[str, Any], looks: Mapping[str, Any], image_id: str, wei
     return {"parts": parts, "actions": [action(PHASE, "", "replace", f"replace the group: {why}")]}
 
 
-def _node(plan: Mapping[str, Any], name: str, look: Mapping[str, Any], wanted: Mapping[str, Any] | None, known: bool) -> list[str]:
+def _node(plan: Plan, name: str, look: Engine, wanted: Part | None, known: bool) -> list[str]:
     """Why a node does not run exactly its part, and nothing else of ours; empty if it does."""
     node = next((node for node in plan["nodes"] if node["name"] == name), None)
     found = look["containers"]
@@ -60,7 +70,7 @@ def _node(plan: Mapping[str, Any], name: str, look: Mapping[str, Any], wanted: M
     return [] if wanted and label == wanted["hash"] else [f"{name} runs another plan ({label[7:19]})"]
 
 
-def _changes(record: Mapping[str, Any], plan: Mapping[str, Any], image_id: str, weights_hash: str) -> list[str]:
+def _changes(record: Record, plan: Plan, image_id: str, weights_hash: str) -> list[str]:
     """What is otherwise than in the record of what runs, in the user's words."""
     before = record["plan"]
     if before["profile"] != plan["profile"]:
@@ -87,7 +97,7 @@ def _changes(record: Mapping[str, Any], plan: Mapping[str, Any], image_id: str, 
     return found
 
 
-def _argv(node: Mapping[str, Any]) -> Sequence[str]:
+def _argv(node: Node) -> Sequence[str]:
     return node["engine"]["argv"] if node["engine"] else []
 
 
@@ -108,7 +118,7 @@ def _flags(before: Sequence[str], now: Sequence[str]) -> list[str]:
     return _keys("", _options(before), _options(now))
 
 
-def _keys(what: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def _keys(what: str, before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
     texts = []
     for key in dict.fromkeys([*before, *now]):
         old, new = before.get(key), now.get(key)
@@ -118,6 +128,6 @@ def _keys(what: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
     return texts
 
 
-def _mods(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[str]:
+def _mods(before: Sequence[Mod], now: Sequence[Mod]) -> list[str]:
     old, new = ({mod["name"]: mod["hash"][:19] for mod in mods} for mods in (before, now))
     return _keys("mod ", old, new)

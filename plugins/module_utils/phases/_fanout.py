@@ -11,7 +11,10 @@ bytes travel; the origin sends each of them once per chain.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TypedDict
+
+from ..node._types import File
+from ..plan._types import Address
 
 # What the hops after the first may add to the time of one copy.
 FILL = 0.1
@@ -21,8 +24,43 @@ BIGGEST_PIECE = 256 * 1024**2
 CHAIN = 16
 # Nearer predecessors that a node can fall back to, before the origin.
 FALLBACKS = 3
-# {"name", "addresses": one per rail}
-Node = Mapping[str, Any]
+
+
+class Job(TypedDict):
+    """What roles/fanout/files/fanout reads, without its folders. `parents`: URLs, one per rail; `fetch`: paths."""
+
+    listen: list[str]
+    port: int
+    allow: list[str]
+    parents: list[list[str]]
+    lanes: int
+    piece: int
+    files: list[File]
+    fetch: list[str]
+
+
+class Distribution(TypedDict):
+    """`piece` in bytes; `chains` and `jobs` by the nodes' names."""
+
+    piece: int
+    lanes: int
+    chains: list[list[str]]
+    problems: list[str]
+    jobs: dict[str, Job]
+
+
+class State(TypedDict, total=False):
+    """What roles/fanout/files/fanout says of itself, in bytes and seconds."""
+
+    total: int
+    done: int
+    received: int
+    repeated: int
+    resumed: int
+    seconds: float
+    fetched: list[str]
+    sources: dict[str, int]
+    passed_by: dict[str, str]
 
 
 def piece_size(total: int, hops: int, lanes: int) -> int:
@@ -35,18 +73,17 @@ def piece_size(total: int, hops: int, lanes: int) -> int:
 
 
 def plan(
-    nodes: Sequence[Mapping[str, Any]],
-    files: Sequence[Mapping[str, Any]],
+    nodes: Sequence[Address],
+    files: Sequence[File],
     lacks: Mapping[str, Sequence[str]],
     port: int,
     lanes: int = 0,
     chains: int = 0,
-) -> dict[str, Any]:
-    """Return {"piece": bytes, "lanes", "chains": [[name]], "problems": [text], "jobs": {name: job}}.
+) -> Distribution:
+    """Who fetches what from whom.
 
-    `nodes`: [{"name", "addresses": one per rail}] in rank order, those that take part only; `files`: [{"path", "size", "sha256"}];
-    `lacks`: paths that a node lacks, by its name. `lanes` (transfers in flight per node) and `chains` are chosen where 0. A job is
-    what roles/fanout/files/fanout reads, without its folders. Nodes that have everything come first and feed the chains.
+    `nodes`: in rank order, those that take part only; `lacks`: paths that a node lacks, by its name. `lanes` (transfers in flight per
+    node) and `chains` are chosen where 0. Nodes that have everything come first and feed the chains.
     """
     lacking = {node["name"]: set(lacks.get(node["name"], ())) for node in nodes}
     travelling = [item for item in files if any(item["path"] in paths for paths in lacking.values())]
@@ -57,7 +94,7 @@ def plan(
     flights = lanes or 4 * rails
     piece = piece_size(sum(item["size"] for item in travelling), max((len(row) for row in rows), default=1), flights)
     parents = _parents(nodes, lacking, holders, rows)
-    jobs = {
+    jobs: dict[str, Job] = {
         node["name"]: {
             "listen": list(node["addresses"]),
             "port": port,
@@ -65,7 +102,7 @@ def plan(
             "parents": [[url(address, port) for address in parent["addresses"]] for parent in parents[node["name"]]],
             "lanes": flights,
             "piece": piece,
-            "files": [dict(item) for item in travelling],
+            "files": travelling,
             "fetch": sorted(lacking[node["name"]]),
         }
         for node in (nodes if travelling else [])
@@ -74,7 +111,7 @@ def plan(
     return {"piece": piece, "lanes": flights, "chains": [[n["name"] for n in row] for row in rows], "problems": problems, "jobs": jobs}
 
 
-def _holders(nodes: Sequence[Node], lacking: Mapping[str, set[str]]) -> tuple[list[Node], list[Node]]:
+def _holders(nodes: Sequence[Address], lacking: Mapping[str, set[str]]) -> tuple[list[Address], list[Address]]:
     """Nodes that are the chains' origins, and those that the chains feed."""
     holders = [node for node in nodes if not lacking[node["name"]]]
     receivers = [node for node in nodes if lacking[node["name"]]]
@@ -84,17 +121,17 @@ def _holders(nodes: Sequence[Node], lacking: Mapping[str, set[str]]) -> tuple[li
     return holders, [node for node in receivers if node not in holders]
 
 
-def _chains(feeding: Sequence[Node], chains: int) -> list[list[Node]]:
+def _chains(feeding: Sequence[Address], chains: int) -> list[list[Address]]:
     """The receivers of each chain, in order; by default one for each CHAIN of them."""
     count = chains or max(1, -(-len(feeding) // CHAIN))
     return [list(feeding[number::count]) for number in range(count)] if feeding else []
 
 
 def _parents(
-    nodes: Sequence[Node], lacking: Mapping[str, set[str]], holders: Sequence[Node], rows: Sequence[Sequence[Node]]
-) -> dict[str, list[Node]]:
+    nodes: Sequence[Address], lacking: Mapping[str, set[str]], holders: Sequence[Address], rows: Sequence[Sequence[Address]]
+) -> dict[str, list[Address]]:
     """Whom each node asks, nearest first: its predecessors in the chain, other holders, the chain's origin."""
-    parents: dict[str, list[Node]] = {node["name"]: [] for node in nodes}
+    parents: dict[str, list[Address]] = {node["name"]: [] for node in nodes}
     for number, row in enumerate(rows):
         origin = holders[number % len(holders)]
         others = [node for node in holders if node is not origin]
@@ -107,7 +144,7 @@ def _parents(
     return parents
 
 
-def _allowed(nodes: Sequence[Node], node: Node) -> list[str]:
+def _allowed(nodes: Sequence[Address], node: Address) -> list[str]:
     """The addresses of everybody else."""
     return sorted({address for other in nodes if other is not node for address in other["addresses"]})
 
@@ -126,10 +163,10 @@ def size_text(count: float) -> str:
     return f"{count:.1f} GiB"
 
 
-def progress(node: str, state: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> str:
+def progress(node: str, state: State, before: State | None = None) -> str:
     """One line of progress: bytes, rate and remaining time. `before` is an earlier state of the same node."""
     total, done = state.get("total", 0), state.get("done", 0)
-    earlier = before or {}
+    earlier: State = before or {}
     seconds = state.get("seconds", 0) - earlier.get("seconds", 0)
     rate = (state.get("received", 0) - earlier.get("received", 0)) / seconds if seconds > 0 else 0.0
     left = f"{duration((total - done) / rate)} left" if rate > 0 else "waiting"
@@ -145,7 +182,7 @@ def duration(seconds: float) -> str:
     return f"{round(whole / 60)} min" if whole < 7200 else f"{whole / 3600:.1f} h"
 
 
-def summary(node: str, state: Mapping[str, Any]) -> str:
+def summary(node: str, state: State) -> str:
     """What a node received, how fast, from whom, and whom it passed by."""
     seconds = max(state.get("seconds", 0), 0.001)
     received = state.get("received", 0)

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The gate and the status: evidence against the plan, as checks. Missing evidence is unknown, never a pass.
 
-A check is {"name", "node", "ok": true, false or null (unknown), "found", "wanted", "hint"}. PRIVATE to the collection.
+PRIVATE to the collection.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from ._engine import LABEL, owns
-
-Check = dict[str, Any]
+from ..node._types import Engine, EngineInfo, Facts, Log
+from ..plan._types import Node, Plan
+from ._engine import LABEL, own, owns
+from ._types import Api, BootPhase, Check, Rank, Record, Result
 
 
 def answered(infos: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,41 +23,40 @@ def answered(infos: Mapping[str, Any]) -> dict[str, Any]:
     return {name: info for name, info in infos.items() if info and ("containers" in info or "models" in info)}
 
 
-def served_record(infos: Mapping[str, Any]) -> dict[str, Any]:
+def served_record(infos: Mapping[str, Engine]) -> Record:
     """The record of what is served, from the first node (in inventory order) that has one; empty if none has."""
-    return next((dict(info["record"]) for info in infos.values() if info.get("record")), {})
+    records: list[Record] = [info["record"] for info in infos.values() if info.get("record")]
+    return records[0] if records else {}
 
 
-def record_differs(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+def record_differs(before: Record, now: Record) -> bool:
     """Is `before` a record, and of another plan or image than `now`?"""
     return bool(before) and (before["plan"]["hash"], before["image_id"]) != (now["plan"]["hash"], now["image_id"])
 
 
-def rollback_record(infos: Mapping[str, Any]) -> dict[str, Any]:
+def rollback_record(infos: Mapping[str, Engine]) -> Record:
     """What to go back to: the last good record if something else is served or failed, else the one before; empty if none."""
     current = served_record(infos)
     # A node that did not take part in the last launch has an older one's record.
-    newest: Mapping[str, Any] = max((info["good"] for info in infos.values()), key=lambda good: good["at"], default={})
-    goods = [newest.get(name) or {} for name in ("last", "previous")]
-    if goods[0] and not current:
+    newest = max((info["good"] for info in infos.values()), key=lambda good: good["at"], default=None)
+    goods: list[Record] = [newest["last"], newest["previous"]] if newest else []
+    if not current:
         # Nothing is served: stopped, or it never came up. What ran last is what the user wants back.
-        return dict(goods[0])
-    return next((dict(good) for good in goods if current and record_differs(good, current)), {})
+        return goods[0] if goods else {}
+    differing = [good for good in goods if record_differs(good, current)]
+    return differing[0] if differing else {}
 
 
-def proven(plan: Mapping[str, Any], looks: Mapping[str, Any], image_id: str) -> bool:
-    """Has what runs passed a gate, on every node, and has no container of it been started again since?
-
-    `looks`: by node, the part `engine` of module world_info.
-    """
+def proven(plan: Plan, looks: Mapping[str, Engine], image_id: str) -> bool:
+    """Has what runs passed a gate, on every node, and has no container of it been started again since?"""
     for node in plan["nodes"]:
         look = looks[node["name"]]
-        record = look["good"]["last"]
+        record: Record = look["good"]["last"]
         if not record or record != look["record"] or record_differs(record, {"plan": plan, "image_id": image_id}):
             return False
-        ours = next((item for item in look["containers"] if item["name"] == node["container"]["name"]), None)
-        booted = (record.get("boots") or {}).get(node["name"]) or {}
-        if ours is None or not ours["running"] or ours["started_at"] != booted.get("started_at"):
+        ours = own(node, look)
+        booted = record.get("boots", {}).get(node["name"])
+        if ours is None or not ours["running"] or booted is None or ours["started_at"] != booted["started_at"]:
             return False
     return True
 
@@ -66,13 +66,13 @@ def check(name: str, node: str, ok: bool | None, found: object, wanted: object, 
     return {"name": name, "node": node, "ok": ok, "found": str(found), "wanted": str(wanted), "hint": "" if ok else hint}
 
 
-def container_checks(record: Mapping[str, Any], infos: Mapping[str, Any]) -> list[Check]:
-    """Do all nodes run what `record` says ({"plan", "parts": {node: {"hash"}}, "image_id"}), and nothing else of ours?
+def container_checks(record: Record, infos: Mapping[str, EngineInfo]) -> list[Check]:
+    """Do all nodes run what `record` says, and nothing else of ours?
 
     `infos` is the module engine_info by node; a node that did not answer is missing in it.
     """
     plan = record["plan"]
-    checks = []
+    checks: list[Check] = []
     planned = {node["name"]: node for node in plan["nodes"]}
     for name in [*planned, *plan["idle"]]:
         info = infos.get(name)
@@ -90,11 +90,11 @@ def container_checks(record: Mapping[str, Any], infos: Mapping[str, Any]) -> lis
     return checks
 
 
-def _planned(node: Mapping[str, Any], record: Mapping[str, Any], info: Mapping[str, Any]) -> list[Check]:
+def _planned(node: Node, record: Record, info: EngineInfo) -> list[Check]:
     name = node["name"]
     again = "ansible-playbook serve.yml starts the whole group again."
-    ours = next((item for item in info["containers"] if item["name"] == node["container"]["name"]), None)
-    gone = []
+    ours = own(node, info)
+    gone: list[Check] = []
     if info.get("image_gone"):
         hint = f"ansible-playbook restore.yml -e profile={record['plan']['profile']} brings it back."
         gone = [check("image kept", name, False, "gone from Docker", record["image_id"][:19], hint)]
@@ -107,7 +107,8 @@ def _planned(node: Mapping[str, Any], record: Mapping[str, Any], info: Mapping[s
         return [*gone, check("container", name, False, found, "running", f"docker logs {ours['name']} on {name}; {again}")]
     checks = [*gone, check("container", name, True, f"{ours['name']} running", "running")]
     label = ours["labels"].get(f"{LABEL}hash", "none")
-    wanted = record["parts"][name]["hash"]
+    part = record["parts"][name]
+    wanted = part["hash"] if part else "none planned"
     checks.append(check("plan hash", name, label == wanted, label[:19], wanted[:19], again))
     same = ours["image"] == record["image_id"]
     checks.append(check("image", name, same, ours["image"][:19], record["image_id"][:19], again))
@@ -116,26 +117,24 @@ def _planned(node: Mapping[str, Any], record: Mapping[str, Any], info: Mapping[s
     return checks
 
 
-def membership_checks(record: Mapping[str, Any], infos: Mapping[str, Any]) -> list[Check]:
+def membership_checks(record: Record, infos: Mapping[str, EngineInfo]) -> list[Check]:
     """Ray nodes = the plan's fabric addresses, as the head's supervisor saw them before it started the engine."""
     head = record["plan"]["nodes"][0]
     if not head["ray"]:
         return []
     wanted = head["ray"]["members"]["addresses"]
-    found = None
-    for item in infos.get(head["name"], {}).get("containers", []):
-        if item["name"] == head["container"]["name"]:
-            found = item["status"].get("evidence", {}).get("members")
+    ours = own(head, infos.get(head["name"]))
+    found = ours["status"].get("evidence", {}).get("members") if ours else None
     ok = None if found is None else found == wanted
     return [check("Ray nodes", head["name"], ok, ", ".join(found or ["unknown"]), ", ".join(wanted), "docker logs of the head")]
 
 
-def api_checks(record: Mapping[str, Any], infos: Mapping[str, Any], api: Mapping[str, Any] | None) -> list[Check]:
+def api_checks(record: Record, infos: Mapping[str, EngineInfo], api: Api | None) -> list[Check]:
     """Does this instance answer? `api` is the module api_info, run on the head; None where it could not run."""
     plan, head = record["plan"], record["plan"]["nodes"][0]
     name, served = head["name"], plan["ready"]["served_name"]
-    up = any(item["name"] == head["container"]["name"] and item["running"] for item in infos.get(name, {}).get("containers", []))
-    if api is None or (not up and not api["health"]):
+    ours = own(head, infos.get(name))
+    if api is None or (not (ours and ours["running"]) and not api["health"]):
         return [check("API", name, False, "no answer", "an answer", "The head's container does not run.")]
     models = api["models"]
     chat = api["chat"]
@@ -143,7 +142,7 @@ def api_checks(record: Mapping[str, Any], infos: Mapping[str, Any], api: Mapping
     checks = [
         check("health", name, api["health"] == 200, api["health"] or "no answer", 200, logs),
         check("model", name, served in models, ", ".join(map(str, models)) or "none", served, "Does another server own the port?"),
-        _listener(plan, infos.get(name, {}), head),
+        _listener(plan, infos.get(name), head),
     ]
     found = repr(chat["text"]) if chat["status"] == 200 else f"status {chat['status']}: {chat['error']}"
     ok = chat["status"] == 200 and bool(chat["text"].strip())
@@ -151,12 +150,12 @@ def api_checks(record: Mapping[str, Any], infos: Mapping[str, Any], api: Mapping
     return checks
 
 
-def _listener(plan: Mapping[str, Any], info: Mapping[str, Any], head: Mapping[str, Any]) -> Check:
+def _listener(plan: Plan, info: EngineInfo | None, head: Node) -> Check:
     """The listener on the API port must be a process of this container: old engines share ports silently (SO_REUSEPORT)."""
-    ours = [item for item in info.get("containers", []) if item["name"] == head["container"]["name"]]
+    ours = own(head, info)
     port = int(plan["ready"]["url"].rsplit(":", 1)[1])
-    owners = [item for item in info.get("listeners", []) if item["port"] == port]
-    foreign = [item for item in owners if not any(owns(one, item) for one in ours)]
+    owners = [item for item in info["listeners"] if item["port"] == port] if info else []
+    foreign = [item for item in owners if not (ours and owns(ours, item))]
     found = "; ".join(f"pid {item['pid']} {item['command'] or '(unknown)'}" for item in foreign or owners) or "nobody"
     ok = bool(owners) and not foreign
     return check(
@@ -164,7 +163,7 @@ def _listener(plan: Mapping[str, Any], info: Mapping[str, Any], head: Mapping[st
     )
 
 
-def evidence_checks(plan: Mapping[str, Any], log: Mapping[str, Any], metrics: Mapping[str, float]) -> list[Check]:
+def evidence_checks(plan: Plan, log: Log, metrics: Mapping[str, float]) -> list[Check]:
     """Do the engine's log and metrics agree with the plan? KV cache in tokens; speculative decoding on or off as planned."""
     name = plan["nodes"][0]["name"]
     tokens = log.get("facts", {}).get("kv_cache_tokens")
@@ -185,7 +184,7 @@ def evidence_checks(plan: Mapping[str, Any], log: Mapping[str, Any], metrics: Ma
     return [*checks, check("acceptance rate", name, ok, seen, f"at least {floor:.0%}", hint)]
 
 
-def _acceptance(engine: str, facts: Mapping[str, Any], metrics: Mapping[str, float]) -> tuple[bool, float | None, str]:
+def _acceptance(engine: str, facts: Facts, metrics: Mapping[str, float]) -> tuple[bool, float | None, str]:
     """Does the engine draft, how much of it is accepted (None: unknown), and both in words."""
     if engine == "sglang":
         # Of the last 40 decode steps, as the log's line is; 0 before the first (0.5.12 to 0.5.23, metrics_reporter.py).
@@ -203,24 +202,27 @@ def _acceptance(engine: str, facts: Mapping[str, Any], metrics: Mapping[str, flo
     return True, accepted / drafted, f"{accepted / drafted:.1%} of {drafted:.0f} drafts"
 
 
-def document(record: Mapping[str, Any], checks: list[Check], infos: Mapping[str, Any], api: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The playbook's result: {"ok", "profile", "checks", …}; ok only if every check passed."""
+def document(record: Record, checks: list[Check], infos: Mapping[str, EngineInfo], api: Api | None) -> Result:
+    """The playbook's result."""
     plan = record["plan"]
     head = plan["nodes"][0]
-    statuses = {item["name"]: item["status"] for item in infos.get(head["name"], {}).get("containers", [])}
-    phases = statuses.get(head["container"]["name"], {}).get("phases", [])
+    ours = own(head, infos.get(head["name"]))
+    phases = ours["status"].get("phases", []) if ours else []
     # A phase lasts until the next one begins; the last one (serving) goes on.
-    boot = [{"phase": one["name"], "seconds": round(two["at"] - one["at"], 1)} for one, two in itertools.pairwise(phases)]
+    boot: list[BootPhase] = [{"phase": one["name"], "seconds": round(two["at"] - one["at"], 1)} for one, two in itertools.pairwise(phases)]
+    nodes: list[Rank] = [
+        {"name": node["name"], "rank": node["rank"], "role": node["role"], "address": node["address"]} for node in plan["nodes"]
+    ]
     return {
         "ok": all(item["ok"] is True for item in checks),
         "profile": plan["profile"],
         "plan": plan["hash"],
         "url": plan["ready"]["url"],
         "model": plan["ready"]["served_name"],
-        "nodes": [{key: node[key] for key in ("name", "rank", "role", "address")} for node in plan["nodes"]],
+        "nodes": nodes,
         "deviations": plan["deviations"],
         "boot": boot,
-        "answer": (api or {}).get("chat", {}).get("text", ""),
+        "answer": api["chat"]["text"] if api else "",
         "checks": checks,
     }
 
@@ -235,7 +237,7 @@ def lines(checks: list[Check]) -> list[str]:
     return [*out, f"  {len(checks) - len(bad)} of {len(checks)} checks passed"]
 
 
-def text(result: Mapping[str, Any]) -> str:
+def text(result: Result) -> str:
     """A result for a terminal: what serves where, or what is wrong, and what to do."""
     out = [f"{result['profile']}: {'serving' if result['ok'] else 'NOT serving'} at {result['url']}", *lines(result["checks"])]
     if result["ok"]:

@@ -11,9 +11,11 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Literal
 
 from ..common._problem import Problem
+from ..node._types import Hardware, Host, Link
+from ..plan._types import Node, Plan
 from . import _link_checks
 
 GIB = 2**30
@@ -24,9 +26,9 @@ ROCE_V2 = "RoCE v2"
 
 @dataclasses.dataclass(frozen=True)
 class Bad:
-    """What owners proved bad: `fact` is a key of module node_info's `hardware`, `pattern` matches from its start."""
+    """What owners proved bad; `pattern` matches from the fact's start."""
 
-    fact: str
+    fact: Literal["kernel", "driver", "bios"]
     pattern: str
     why: str
     remedy: str
@@ -52,6 +54,8 @@ KNOWN_BAD = (
 )
 # Measured on the kernels above: with so much committed to the GPU, not one 4 KiB registration works (NVIDIA/NV-Kernels#590).
 PINNING_FAILS_GIB = 108
+# How many parts of a version name its branch.
+BRANCH: tuple[tuple[Literal["driver", "kernel"], int], ...] = (("driver", 1), ("kernel", 2))
 
 
 def scratch(memory: Mapping[str, int]) -> int | None:
@@ -61,19 +65,18 @@ def scratch(memory: Mapping[str, int]) -> int | None:
     return max(0, memory["CmaFree"] - memory["CmaTotal"])
 
 
-def _nodes(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+def _nodes(plan: Plan, infos: Mapping[str, Host]) -> Iterator[tuple[Node, Hardware]]:
     """The plan's nodes whose hardware was seen."""
     for node in plan["nodes"]:
-        hardware = infos.get(node["name"], {}).get("hardware")
-        if hardware:
-            yield node, hardware
+        if node["name"] in infos:
+            yield node, infos[node["name"]]["hardware"]
 
 
-def problems(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> list[Problem]:
-    """What is certain to fail. `infos`: module node_info by node."""
+def problems(plan: Plan, infos: Mapping[str, Host]) -> list[Problem]:
+    """What is certain to fail. `infos` by node."""
     found: list[Problem] = []
     builder = plan["image"]["builder"]
-    built_for = infos.get(builder, {}).get("hardware", {}).get("architecture")
+    built_for = infos[builder]["hardware"]["architecture"] if builder in infos else None
     for node, hardware in _nodes(plan, infos):
         name, options = node["name"], node["container"]["options"]
         if built_for and built_for != hardware["architecture"]:
@@ -88,9 +91,9 @@ def problems(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> list[Problem]
     return found
 
 
-def _fabric(plan: Mapping[str, Any], node: Mapping[str, Any], hardware: Mapping[str, Any]) -> list[Problem]:
+def _fabric(plan: Plan, node: Node, hardware: Hardware) -> list[Problem]:
     found = []
-    kept, budget = scratch(hardware["memory"]), plan["memory"].get("budget_gib")
+    kept, budget = scratch(hardware["memory"]), plan["memory"]["budget_gib"]
     over_rdma = any(link["rdma"] for link in hardware["links"])
     if kept and kept >= GIB and budget is not None and budget >= PINNING_FAILS_GIB and over_rdma:
         seen = f"{hardware['kernel']}, with {kept / GIB:.1f} GiB of free CMA that no area owns (kexec handover)"
@@ -99,7 +102,7 @@ def _fabric(plan: Mapping[str, Any], node: Mapping[str, Any], hardware: Mapping[
     return found
 
 
-def warnings(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> list[str]:
+def warnings(plan: Plan, infos: Mapping[str, Host]) -> list[str]:
     """What works and is slow, or often fails: one text each, with node, value found, value wanted and next step."""
     found: list[Problem] = []
     for node, hardware in _nodes(plan, infos):
@@ -113,7 +116,7 @@ def warnings(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> list[str]:
     return [str(problem) for problem in found]
 
 
-def _known_bad(name: str, hardware: Mapping[str, Any]) -> list[Problem]:
+def _known_bad(name: str, hardware: Hardware) -> list[Problem]:
     kept = scratch(hardware["memory"])
     return [
         Problem(name, bad.fact, f"{hardware[bad.fact]}: {bad.why}", "another one", f"{bad.remedy} Source: {bad.source}.")
@@ -122,7 +125,7 @@ def _known_bad(name: str, hardware: Mapping[str, Any]) -> list[Problem]:
     ]
 
 
-def _link(node: Mapping[str, Any], link: Mapping[str, Any], bios: str | None) -> list[Problem]:
+def _link(node: Node, link: Link, bios: str | None) -> list[Problem]:
     """One interface of the fabric. Only an RDMA link is held to a GX10's numbers: another fabric is the site's choice."""
     name, key, rdma = node["name"], f"fabric interface {link['interface']}", link["rdma"]
     found = []
@@ -135,8 +138,9 @@ def _link(node: Mapping[str, Any], link: Mapping[str, Any], bios: str | None) ->
     if link["speed_mbps"] is not None and link["speed_mbps"] < LINE_RATE_MBPS:
         hint = "Check the cable, and that the switch's port is set to 200G without autonegotiation."
         found.append(Problem(name, key, f"{link['speed_mbps']} Mb/s", f"{LINE_RATE_MBPS} Mb/s", hint))
-    pcie = link["pcie"] or {}
-    lanes, widest, speed, fastest = (pcie.get(item) for item in ("width", "max_width", "speed", "max_speed"))
+    pcie = link["pcie"]
+    lanes, widest = (pcie["width"], pcie["max_width"]) if pcie else (None, None)
+    speed, fastest = (pcie["speed"], pcie["max_speed"]) if pcie else (None, None)
     if lanes and widest and lanes < widest:
         hint = f"Half the lanes are half the bandwidth. Update the BIOS ({bios or 'unknown'}) with fwupdmgr."
         found.append(Problem(name, key, f"PCIe x{lanes}", f"x{widest}", hint))
@@ -151,22 +155,21 @@ def _link(node: Mapping[str, Any], link: Mapping[str, Any], bios: str | None) ->
     return found
 
 
-def _differences(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> list[Problem]:
+def _differences(plan: Plan, infos: Mapping[str, Host]) -> list[Problem]:
     """Two nodes that should be alike and are not: the first two that differ are named."""
     found = []
-    rows: list[tuple[str, Mapping[str, Any], Mapping[str, Any]]] = [
-        (node["name"], hardware, next((link for link in hardware["links"] if link["address"] == node["address"]), {}))
-        for node, hardware in _nodes(plan, infos)
-    ]
-    for key, hint, values in (
-        ("driver", "Install the same one on all nodes.", [(name, hardware["driver"]) for name, hardware, _link in rows]),
-        ("kernel", "Boot the same one on all nodes.", [(name, hardware["kernel"]) for name, hardware, _link in rows]),
+    rows = list(_nodes(plan, infos))
+    links = [(node["name"], link) for node, hardware in rows for link in hardware["links"] if link["address"] == node["address"]]
+    facts: tuple[tuple[str, str, list[tuple[str, str | int | None]]], ...] = (
+        ("driver", "Install the same one on all nodes.", [(node["name"], hardware["driver"]) for node, hardware in rows]),
+        ("kernel", "Boot the same one on all nodes.", [(node["name"], hardware["kernel"]) for node, hardware in rows]),
         (
             "MTU of the fabric",
             "A packet that is too long is dropped in silence; 9000 everywhere is usual.",
-            [(name, link.get("mtu")) for name, _hardware, link in rows],
+            [(name, link["mtu"]) for name, link in links],
         ),
-    ):
+    )
+    for key, hint, values in facts:
         known = [(name, value) for name, value in values if value is not None]
         other = next(((name, value) for name, value in known if value != known[0][1]), None)
         if other:
@@ -174,16 +177,17 @@ def _differences(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> list[Prob
     return found
 
 
-def _measured(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> list[Problem]:
+def _measured(plan: Plan, infos: Mapping[str, Host]) -> list[Problem]:
     """A driver or kernel of another branch than the profile was measured with; a newer build of the branch is no news."""
     found = []
-    for key, parts in (("driver", 1), ("kernel", 2)):
-        measured = plan.get("measured_with", {}).get(key)
+    for key, parts in BRANCH:
+        measured = plan["measured_with"].get(key)
         if not measured:
             continue
         branch = measured.split(".")[:parts]
         for node, hardware in _nodes(plan, infos):
-            if hardware[key] and hardware[key].split(".")[:parts] != branch:
+            found_here = hardware[key]
+            if found_here and found_here.split(".")[:parts] != branch:
                 wanted = f"branch {'.'.join(branch)}: the profile was measured with {measured}"
-                found.append(Problem(node["name"], key, hardware[key], wanted, "It may work; compare a benchmark before you rely on it."))
+                found.append(Problem(node["name"], key, found_here, wanted, "It may work; compare a benchmark before you rely on it."))
     return found

@@ -6,19 +6,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 from ..common._problem import Problem, show
+from ..node._types import Disk, File, Images, Kept
+from ..plan._context import Context
+from ..plan._profile_types import ImageExpect
+from ..plan._types import Definition
+
+# A key that is absent in `expect` was never recorded for this image; null is a CPU build.
+PINNED: tuple[tuple[Literal["torch", "cuda"], str], ...] = (("torch", "torch.__version__"), ("cuda", "torch.version.cuda"))
 
 
-def problems(evidence: Mapping[str, Any], expect: Mapping[str, Any], rebuild: str, where: str, gpu: bool = False) -> list[str]:
+class Recovery(TypedDict, total=False):
+    """Where a lost image comes from; empty: from nowhere. `node` is empty for the archive; `ingest`: from Docker there."""
+
+    node: str
+    ingest: bool
+    image: str
+    digest: str
+    files: list[File]
+    layers: list[str]
+
+
+def problems(evidence: Mapping[str, Any], expect: ImageExpect, rebuild: str, where: str, gpu: bool = False) -> list[str]:
     """Compare what a throwaway container printed (roles/image/files/inspect_image.py) with image.yml's `expect`; `gpu`: it had one."""
     # ansible-core itself depends on packaging.
     from packaging.specifiers import SpecifierSet
 
     found: list[Problem] = []
-    for key, label in (("torch", "torch.__version__"), ("cuda", "torch.version.cuda")):
-        # Absent: nobody has recorded it for this image; null: a CPU build.
+    for key, label in PINNED:
         if key in expect and evidence.get(key) != expect[key]:
             found.append(Problem(where, label, show(evidence.get(key)), show(expect[key]), rebuild))
     for name in expect["imports"]:
@@ -38,7 +55,7 @@ def problems(evidence: Mapping[str, Any], expect: Mapping[str, Any], rebuild: st
     return [str(problem) for problem in found]
 
 
-def foreign(image: Mapping[str, Any], reference: str, info: Mapping[str, Any], node: str) -> list[str]:
+def foreign(image: Mapping[str, Any], reference: str, info: Images, node: str) -> list[str]:
     """Is an image of another architecture than the node where it shall run? One text, or none.
 
     `image`: of module world_info, on whichever node has it; empty, or without an architecture: unknown. `info`: the same on `node`.
@@ -50,10 +67,10 @@ def foreign(image: Mapping[str, Any], reference: str, info: Mapping[str, Any], n
     return [str(Problem(f"{node}: image {reference}", "architecture", found, wanted, hint))]
 
 
-def room(context: Mapping[str, Any], definition: Mapping[str, Any], disk: Mapping[str, Any], node: str) -> list[str]:
+def room(context: Context, definition: Definition, disk: Mapping[str, Disk], node: str) -> list[str]:
     """Is there room for a build? One text per file system that is too small, with numbers.
 
-    `context`: lookup image_context, of this definition; `disk`: module world_info. The wheels are copied below the state folder, and what
+    `context`: of this definition; `disk`: store and docker. The wheels are copied below the state folder, and what
     a build adds goes to Docker's: `size_gib` of the definition, else four times the wheels (measured: 3.8 for the virtual cluster's image).
     """
     wanted = {"store": context["size"], "docker": int(definition["size_gib"] * 2**30) if definition["size_gib"] else 4 * context["size"]}
@@ -69,13 +86,12 @@ def room(context: Mapping[str, Any], definition: Mapping[str, Any], disk: Mappin
 
 
 def recovery(
-    infos: Mapping[str, Any], archived: Sequence[Mapping[str, Any]], builder: str, definition: Mapping[str, Any], wanted: Mapping[str, str]
-) -> dict[str, Any]:
-    """Where a lost image can come from; empty if from nowhere.
+    infos: Mapping[str, Images], archived: Sequence[Kept], builder: str, definition: Definition, wanted: Mapping[str, str]
+) -> Recovery:
+    """Where a lost image can come from.
 
-    `infos`: module world_info by node; `archived`: its `kept` of the archive; `wanted`: {"image": ID} or labels that it must have.
-    In order: what the builder keeps as layers, what a peer keeps, what a node's Docker has, the archive. Returns {"node" (empty:
-    the archive), "ingest" (from Docker), "image", "digest", "files", "layers"}.
+    `archived`: what the archive keeps; `wanted`: {"image": ID} or labels that it must have. In order: what the builder keeps as layers,
+    what a peer keeps, what a node's Docker has, the archive.
     """
 
     def fits(image: str, labels: Mapping[str, str]) -> bool:
@@ -85,29 +101,26 @@ def recovery(
     places = [(name, item) for name in order for item in infos[name]["kept"]]
     for name, item in places:
         if item["name"] == definition["name"] and item["complete"] and fits(item["image"], item["labels"]):
-            return {
-                "node": name,
-                "ingest": False,
-                "image": item["image"],
-                "digest": item["digest"],
-                "files": item["files"],
-                "layers": item["layers"],
-            }
+            return _layers(name, item)
     for name in order:
-        for item in infos[name]["images"].values():
-            if wanted and fits(item["id"], item["labels"]):
-                return {"node": name, "ingest": True, "image": item["id"], "digest": "", "files": [], "layers": item["layers"]}
+        for there in infos[name]["images"].values():
+            if wanted and fits(there["id"], there["labels"]):
+                return {"node": name, "ingest": True, "image": there["id"], "digest": "", "files": [], "layers": there["layers"]}
     for item in archived:
         if item["name"] == definition["name"] and fits(item["image"], item["labels"]):
-            return {
-                "node": "",
-                "ingest": False,
-                "image": item["image"],
-                "digest": item["digest"],
-                "files": item["files"],
-                "layers": item["layers"],
-            }
+            return _layers("", item)
     return {}
+
+
+def _layers(node: str, kept: Kept) -> Recovery:
+    return {
+        "node": node,
+        "ingest": False,
+        "image": kept["image"],
+        "digest": kept["digest"],
+        "files": kept["files"],
+        "layers": kept["layers"],
+    }
 
 
 def sbom(evidence: Mapping[str, Any], name: str, image: str) -> dict[str, Any]:
@@ -122,7 +135,7 @@ def sbom(evidence: Mapping[str, Any], name: str, image: str) -> dict[str, Any]:
     return {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "metadata": about, "components": components}
 
 
-def metadata(context: Mapping[str, Any], definition: Mapping[str, Any], base: str, lineage: str) -> dict[str, Any]:
+def metadata(context: Context, definition: Definition, base: str, lineage: str) -> dict[str, Any]:
     """What /workspace/build-metadata.yaml says of a build; no time in it, so that the same inputs give the same layer."""
     return {
         "image": definition["reference"],

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What has to be done for every node to have the plan's image. Pure. PRIVATE to the collection.
 
-`looks` is everywhere the part `images` of module world_info, by node.
+`looks` is everywhere by node.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TypedDict
 
 from ..node._docker import forgotten
+from ..node._types import DockerImage, File, Images, Kept
+from ..plan._context import Context
+from ..plan._types import Definition, Image
 from ._actions import Action, action
 from ._fanout import size_text
-from ._image import foreign, recovery, room
+from ._image import Recovery, foreign, recovery, room
 
 PHASE = "image"
 CONTEXT, BASE = "gx10.serving.context", "gx10.serving.base"
@@ -35,7 +38,36 @@ class Wish:
     archive: str = ""
 
 
-def verified(definition: Mapping[str, Any]) -> str:
+class Asked(TypedDict):
+    """The option `images` of module world_info."""
+
+    store: str
+    references: list[str]
+    containers: list[str]
+    name: str
+
+
+class Build(TypedDict):
+    build: bool
+    verify: bool
+
+
+class ImageDecision(TypedDict):
+    """`id` is the image's in the end, empty where only a build will tell; `builds`: by definition; `send`, `good`: nodes; `forget`:
+    references by node."""
+
+    id: str
+    restore: Recovery
+    builds: dict[str, Build]
+    send: list[str]
+    forget: dict[str, list[str]]
+    keep_archive: bool
+    good: list[str]
+    problems: list[str]
+    actions: list[Action]
+
+
+def verified(definition: Definition) -> str:
     """The tag that records a verification: it points to the image that passed, and names what was expected of it."""
     text = json.dumps(definition["expect"])
     return f"{definition['name']}:verified-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
@@ -46,8 +78,8 @@ def keepers(name: str) -> list[str]:
     return [f"gx10-keep-{name}-{which}" for which in ("last", "previous")]
 
 
-def asked(image: Mapping[str, Any], state_dir: str, wanted: str = "") -> dict[str, Any]:
-    """What to look for on every node: the option `images` of module world_info."""
+def asked(image: Image, state_dir: str, wanted: str = "") -> Asked:
+    """What to look for on every node."""
     chain = [*image["lineage"], image]
     references = [reference for item in chain for reference in (item["reference"], item["base"], verified(item))]
     return {
@@ -59,42 +91,37 @@ def asked(image: Mapping[str, Any], state_dir: str, wanted: str = "") -> dict[st
 
 
 def decide(
-    image: Mapping[str, Any],
-    looks: Mapping[str, Any],
-    contexts: Mapping[str, Any],
-    archived: Sequence[Mapping[str, Any]],
+    image: Image,
+    looks: Mapping[str, Images],
+    contexts: Mapping[str, Context],
+    archived: Sequence[Kept],
     wish: Wish,
-) -> dict[str, Any]:
-    """Return {"id", "restore", "builds", "send", "forget", "keep_archive", "good", "problems", "actions"}.
-
-    `image`: of a launch plan; `contexts`: lookup image_context; `archived`: what the archive keeps. `id` is the image's in the end,
-    "" where only a build will tell; `restore` as `_image.recovery`; `builds`: by definition {"build", "verify"}; `send` and `good`:
-    nodes; `forget`: references by node.
-    """
+) -> ImageDecision:
+    """`contexts`: by definition; `archived`: what the archive keeps."""
     builder, name, reference = image["builder"], image["name"], image["reference"]
     look = looks[builder]
-    now = look["images"].get(reference, {})
+    now = look["images"].get(reference)
     context = contexts[name]["context"]
-    stale = now.get("labels", {}).get(CONTEXT, context) != context
-    lost = not now or (bool(wish.wanted) and now["id"] != wish.wanted) or (wish.promote and not wish.wanted and stale)
+    stale = now is not None and now["labels"].get(CONTEXT, context) != context
+    lost = now is None or (bool(wish.wanted) and now["id"] != wish.wanted) or (wish.promote and not wish.wanted and stale)
     identity = {"image": wish.wanted} if wish.wanted else {CONTEXT: context} if contexts[name]["dockerfile"] else {}
-    restore = recovery(looks, archived, builder, image, identity) if lost else {}
+    restore: Recovery = recovery(looks, archived, builder, image, identity) if lost else {}
     actions: list[Action] = []
     problems: list[str] = []
     if restore:
         actions.append(action(PHASE, builder, "restore", f"bring {reference} back from {_place(restore, builder)}: {_why(now, wish)}"))
     elif lost and not wish.build:
         problems.append(_nowhere(reference, wish))
-    outdated = wish.build and not restore and (not now or stale)
-    builds: dict[str, dict[str, bool]] = {}
+    outdated = wish.build and not restore and (now is None or stale)
+    builds: dict[str, Build] = {}
     for item in [*image["lineage"], image] if outdated else [image]:
         if not wish.build or (restore and item is image):
             build, why = False, ""
         else:
             why = _build(item, look, contexts, builds)
             build = bool(why)
-        found = restore["image"] if restore and item is image else look["images"].get(item["reference"], {}).get("id")
-        proven = look["images"].get(verified(item), {}).get("id")
+        found = restore["image"] if restore and item is image else _id(look, item["reference"])
+        proven = _id(look, verified(item))
         builds[item["name"]] = {"build": build, "verify": build or (bool(found) and found != proven)}
         if build:
             problems += _unbuildable(item, look, contexts[item["name"]], builder)
@@ -102,16 +129,17 @@ def decide(
         if builds[item["name"]]["verify"]:
             actions.append(action(PHASE, builder, "verify", f"verify {item['reference']} in a throwaway container"))
     built = builds[name]["build"]
-    identifier = "" if built else restore["image"] if restore else now.get("id", "")
-    layers = restore["layers"] if restore else now.get("layers", [])
-    there = {"id": identifier, "layers": layers, "architecture": now.get("architecture", "")}
+    identifier = "" if built else restore["image"] if restore else _id(look, reference)
+    layers = restore["layers"] if restore else now["layers"] if now else []
+    there = {"id": identifier, "layers": layers, "architecture": now["architecture"] if now else ""}
     files = _files(look, restore, identifier)
-    send, forget = [], {}
+    send: list[str] = []
+    forget: dict[str, list[str]] = {}
     for node in dict.fromkeys([builder, *wish.targets]):
         if not built and identifier:
             problems += foreign(there, reference, looks[node], node)
-        here = looks[node]["images"].get(reference, {})
-        if node != builder and (not identifier or (here.get("id"), here.get("layers")) != (identifier, layers)):
+        here = looks[node]["images"].get(reference)
+        if node != builder and (not identifier or here is None or (here["id"], here["layers"]) != (identifier, layers)):
             send.append(node)
             actions.append(action(PHASE, node, "send", f"bring {_parts(files, looks[node])}: {_state(here, identifier)}"))
         tags = forgotten(looks[node]["tags"], name, reference.rpartition(":")[2], wish.keep)
@@ -135,13 +163,18 @@ def decide(
     }
 
 
-def _why(now: Mapping[str, Any], wish: Wish) -> str:
-    if not now:
+def _id(look: Images, reference: str) -> str:
+    """The image's ID on a node; empty if it is not there."""
+    return look["images"][reference]["id"] if reference in look["images"] else ""
+
+
+def _why(now: DockerImage | None, wish: Wish) -> str:
+    if now is None:
         return "Docker has it no more"
     return "another one is tagged" if wish.wanted else "what is tagged has other inputs"
 
 
-def _place(restore: Mapping[str, Any], builder: str) -> str:
+def _place(restore: Recovery, builder: str) -> str:
     if not restore["node"]:
         return "the archive"
     kind = "Docker" if restore["ingest"] else "layers"
@@ -155,23 +188,24 @@ def _nowhere(reference: str, wish: Wish) -> str:
     return f"{where}: found it {found}; wanted it in one of them. {hint}"
 
 
-def _build(item: Mapping[str, Any], look: Mapping[str, Any], contexts: Mapping[str, Any], below: Mapping[str, Mapping[str, bool]]) -> str:
+def _build(item: Definition, look: Images, contexts: Mapping[str, Context], below: Mapping[str, Build]) -> str:
     """Why a definition has to be built; empty if it is as its inputs say. One without our label was built elsewhere: never replaced."""
-    tagged = look["images"].get(item["reference"], {})
+    tagged = look["images"].get(item["reference"])
     context = contexts[item["name"]]["context"]
-    base = look["images"].get(item["base"] or "", {}).get("id", "")
+    base = _id(look, item["base"] or "")
     if not tagged:
         return "it is not there"
     if tagged["labels"].get(CONTEXT, context) != context:
         return "its inputs are others now"
     if base and tagged["labels"].get(BASE, base) != base:
         return f"{item['base']} is another one now"
-    if below.get(str(item["base"]).partition(":")[0], {}).get("build"):
+    under = below.get(str(item["base"]).partition(":")[0])
+    if under and under["build"]:
         return f"{item['base']} is built again"
     return ""
 
 
-def _unbuildable(item: Mapping[str, Any], look: Mapping[str, Any], context: Mapping[str, Any], builder: str) -> list[str]:
+def _unbuildable(item: Definition, look: Images, context: Context, builder: str) -> list[str]:
     """Every reason why a definition cannot be built on the build host."""
     where, lacking = f"image {item['reference']}", [*(f"no wheel {name}" for name in context["missing"]), *context["altered"]]
     if lacking:
@@ -182,31 +216,32 @@ def _unbuildable(item: Mapping[str, Any], look: Mapping[str, Any], context: Mapp
         found = f"neither the image on {builder} nor a Dockerfile in {context['definition']}"
         hint = f"docker pull {item['reference']} on {builder} (or docker load), then run again."
         return [f"{where}: found {found}; wanted one of them. {hint}"]
-    base = look["images"].get(item["base"] or "", {})
-    return room(context, item, look["disk"], builder) + (foreign(base, item["base"], look, builder) if base else [])
+    base = item["base"]
+    below = look["images"].get(base) if base else None
+    return room(context, item, look["disk"], builder) + (foreign(below, base, look, builder) if base and below else [])
 
 
-def _files(look: Mapping[str, Any], restore: Mapping[str, Any], identifier: str) -> list[Mapping[str, Any]]:
+def _files(look: Images, restore: Recovery, identifier: str) -> list[File]:
     """The image as files, as far as anybody knows before it is taken apart."""
     if restore:
-        return list(restore["files"])
-    return next((list(item["files"]) for item in look["kept"] if identifier and item["image"] == identifier and item["complete"]), [])
+        return restore["files"]
+    return next((item["files"] for item in look["kept"] if identifier and item["image"] == identifier and item["complete"]), [])
 
 
-def _parts(files: Sequence[Mapping[str, Any]], look: Mapping[str, Any]) -> str:
+def _parts(files: Sequence[File], look: Images) -> str:
     lacking = [item["size"] for item in files if look["blobs"].get(item["path"]) != item["size"]]
     if not files:
         return "what it lacks of the image"
     return f"{len(lacking)} of {len(files)} files, {size_text(sum(lacking))}" if lacking else "the image from its own layers"
 
 
-def _state(here: Mapping[str, Any], identifier: str) -> str:
-    if not here:
+def _state(here: DockerImage | None, identifier: str) -> str:
+    if here is None:
         return "Docker does not have it"
     return f"Docker has another one ({here['id'][7:19]})" if identifier else "it will be another one"
 
 
-def _is_good(look: Mapping[str, Any], name: str, identifier: str) -> bool:
+def _is_good(look: Images, name: str, identifier: str) -> bool:
     """Is the image kept as the last good one, container and tag?"""
     tags: Sequence[str] = next((item["tags"] for item in look["tags"] if item["id"] == identifier), [])
     return bool(identifier) and look["containers"].get(keepers(name)[0]) == identifier and f"{name}:last-good" in tags

@@ -6,35 +6,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ..common._problem import Problem
+from ..node._types import Fabric, Host
+from ..plan._types import Plan
 
 
-def problems(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> list[Problem]:
-    """`infos` is module node_info by node; its `fabric` is what `_links.look` saw. What nobody could see refuses nobody."""
+def problems(plan: Plan, infos: Mapping[str, Host]) -> list[Problem]:
+    """`infos` by node. What nobody could see refuses nobody."""
     addresses = {node["name"]: node["address"] for node in plan["nodes"] if node["name"] in infos}
-    looks = {name: infos[name].get("fabric") or {} for name in addresses}
+    looks = {name: infos[name]["fabric"] for name in addresses if "fabric" in infos[name]}
     found: list[Problem] = []
     blamed: set[str] = set()
     for name, address in addresses.items():
-        seen = looks[name]
-        interface = seen.get("interface")
+        seen = looks.get(name)
         if address not in infos[name]["addresses"]:
-            down = ", ".join(seen.get("down", [])) or "none"
+            down = ", ".join(seen["down"] if seen else []) or "none"
             held = f"{', '.join(infos[name]['addresses'])}; links that are not up: {down}"
             hint = f"Is the cable in, and the other end up? On {name}: ip -br link show; ip -br address show"
             found.append(Problem(name, "gx10_fabric_address", held, address, hint))
             blamed.add(name)
-        elif interface and seen["state"] != "UP":
-            hint = f"Is the cable in, and the other end up? On {name}: ip link set {interface} up; ip -br link show {interface}"
-            found.append(Problem(name, f"fabric interface {interface} ({address})", f"link {seen['state']}", "link UP", hint))
+        elif seen and seen["interface"] and seen["state"] != "UP":
+            own = seen["interface"]
+            hint = f"Is the cable in, and the other end up? On {name}: ip link set {own} up; ip -br link show {own}"
+            found.append(Problem(name, f"fabric interface {own} ({address})", f"link {seen['state']}", "link UP", hint))
             blamed.add(name)
     for name in _most_silent_first(addresses, looks):
-        address, interface = addresses[name], looks[name].get("interface")
         silent = [other for other in _cut_off(name, addresses, looks) if other not in blamed]
         if name in blamed or not silent:
             continue
+        address, interface = addresses[name], looks[name]["interface"] if name in looks else None
         ping = f"ping -I {looks[silent[0]]['interface']} {address}"
         hint = f"Compare cable, switch port, VLAN and MTU of {interface} on {name}; from {silent[0]}: {ping}"
         found.append(
@@ -42,19 +43,20 @@ def problems(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> list[Problem]
         )
         # Calls go both ways: its own fail for the same reason.
         blamed.add(name)
-    for name in addresses:
-        found += _routes(name, addresses, looks[name])
+    for name, seen in looks.items():
+        found += _routes(name, addresses, seen)
     return found
 
 
-def warnings(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> list[Problem]:
+def warnings(plan: Plan, infos: Mapping[str, Host]) -> list[Problem]:
     """Peers of whom nobody can tell: in another network, where ARP does not reach, and silent over TCP."""
     found = []
     for node in plan["nodes"]:
-        seen = (infos.get(node["name"]) or {}).get("fabric") or {}
-        unknown = [
-            other["name"] for other in plan["nodes"] if other is not node and seen.get("reached", {}).get(other["address"], False) is None
-        ]
+        info = infos.get(node["name"])
+        seen = info.get("fabric") if info else None
+        if seen is None:
+            continue
+        unknown = [other["name"] for other in plan["nodes"] if other is not node and seen["reached"].get(other["address"], False) is None]
         if unknown:
             key = f"fabric interface {seen['interface']} ({node['address']})"
             hint = f"A firewall, or no way at all? On {node['name']}: ping -I {seen['interface']} ADDRESS"
@@ -63,22 +65,22 @@ def warnings(plan: Mapping[str, Any], infos: Mapping[str, Any]) -> list[Problem]
     return found
 
 
-def _cut_off(name: str, addresses: Mapping[str, str], looks: Mapping[str, Any]) -> list[str]:
+def _cut_off(name: str, addresses: Mapping[str, str], looks: Mapping[str, Fabric]) -> list[str]:
     """The nodes that a node does not answer."""
-    return [other for other in addresses if other != name and looks[other].get("reached", {}).get(addresses[name]) is False]
+    return [other for other, seen in looks.items() if other != name and seen["reached"].get(addresses[name]) is False]
 
 
-def _most_silent_first(addresses: Mapping[str, str], looks: Mapping[str, Any]) -> list[str]:
+def _most_silent_first(addresses: Mapping[str, str], looks: Mapping[str, Fabric]) -> list[str]:
     """Who answers nobody is the culprit of all that fails between it and the others."""
     return sorted(addresses, key=lambda name: -len(_cut_off(name, addresses, looks)))
 
 
-def _routes(name: str, addresses: Mapping[str, str], seen: Mapping[str, Any]) -> list[Problem]:
+def _routes(name: str, addresses: Mapping[str, str], seen: Fabric) -> list[Problem]:
     """Traffic to a peer must leave by the interface that holds the fabric address, or by another one in the same network."""
-    fabric = {seen.get("interface"), *seen.get("beside", [])}
+    fabric = {seen["interface"], *seen["beside"]}
     wrong: dict[str, list[str]] = {}
     for other, address in addresses.items():
-        device = seen.get("routes", {}).get(address, seen.get("interface"))
+        device = seen["routes"].get(address, seen["interface"])
         if device not in fabric:
             wrong.setdefault(f"by {device}" if device else "none", []).append(f"{other} ({address})")
     return [

@@ -9,14 +9,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..common import _document
-from ._gate import Check, check
+from ..plan._profile_types import ModSource
+from ._gate import check
+from ._types import Check
 
 
-def questions(names: Sequence[str], mods: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What roles/mods/files/prove_mods.py is asked: [{"name", "proof"}]; `mods` is `_sources.read`'s. Raises KeyError on others."""
+def questions(names: Sequence[str], mods: Mapping[str, ModSource]) -> list[dict[str, Any]]:
+    """What roles/mods/files/prove_mods.py is asked: [{"name", "proof"}]. Raises KeyError on others."""
     found = []
     for name in names:
-        about, _problems = _document.parse(mods[name]["about"]["text"], name) if mods[name]["about"] else ({}, [])
+        source = mods[name]["about"]
+        about = _document.parse(source["text"], name)[0] if source else {}
         found.append({"name": name, "proof": about.get("proof", [])})
     return found
 

@@ -6,10 +6,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
+
+from ..node._types import Engine, World
+from ..plan._types import Plan
 
 # The field reports lost their image to a blind `docker image prune -a`.
 PRUNE = "For room: docker image prune --filter until=24h; never -a, which takes every image that no container uses."
+
+
+class Candidate(TypedDict):
+    id: str
+    inputs: str
+
+
+class Gated(TypedDict):
+    """`ok` is None where nothing was gated; `why` says why there was no node for it."""
+
+    node: str
+    profile: str
+    ok: bool | None
+    why: str
+
+
+class Rebuild(TypedDict):
+    """The one JSON document of a rebuild; `built` is None where nobody got so far; `before` and `serves_next`: image IDs by node."""
+
+    ok: bool
+    image: str
+    built: bool | None
+    candidate: Candidate | None
+    gate: Gated
+    promoted: bool
+    before: dict[str, str]
+    serves_next: dict[str, str]
+    errors: list[str]
 
 
 def free(hosts: Mapping[str, Any], names: Sequence[str]) -> str:
@@ -17,15 +48,15 @@ def free(hosts: Mapping[str, Any], names: Sequence[str]) -> str:
     return next((name for name in reversed(names) if _idle((hosts[name].get("nightly_before") or {}).get("engine"))), "")
 
 
-def _idle(look: Mapping[str, Any] | None) -> bool:
-    """Of module world_info, part `engine`; a node that was not looked at is none."""
+def _idle(look: Engine | None) -> bool:
+    """A node that was not looked at is none."""
     if not look or look["processes"] or look["listeners"]:
         return False
     return not any(item["running"] for item in look["containers"])
 
 
-def report(plan: Mapping[str, Any], hosts: Mapping[str, Any], names: Sequence[str], gate_node: str, gate_profile: str) -> dict[str, Any]:
-    """The one JSON document of a rebuild, made of what it left of each host.
+def report(plan: Plan, hosts: Mapping[str, Any], names: Sequence[str], gate_node: str, gate_profile: str) -> Rebuild:
+    """What became of a rebuild, by what it left of each host.
 
     `hosts`: by name {"nightly_error" (where it failed), "nightly_before" and "nightly_after" (module world_info), "nightly_gated",
     "image_built", "image_id", "image_inputs"}, each as far as the host got; `names`: the nodes; `gate_node`: "" where none is free.
@@ -35,7 +66,7 @@ def report(plan: Mapping[str, Any], hosts: Mapping[str, Any], names: Sequence[st
     errors = [f"{name}: {state['error']}" for name, state in states.items() if state["error"]]
     # None: nobody got so far.
     built = builder.get("image_built")
-    asked: Mapping[str, Any] = hosts[gate_node] if gate_node else {}
+    asked = hosts[gate_node] if gate_node else {}
     # None: it was not asked.
     gated = True if asked.get("nightly_gated") else False if asked.get("nightly_error") else None
     why = "no gate_profile was given" if not gate_profile else "" if gate_node else "every node serves"
@@ -54,18 +85,24 @@ def report(plan: Mapping[str, Any], hosts: Mapping[str, Any], names: Sequence[st
 
 def _state(host: Mapping[str, Any], reference: str) -> dict[str, str]:
     """Why a node failed ("" if it did not), and the IDs of the image that serve.yml would start there, before and after."""
-    looks = [(host.get(key) or {}).get("images") or {} for key in ("nightly_before", "nightly_after")]
-    before, now = (look.get("images", {}).get(reference, {}).get("id", "") for look in looks)
-    return {"error": host.get("nightly_error") or ("" if looks[1] else "no answer"), "before": before, "now": now}
+    before: World = host.get("nightly_before") or {}
+    after: World = host.get("nightly_after") or {}
+    error = host.get("nightly_error") or ("" if "images" in after else "no answer")
+    return {"error": error, "before": _tagged(before, reference), "now": _tagged(after, reference)}
 
 
-def text(document: Mapping[str, Any]) -> str:
+def _tagged(look: World, reference: str) -> str:
+    images = look["images"]["images"] if "images" in look else {}
+    return images[reference]["id"] if reference in images else ""
+
+
+def text(document: Rebuild) -> str:
     """The report for a person."""
     if document["errors"]:
         return f"{document['image']} was not rebuilt; its tag is where it was.\n" + "\n".join(document["errors"])
-    if not document["built"]:
+    candidate, gate = document["candidate"], document["gate"]
+    if candidate is None:
         return f"{document['image']}: its inputs are unchanged, so nothing was built."
-    gate: Mapping[str, Any] = document["gate"]
     how = f"{gate['profile']} answered with it on {gate['node']}" if gate["ok"] else f"not gated: {gate['why']}"
-    nodes = [name for name, image in document["serves_next"].items() if image == document["candidate"]["id"]]
+    nodes = [name for name, image in document["serves_next"].items() if image == candidate["id"]]
     return f"{document['image']}: rebuilt and promoted on {', '.join(nodes)} ({how}). serve.yml starts it.\n{PRUNE}"

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ..common._problem import Problem
+from ..node._types import Engine, Host, Memory
+from ..plan._types import Node, Plan
 from . import _hardware_checks, _link_checks
 from ._engine import owns
 
@@ -18,10 +19,10 @@ BESIDE_GIB = 2.0
 PACKAGES = {"docker": "docker.io", "nginx": "nginx-light"}
 
 
-def node_problems(plan: Mapping[str, Any], infos: Mapping[str, Any], engines: Mapping[str, Any], present: Sequence[str]) -> list[str]:
+def node_problems(plan: Plan, infos: Mapping[str, Host], engines: Mapping[str, Engine], present: Sequence[str]) -> list[str]:
     """Every reason why the plan cannot run.
 
-    `infos`: module node_info by node; `engines`: module engine_info by node; `present`: nodes that take part in this run.
+    `engines`: of the nodes on which Docker answered; `present`: nodes that take part in this run.
     """
     problems: list[Problem] = []
     for mod in plan["nodes"][0]["mods"]:
@@ -35,24 +36,28 @@ def node_problems(plan: Mapping[str, Any], infos: Mapping[str, Any], engines: Ma
     for node in plan["nodes"]:
         name = node["name"]
         if name in infos:
-            problems += _one(plan, node, infos[name], engines.get(name, {}))
+            problems += _one(plan, node, infos[name], engines.get(name))
+    # What runs there has to be known, to be stopped.
+    for name in plan["idle"]:
+        if name in infos:
+            problems += _docker(name, infos[name])
     problems += _link_checks.problems(plan, infos)
     problems += _hardware_checks.problems(plan, infos)
     return [str(problem) for problem in problems]
 
 
-def _memory(plan: Mapping[str, Any], name: str, seen: Mapping[str, int], engine: Mapping[str, Any]) -> list[Problem]:
+def _memory(plan: Plan, name: str, seen: Memory, engine: Engine | None) -> list[Problem]:
     """Is there room for the plan's budget and floor? MemAvailable counts page cache as free, as the engine does.
 
-    A share is one of the node's own total, as the engine takes it. `seen`: bytes total and available.
+    A share is one of the node's own total, as the engine takes it. `seen`: in bytes.
     """
     memory, held = plan["memory"], 0.0
-    available, total = (seen[key] / 1024**3 for key in ("available", "total"))
+    available, total = seen["available"] / 1024**3, seen["total"] / 1024**3
     own = round(memory["share"] * total, 2) if memory["share"] else memory["budget_gib"]
     needs = memory["needs_gib"] if own is None else round(own + memory["floor_gib"], 2)
-    if any(item["running"] for item in engine.get("containers", [])):
+    if engine and any(item["running"] for item in engine["containers"]):
         # Comes back when our own engine is replaced; where nobody recorded how much, nothing can be said.
-        record = (engine.get("record") or {"plan": {}})["plan"].get("memory", {})
+        record = (engine["record"] or {"plan": {}})["plan"].get("memory", {})
         # A record of an older release has no share, and its budget is too small.
         if record.get("budget_gib") is None or "share" not in record:
             return []
@@ -69,16 +74,20 @@ def _memory(plan: Mapping[str, Any], name: str, seen: Mapping[str, int], engine:
     ]
 
 
-def _one(plan: Mapping[str, Any], node: Mapping[str, Any], info: Mapping[str, Any], engine: Mapping[str, Any]) -> list[Problem]:
+def _docker(name: str, info: Host) -> list[Problem]:
+    error = info["docker"]["error"]
+    return [Problem(name, "Docker engine", error, "an engine that answers", "systemctl start docker")] if error else []
+
+
+def _one(plan: Plan, node: Node, info: Host, engine: Engine | None) -> list[Problem]:
     name = node["name"]
     problems = []
     if info["missing_tools"]:
         missing = " ".join(info["missing_tools"])
         packages = " ".join(PACKAGES.get(tool, tool) for tool in info["missing_tools"])
         problems.append(Problem(name, "tools", f"no {missing}", "all of them installed", f"apt-get install {packages}"))
-    if info["docker"]["error"]:
-        problems.append(Problem(name, "Docker engine", info["docker"]["error"], "an engine that answers", "systemctl start docker"))
-    if not info.get("journal", True):
+    problems += _docker(name, info)
+    if not info["journal"]:
         hint = "systemctl start systemd-journald.socket; the engine's supervisor tells the journal what it does."
         problems.append(Problem(name, "/run/systemd/journal/socket", "nothing", "the socket of systemd-journald", hint))
     models = plan["model"]["path"].removesuffix("/" + plan["model"]["repo"])
@@ -86,8 +95,10 @@ def _one(plan: Mapping[str, Any], node: Mapping[str, Any], info: Mapping[str, An
     if disk and not disk["writable"]:
         problems.append(Problem(name, models, "a folder that cannot be written", "a writable one", "Check the mount and gx10_models_root."))
     problems += _memory(plan, name, info["memory"], engine)
-    for listener in engine.get("listeners", []):
-        if not any(owns(container, listener) for container in engine.get("containers", [])):
+    if engine is None:
+        return problems
+    for listener in engine["listeners"]:
+        if not any(owns(container, listener) for container in engine["containers"]):
             found = f"pid {listener['pid']} ({listener['command'] or 'unknown'})"
             hint = "End that process, or change gx10_api_port or gx10_ray_port."
             problems.append(Problem(name, f"port {listener['port']}", found, "a free port", hint))

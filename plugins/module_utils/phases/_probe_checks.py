@@ -11,8 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..plan import _probes
+from ..plan._profile_types import Decode, Tool
+from ..plan._types import Plan, Probes
 from ._garble import foreign, repetition
-from ._gate import Check, check
+from ._gate import check
+from ._types import Answer, Check
 
 # Share of repeated 12-grams beyond which reasoning goes in circles.
 LOOP = 0.6
@@ -20,7 +23,7 @@ REFUSED = "The server answers without the tool, and refuses it: its words say wh
 BELOW = "What all answers point to is named below."
 
 
-def _choice(answer: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _choice(answer: Answer) -> tuple[dict[str, Any], dict[str, Any]]:
     """(first choice, its message); empty where the server's JSON has none. A server that answers garbage is judged, too."""
     choices = answer["answer"].get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
@@ -34,7 +37,7 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _said(answer: Mapping[str, Any]) -> tuple[str, str, str]:
+def _said(answer: Answer) -> tuple[str, str, str]:
     """(content, reasoning, finish reason) of a chat completion or a completion."""
     choice, message = _choice(answer)
     content = _text(message.get("content")) or _text(choice.get("text"))
@@ -65,7 +68,7 @@ def _contains(text: str, wanted: str) -> bool:
     return bool(words) and re.search(before + words + after, text, 0 if letter else re.IGNORECASE) is not None
 
 
-def right(answer: Mapping[str, Any], wanted: str) -> bool | None:
+def right(answer: Answer, wanted: str) -> bool | None:
     """Does the answer hold `wanted`? None where it was cut off while the model reasoned, or where no answer came."""
     if answer["status"] != 200:
         return None
@@ -83,11 +86,11 @@ def right(answer: Mapping[str, Any], wanted: str) -> bool | None:
     return None if reasons and finish == "length" and not _garbled(reasoning + after, _probes.DEFAULT["decode"]) else False
 
 
-def _garbled(text: str, decode: Mapping[str, Any]) -> bool:
-    return bool(repetition(text) > decode["max_repetition"] or foreign(text) > decode["max_foreign"])
+def _garbled(text: str, decode: Decode) -> bool:
+    return repetition(text) > decode["max_repetition"] or foreign(text) > decode["max_foreign"]
 
 
-def _show(answer: Mapping[str, Any]) -> str:
+def _show(answer: Answer) -> str:
     if answer["status"] != 200:
         return f"status {answer['status']}: {answer['error'][:200]}"
     content, reasoning, finish = _said(answer)
@@ -95,10 +98,10 @@ def _show(answer: Mapping[str, Any]) -> str:
     return repr(text if len(text) <= 80 else text[:80] + "…") + (" (cut off)" if finish == "length" else "")
 
 
-def checks(plan: Mapping[str, Any], answers: Mapping[str, Any]) -> list[Check]:
-    """Judge what the module api_info brought: {probe's name: {"status", "error", "answer": the JSON}}; a likely cause comes last."""
+def checks(plan: Plan, answers: Mapping[str, Answer]) -> list[Check]:
+    """Judge what the module api_info brought, by the probe's name; a likely cause comes last."""
     probes, node = _probes.of(plan), plan["nodes"][0]["name"]
-    none = {"status": 0, "error": "not asked", "answer": {}}
+    none: Answer = {"status": 0, "error": "not asked", "answer": {}}
     said = {item["name"]: answers.get(item["name"], none) for item in _probes.requests(plan)}
     alive = any(item["status"] == 200 for item in said.values())
     cut = "Give it more probes.max_tokens." if alive else "The server answered no probe; its words, or its log, say why."
@@ -131,9 +134,9 @@ def checks(plan: Mapping[str, Any], answers: Mapping[str, Any]) -> list[Check]:
     return [*found_checks, check("likely cause", node, False, evidence, "right answers in the chat and in plain text", hint)]
 
 
-def _good(name: str, answer: Mapping[str, Any], probes: Mapping[str, Any]) -> bool:
+def _good(name: str, answer: Answer, probes: Probes) -> bool:
     """Is the answer to a question that is asked twice right?"""
-    if name == "tool":
+    if name == "tool" and probes["tool"]:
         return _tool(probes["tool"], answer, "")["ok"] is True
     return right(answer, " ".join(_probes.RECALLED)) is True
 
@@ -144,7 +147,7 @@ def _floor(known: Sequence[bool | None], floor: int) -> bool | None:
     return None if known.count(True) + known.count(None) >= floor else False
 
 
-def _tool(tool: Mapping[str, Any], answer: Mapping[str, Any], node: str, refused: bool = False) -> Check:
+def _tool(tool: Tool, answer: Answer, node: str, refused: bool = False) -> Check:
     """Did the model call the function, and did the planned parser understand it? `refused`: this request, and not the others."""
     wanted = f"{tool['function']}({json.dumps(tool['arguments'])})"
     content, reasoning, finish = _said(answer)
@@ -169,7 +172,7 @@ def _tool(tool: Mapping[str, Any], answer: Mapping[str, Any], node: str, refused
     return check("probe: tool call", node, bool(calls) and function.get("name") == tool["function"] and same, found, wanted, hint)
 
 
-def _decode(decode: Mapping[str, Any], answer: Mapping[str, Any], node: str) -> Check:
+def _decode(decode: Decode, answer: Answer, node: str) -> Check:
     """A longer text that neither loops nor changes its script; reasoning is text, too."""
     content, reasoning, _finish = _said(answer)
     text = f"{reasoning}\n{content}".strip()
@@ -183,7 +186,7 @@ def _decode(decode: Mapping[str, Any], answer: Mapping[str, Any], node: str) -> 
     return check("probe: long decode", node, ok, found, wanted, f"It loops, mixes scripts, or ends too early. {BELOW}")
 
 
-def _rendered(answer: Mapping[str, Any]) -> str:
+def _rendered(answer: Answer) -> str:
     """What the server's own chat template made of the first question (byte-level tokens made readable)."""
     tokens = answer["answer"].get("token_strs")
     if answer["status"] != 200 or not isinstance(tokens, list):
@@ -192,7 +195,7 @@ def _rendered(answer: Mapping[str, Any]) -> str:
 
 
 def _cause(
-    plan: Mapping[str, Any],
+    plan: Plan,
     results: Mapping[str, Mapping[str, bool | None]],
     recalled: Mapping[str, bool | None],
     found: Sequence[Check],

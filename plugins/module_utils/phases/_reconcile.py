@@ -10,36 +10,56 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TypedDict
 
+from ..node._types import Checkpoint, Engine, Kept, World
+from ..plan._context import Context
+from ..plan._types import Plan
 from . import _actions, _engine_actions, _gate, _hardware_checks, _image_actions, _preflight, _weights_actions
 
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """`worlds`: module world_info by node, in rank order; `contexts`: lookup image_context; `archived`: what the archive keeps;
-    `sources`: by model, a whole folder on the control node (module manifest_info); `origins`: its path."""
+    """`worlds`: by node, in rank order; `contexts`: by definition; `archived`: what the archive keeps; `sources`: by model, a whole
+    folder on the control node; `origins`: its path."""
 
-    worlds: Mapping[str, Mapping[str, Any]]
-    contexts: Mapping[str, Any]
-    archived: Sequence[Mapping[str, Any]] = ()
-    sources: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    worlds: Mapping[str, World]
+    contexts: Mapping[str, Context]
+    archived: Sequence[Kept] = ()
+    sources: Mapping[str, Checkpoint] = dataclasses.field(default_factory=dict)
     origins: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-def reconcile(plan: Mapping[str, Any], seen: Evidence, wish: _image_actions.Wish, present: Sequence[str]) -> dict[str, Any]:
-    """Return {"image", "weights", "engine", "actions", "problems", "cautions", "proven"}: each phase's decision, and all of them in order.
+class GroupDecision(_engine_actions.EngineDecision):
+    """`looks`: what the gate need not look at again."""
 
-    `present`: nodes that take part in this run. With a problem nothing is decided after it: "actions" is empty.
-    """
+    looks: dict[str, Engine]
+
+
+class Undecided(TypedDict):
+    """Nothing, since the nodes cannot do it."""
+
+
+class Decision(TypedDict):
+    """Each phase's decision, and all actions in order."""
+
+    image: _image_actions.ImageDecision | Undecided
+    weights: _weights_actions.WeightsDecision | Undecided
+    engine: GroupDecision | Undecided
+    actions: list[_actions.Action]
+    problems: list[str]
+    proven: bool
+    cautions: list[str]
+
+
+def reconcile(plan: Plan, seen: Evidence, wish: _image_actions.Wish, present: Sequence[str]) -> Decision:
+    """`present`: nodes that take part in this run. With a problem nothing is decided after it."""
     worlds = {name: seen.worlds[name] for name in seen.worlds if "host" in seen.worlds[name]}
     hosts = {name: world["host"] for name, world in worlds.items()}
-    engines = {name: world.get("engine", {}) for name, world in worlds.items()}
+    engines = {name: world["engine"] for name, world in worlds.items() if "engine" in world}
     problems = _preflight.node_problems(plan, hosts, engines, present)
-    result: dict[str, Any] = {"image": {}, "weights": {}, "engine": {}, "actions": [], "cautions": [], "proven": False}
-    result["problems"] = problems
     if problems:
-        return result
+        return {"image": {}, "weights": {}, "engine": {}, "actions": [], "problems": problems, "proven": False, "cautions": []}
     images = {node["name"]: worlds[node["name"]]["images"] for node in plan["image"]["nodes"] if node["name"] in worlds}
     image = _image_actions.decide(plan["image"], images, seen.contexts, seen.archived, wish)
     stored = {node["name"]: worlds[node["name"]]["weights"] for node in plan["weights"]["nodes"]}
@@ -56,7 +76,7 @@ def reconcile(plan: Mapping[str, Any], seen: Evidence, wish: _image_actions.Wish
     }
 
 
-def lines(decision: Mapping[str, Any]) -> list[str]:
+def lines(decision: Decision) -> list[str]:
     """For a terminal: warnings, then what will be done, or that nothing differs."""
     found = [f"Warning: {text}" for text in decision["cautions"]]
     return found + (_actions.lines(decision["actions"]) or ["Nothing differs from the plan."])

@@ -6,26 +6,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TypedDict
 
 from ..node import _manifest
+from ..node._types import Checkpoint, Differing, File, Manifest, Staged
+from ..plan._types import WeightsModel
 
 
-def truth(
-    model: Mapping[str, Any], infos: Mapping[str, Any], source: Mapping[str, Any] | None, origin: str, adopt: bool = False
-) -> dict[str, Any]:
-    """Which manifest counts: {"manifest": it or None, "download": bool, "problems": [text]}.
+class Truth(TypedDict):
+    """Which manifest counts: None where there is none, or not yet (`download`)."""
 
-    `infos`: module manifest_info by node, in rank order; `source`: the same of a folder on the control node; `origin` names that
-    folder. In order: the source; what a node recorded when it was staged (unless `adopt`); the first node that has a whole
-    checkpoint; a download, if a revision is pinned.
+    manifest: Manifest | None
+    download: bool
+    problems: list[str]
+
+
+def truth(model: WeightsModel, infos: Mapping[str, Staged], source: Checkpoint | None, origin: str, adopt: bool = False) -> Truth:
+    """Which manifest counts.
+
+    `infos`: by node, in rank order; `source`: a folder on the control node; `origin` names it. In order: the source; what a node recorded
+    when it was staged (unless `adopt`); the first node that has a whole checkpoint; a download, if a revision is pinned.
     """
     repo, revision = model["repo"], model.get("revision")
     if source is not None:
         if source["problems"]:
             return _refusal([f"weights {repo} at {origin} on the control node are not a whole checkpoint:", *source["problems"]])
         return _checked(model, _document(model, source, f"{origin} on the control node"), origin)
-    recorded = [(name, info["recorded"]) for name, info in infos.items() if info.get("recorded")]
+    recorded = [(name, info["recorded"]) for name, info in infos.items() if info["recorded"]]
     fitting = [(name, manifest) for name, manifest in recorded if not revision or manifest.get("revision") in (None, revision)]
     if fitting and not adopt:
         return _checked(model, fitting[0][1], f"the record on {fitting[0][0]}")
@@ -37,8 +44,8 @@ def truth(
         return {"manifest": None, "download": True, "problems": []}
     lines = [f"weights {repo}: no node has a whole checkpoint, and no source is known:"]
     for name, info in infos.items():
-        found = info["problems"] if info["files"] else [f"{model['path']}: found no file of it; wanted a whole checkpoint"]
-        lines += [f"{name}: {problem}" for problem in found]
+        why = info["problems"] if info["files"] else [f"{model['path']}: found no file of it; wanted a whole checkpoint"]
+        lines += [f"{name}: {problem}" for problem in why]
     lines.append(
         f"Name a folder on the control node in gx10_weights_sources ({{{repo}: FOLDER}}), put the files on one node, "
         "or pin model.revision to a commit of the hub, which one node then downloads."
@@ -46,20 +53,20 @@ def truth(
     return _refusal(lines)
 
 
-def _document(model: Mapping[str, Any], info: Mapping[str, Any], origin: str) -> dict[str, Any]:
+def _document(model: WeightsModel, info: Checkpoint, origin: str) -> Manifest:
     revision = info["hub"]["revision"] or model.get("revision")
     return {
         "repo": model["repo"],
         "revision": revision,
         "origin": origin,
-        "hash": info["hash"],
+        "hash": _manifest.digest(info["files"]),
         "size": info["size"],
         "files": info["files"],
         "hub": info["hub"]["sha256"],
     }
 
 
-def _checked(model: Mapping[str, Any], manifest: Mapping[str, Any], origin: str) -> dict[str, Any]:
+def _checked(model: WeightsModel, manifest: Manifest, origin: str) -> Truth:
     """Compare a manifest with what the profile pins and with what the hub said."""
     problems = []
     if model.get("manifest") and model["manifest"] != manifest["hash"]:
@@ -70,19 +77,19 @@ def _checked(model: Mapping[str, Any], manifest: Mapping[str, Any], origin: str)
         if path in hashes and hashes[path] != wanted:
             text = f"weights {model['repo']}: {origin}: {path}: found SHA-256 {hashes[path]}; wanted {wanted}, as the hub says"
             problems.append(f"{text}. Remove that file and download it again")
-    return {"manifest": dict(manifest), "download": False, "problems": problems}
+    return {"manifest": manifest, "download": False, "problems": problems}
 
 
-def _refusal(lines: list[str]) -> dict[str, Any]:
+def _refusal(lines: list[str]) -> Truth:
     return {"manifest": None, "download": False, "problems": lines}
 
 
-def differences(manifest: Mapping[str, Any], infos: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+def differences(manifest: Manifest, infos: Mapping[str, Staged]) -> dict[str, list[Differing]]:
     """By node, the files that it lacks or holds otherwise, each with why."""
     return {name: _manifest.compare(manifest, info) for name, info in infos.items()}
 
 
-def other_content(model: Mapping[str, Any], differing: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+def other_content(model: WeightsModel, differing: Mapping[str, Sequence[Differing]]) -> list[str]:
     """Files that are there and are not what the manifest says: serve never overwrites them by itself."""
     return [
         f"{name}: {model['path']}/{item['path']}: found {item['why']}; wanted SHA-256 {item['sha256']}"
@@ -92,7 +99,7 @@ def other_content(model: Mapping[str, Any], differing: Mapping[str, Sequence[Map
     ]
 
 
-def downloaded(model: Mapping[str, Any], name: str, info: Mapping[str, Any], failed: Sequence[str] = ()) -> dict[str, Any]:
+def downloaded(model: WeightsModel, name: str, info: Checkpoint, failed: Sequence[str] = ()) -> Truth:
     """What `truth` would say after node `name` has downloaded the model; `failed`: why it could not."""
     if failed:
         kept = "What arrived is kept: the next run goes on."
@@ -102,12 +109,12 @@ def downloaded(model: Mapping[str, Any], name: str, info: Mapping[str, Any], fai
     return _checked(model, _document(model, info, f"the hub, by {name}"), f"the download on {name}")
 
 
-def nowhere(files: Sequence[Mapping[str, Any]], differing: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+def nowhere(files: Sequence[File], differing: Mapping[str, Sequence[Differing]]) -> list[str]:
     """Paths that no node has right."""
     lacking = [{item["path"] for item in items} for items in differing.values()]
     return [item["path"] for item in files if all(item["path"] in paths for paths in lacking)]
 
 
-def lacks(differing: Mapping[str, Sequence[Mapping[str, Any]]], hosts: Sequence[str], filled: str = "") -> dict[str, list[str]]:
+def lacks(differing: Mapping[str, Sequence[Differing]], hosts: Sequence[str], filled: str = "") -> dict[str, list[str]]:
     """Paths that each of `hosts` lacks; node `filled` has just got everything."""
     return {name: [] if name == filled else [item["path"] for item in items] for name, items in differing.items() if name in hosts}

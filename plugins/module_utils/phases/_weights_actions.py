@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TypedDict
 
+from ..node._types import Checkpoint, Manifest, ModelLook
+from ..plan._types import Weights, WeightsModel
 from ._actions import Action, action
 from ._fanout import size_text
 from ._weights import differences, other_content, truth
@@ -15,14 +17,18 @@ from ._weights import differences, other_content, truth
 PHASE = "weights"
 
 
-def decide(
-    weights: Mapping[str, Any], looks: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]], origins: Mapping[str, str]
-) -> dict[str, Any]:
-    """Return {"hash", "problems", "actions"}; `hash` is of all manifests, "" where only reading or downloading will tell.
+class WeightsDecision(TypedDict):
+    """`hash` is of all manifests, empty where only reading or downloading will tell."""
 
-    `weights`: of a launch plan; `looks`: by node in rank order, the part `weights` of module world_info; `sources`: what a folder on
-    the control node holds (module manifest_info), by model; `origins`: its path.
-    """
+    hash: str
+    problems: list[str]
+    actions: list[Action]
+
+
+def decide(
+    weights: Weights, looks: Mapping[str, Mapping[str, ModelLook]], sources: Mapping[str, Checkpoint], origins: Mapping[str, str]
+) -> WeightsDecision:
+    """`looks`: by node in rank order, and by model; `sources`: what a folder on the control node holds, by model; `origins`: its path."""
     actions: list[Action] = []
     problems: list[str] = []
     hashes: dict[str, str] = {}
@@ -50,9 +56,7 @@ def decide(
     return {"hash": " ".join(hashes[repo] for repo in sorted(hashes)) if known else "", "problems": problems, "actions": actions}
 
 
-def _compare(
-    weights: Mapping[str, Any], model: Mapping[str, Any], manifest: Mapping[str, Any], infos: Mapping[str, Any]
-) -> tuple[list[str], list[Action]]:
+def _compare(weights: Weights, model: WeightsModel, manifest: Manifest, infos: Mapping[str, ModelLook]) -> tuple[list[str], list[Action]]:
     """Every node against the manifest: refusals, actions."""
     repo, actions = model["repo"], []
     differing = differences(manifest, infos)

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from ..common._problem import Problem
 from ..node import _manifest
+from ..node._types import Engine, File, Manifest, Models, Staged
+from ..plan._types import Weights, WeightsModel
 from ._fanout import size_text
 from ._gate import check
+from ._types import Check
 
 # Beyond the files themselves: the file system's own needs.
 MARGIN = 1.02
@@ -19,8 +22,13 @@ MARGIN = 1.02
 UNFIT = ("tmpfs", "ramfs", "nfs", "nfs4", "cifs", "fuse.sshfs")
 
 
-def room(name: str, model: Mapping[str, Any], lacking: Sequence[Mapping[str, Any]], look: Mapping[str, Any]) -> list[str]:
-    """Why a node cannot take the files it lacks, with numbers; empty if it can. `look`: module models_info."""
+class Verdict(TypedDict):
+    ok: bool
+    checks: list[Check]
+
+
+def room(name: str, model: WeightsModel, lacking: Sequence[File], look: Models) -> list[str]:
+    """Why a node cannot take the files it lacks, with numbers; empty if it can."""
     if not lacking:
         return []
     disk = look["disk"]
@@ -44,7 +52,7 @@ def room(name: str, model: Mapping[str, Any], lacking: Sequence[Mapping[str, Any
     return [str(problem) for problem in problems]
 
 
-def removable(repo: str, look: Mapping[str, Any]) -> str:
+def removable(repo: str, look: Models) -> str:
     """What a person could remove to make room; nothing is removed unless it is named on the command line."""
     others = [item for item in look["models"] if item["name"] != repo and item["bytes"]]
     items = [(f"{item['path']} ({size_text(item['bytes'])}{'' if item['whole'] else ', not whole'})", item["bytes"]) for item in others]
@@ -55,10 +63,10 @@ def removable(repo: str, look: Mapping[str, Any]) -> str:
     return f"Could be removed: {named}. remove_weights.yml -e model=ORG/NAME removes a model."
 
 
-def overview(looks: Mapping[str, Any], missing: Sequence[str] = ()) -> str:
+def overview(looks: Mapping[str, Models], missing: Sequence[str] = ()) -> str:
     """Which model is on which node, as a table for people; by names and sizes, no content is read.
 
-    `looks`: module models_info by node that answered; `missing`: nodes that did not.
+    `looks`: by node that answered; `missing`: nodes that did not.
     """
     rows = [("node", "model", "size", "state")]
     for name, look in looks.items():
@@ -89,12 +97,12 @@ def removal_problems(
     repo: str,
     confirm: str,
     targets: Sequence[str],
-    looks: Mapping[str, Any],
+    looks: Mapping[str, Models],
     missing: Sequence[str],
     serving: Sequence[str],
     elsewhere: bool,
 ) -> list[str]:
-    """Why a model may not be removed from `targets`. `looks`: module models_info by node that answered; `missing`: those that did not;
+    """Why a model may not be removed from `targets`. `looks`: by node that answered; `missing`: those that did not;
     `serving`: nodes whose engine uses it; `elsewhere`: the control node has a whole source of it."""
     problems = []
     if confirm != repo:
@@ -114,7 +122,7 @@ def removal_problems(
     return [str(problem) for problem in problems]
 
 
-def node_checks(model: Mapping[str, Any], manifest: Mapping[str, Any] | None, infos: Mapping[str, Any]) -> list[dict[str, Any]]:
+def node_checks(model: WeightsModel, manifest: Manifest | None, infos: Mapping[str, Staged]) -> list[Check]:
     """One check per node for verify_weights: are the files the manifest's, all of them, and no others?"""
     checks = []
     for name, info in infos.items():
@@ -131,9 +139,9 @@ def node_checks(model: Mapping[str, Any], manifest: Mapping[str, Any] | None, in
     return checks
 
 
-def verdict(document: Mapping[str, Any], hostvars: Mapping[str, Any]) -> dict[str, Any]:
-    """verify_weights: {"ok", "checks"}. `hostvars` hold `verify_info`, module manifest_info per model, of the nodes that answered."""
-    checks: list[dict[str, Any]] = []
+def verdict(document: Weights, hostvars: Mapping[str, Any]) -> Verdict:
+    """verify_weights. `hostvars` hold `verify_info`, module manifest_info per model, of the nodes that answered."""
+    checks: list[Check] = []
     names = [node["name"] for node in document["nodes"]]
     for number, model in enumerate(document["models"]):
         infos = {}
@@ -147,8 +155,8 @@ def verdict(document: Mapping[str, Any], hostvars: Mapping[str, Any]) -> dict[st
     return {"ok": all(item["ok"] for item in checks), "checks": checks}
 
 
-def users(infos: Mapping[str, Any], repo: str) -> list[str]:
-    """Nodes whose running engine uses a model, as far as anybody knows: module engine_info by node."""
+def users(infos: Mapping[str, Engine], repo: str) -> list[str]:
+    """Nodes whose running engine uses a model, as far as anybody knows."""
     using = []
     for name, info in infos.items():
         models = (info["record"].get("plan") or {}).get("weights", {}).get("models")

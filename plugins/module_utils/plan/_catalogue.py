@@ -9,18 +9,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..common import _document
+from ._profile_types import Text
 
 COLUMNS = ("profile", "model", "GPUs", "image", "executor", "speculation", "status", "decode t/s (requests)")
 
 
-def table(profiles: Mapping[str, Mapping[str, str]]) -> str:
-    """One line a profile; `profiles`: {name: {"path", "text"}}. A file that cannot be read says so in its line."""
+def table(profiles: Mapping[str, Text]) -> str:
+    """One line a profile. A file that cannot be read says so in its line."""
     rows = [COLUMNS, *(_row(name, source) for name, source in sorted(profiles.items()))]
     widths = [max(len(row[column]) for row in rows if len(row) == len(COLUMNS)) for column in range(len(COLUMNS))]
     return "\n".join("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows)
 
 
-def _row(name: str, source: Mapping[str, str]) -> tuple[str, ...]:
+def _row(name: str, source: Text) -> tuple[str, ...]:
     profile, problems = _document.parse(source["text"], source["path"])
 
     def part(*keys: str) -> Any:

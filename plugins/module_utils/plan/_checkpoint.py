@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..common._problem import Problem, show
+from ._profile_types import Checkpoint, Profile
 
 KV_BYTES = {"fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1, "auto": 2, "bfloat16": 2, "float16": 2}
 CHECKS = ("context length", "tensor parallel", "expert parallel", "MTP layers", "block-quantized scales")
@@ -30,8 +31,8 @@ def _int(config: Mapping[str, Any], *names: str) -> int | None:
     return None
 
 
-def check(profile: Mapping[str, Any], checkpoint: Mapping[str, Any] | None, where: str) -> tuple[list[Problem], list[str]]:
-    """Problems of a valid profile with its checkpoint ({"path", "config", "tensors": names}), and the checks that were skipped."""
+def check(profile: Profile, checkpoint: Checkpoint | None, where: str) -> tuple[list[Problem], list[str]]:
+    """Problems of a valid profile with its checkpoint, and the checks that were skipped."""
     if checkpoint is None:
         return [], [f"{name}: no config.json at hand" for name in CHECKS]
     config, tensors, path = checkpoint["config"], checkpoint["tensors"], checkpoint["path"]

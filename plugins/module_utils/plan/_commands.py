@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
-from typing import Any
 
 from . import _options, _probes, _watch
+from ._types import Memory, Node, Plan
 
 # Of the inventory's options, those that the field reports' commands have, too.
 REPORTED = ("--runtime", "--gpus")
@@ -28,16 +27,16 @@ ADDED = (
 )
 
 
-def docker_options(node: Mapping[str, Any]) -> list[str]:
+def docker_options(node: Node) -> list[str]:
     """The profile's docker options of a node, as argv."""
     container = node["container"]
     options = container["options"]
     argv = ["--name", container["name"]]
     argv += [word for pair in _options.flags(options) if pair[0] in REPORTED for word in pair]
-    for key in ("network", "ipc", "shm_size"):
-        # Docker's default needs no option.
-        if key in options and (key, options[key]) != ("ipc", "private"):
-            argv += [f"--{key.replace('_', '-')}", str(options[key])]
+    # Docker's default needs no option.
+    ipc = None if options["ipc"] == "private" else options["ipc"]
+    for flag, value in (("--network", options.get("network")), ("--ipc", ipc), ("--shm-size", options.get("shm_size"))):
+        argv += [flag, value] if value else []
     for port in options.get("publish", []):
         argv += ["-p", port]
     for key, value in node["env"].items():
@@ -47,7 +46,7 @@ def docker_options(node: Mapping[str, Any]) -> list[str]:
     return argv
 
 
-def additions(node: Mapping[str, Any]) -> list[tuple[str, str]]:
+def additions(node: Node) -> list[tuple[str, str]]:
     """(option, reason) of everything that `docker_options` leaves out."""
     hardware = [
         (f"{flag} {value}", "from the inventory: what the fabric needs without --privileged")
@@ -58,23 +57,21 @@ def additions(node: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [*ADDED, *hardware, *env]
 
 
-def _memory(estimate: Mapping[str, Any]) -> list[str]:
+def _gib(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f} GiB"
+
+
+def _memory(memory: Memory) -> list[str]:
     """The estimate of one rank's memory, with the report's numbers beside it, and what happens when a node runs short."""
-
-    def gib(key: str) -> str:
-        return "unknown" if estimate[key] is None else f"{estimate[key]:.2f} GiB"
-
-    reported = estimate["reported"]
+    reported = memory["reported"]
     lines = [
-        f"# Memory per rank (estimate): budget {gib('budget_gib')} = weights {gib('weights_gib')} + drafter {gib('drafter_gib')}"
-        f" + reserve {gib('reserve_gib')} + KV cache {gib('kv_cache_gib')}"
+        f"# Memory per rank (estimate): budget {_gib(memory['budget_gib'])} = weights {_gib(memory['weights_gib'])}"
+        f" + drafter {_gib(memory['drafter_gib'])} + reserve {_gib(memory['reserve_gib'])} + KV cache {_gib(memory['kv_cache_gib'])}"
     ]
-    if estimate["kv_cache_tokens"] is not None:
-        lines.append(
-            f"#   KV cache of the group: {estimate['kv_cache_tokens']} tokens at {estimate['kv_bytes_per_token']:.0f} bytes per rank"
-        )
-    lines.append(f"#   needs {estimate['needs_gib']:g} GiB available on each node before a start")
-    lines.append(f"#   the supervisor ends a rank under {estimate['floor_gib']:g} GiB available: {estimate['floor_because']}")
+    if memory["kv_cache_tokens"] is not None:
+        lines.append(f"#   KV cache of the group: {memory['kv_cache_tokens']} tokens at {memory['kv_bytes_per_token']:.0f} bytes per rank")
+    lines.append(f"#   needs {memory['needs_gib']:g} GiB available on each node before a start")
+    lines.append(f"#   the supervisor ends a rank under {memory['floor_gib']:g} GiB available: {memory['floor_because']}")
     if any(value is not None for value in reported.values()):
         lines.append(f"#   reported: {reported['kv_cache_gib'] or '?'} GiB, {reported['kv_cache_tokens'] or '?'} tokens")
     return lines
@@ -97,7 +94,7 @@ def _lines(words: list[str], width: int = 96) -> str:
     return " \\\n    ".join(lines)
 
 
-def commands(plan: Mapping[str, Any]) -> str:
+def commands(plan: Plan) -> str:
     """The whole plan as text for a terminal: per node the commands, then what is added to them, then warnings."""
     out = [f"{plan['profile']}: {plan['summary']}", f"plan {plan['hash']}", ""]
     reference = plan["image"]["reference"]
@@ -105,8 +102,8 @@ def commands(plan: Mapping[str, Any]) -> str:
         out.append(f"# {node['name']}  rank {node['rank']} ({node['role']})  {node['address']}")
         name = node["container"]["name"]
         run = ["docker", "run", "-d", *docker_options(node)]
-        first = node["ray"] or node["engine"] or {"argv": []}
-        out.append(f"{_lines(run)} \\\n    {reference} \\\n    {_lines(first['argv'])}")
+        first = node["ray"] or node["engine"]
+        out.append(f"{_lines(run)} \\\n    {reference} \\\n    {_lines(first['argv'] if first else [])}")
         if node["ray"] and node["engine"]:
             out.append(f"docker exec {name} \\\n    {_lines(node['engine']['argv'])}")
         out.append("")

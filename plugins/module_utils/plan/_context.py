@@ -7,13 +7,37 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from ..node import _manifest
+from ..node._types import File
+from ._types import Definition, Image
 
 CACHE = "~/.cache/gx10/hashes.json"
+
+
+class Inputs(TypedDict):
+    """What one definition is built from: its folder, its folder of wheels, all files, and their hash.
+
+    `size`: bytes of the wheels; `missing`: pinned wheels that are not there; `altered`: those with another SHA-256 than pinned.
+    """
+
+    definition: str
+    wheels: str
+    hash: str
+    dockerfile: bool
+    size: int
+    inputs: list[File]
+    missing: list[str]
+    altered: list[str]
+
+
+class Context(Inputs):
+    """`context`: the hash of itself and of those below it, so a change there changes all above."""
+
+    context: str
 
 
 def missing(requirements: str, wheels: Sequence[str]) -> list[str]:
@@ -27,18 +51,14 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def inputs(definition: Mapping[str, Any], wheels_path: str, cache: _manifest.HashCache) -> dict[str, Any]:
-    """What one definition is built from: {"definition", "wheels" (folders), "hash", "dockerfile", "size", "inputs", "missing", "altered"}.
-
-    `definition`: of a plan's image. `size`: bytes of the wheels; `missing`: pinned wheels that are not there; `altered`: those with
-    another SHA-256 than pinned.
-    """
+def inputs(definition: Definition, wheels_path: str, cache: _manifest.HashCache) -> Inputs:
+    """What one definition of a plan's image is built from."""
     folder = Path(definition["folder"])
     wheels = Path(wheels_path) / folder.name
     names = sorted(path.name for path in wheels.glob("*.whl"))
     found = {name: cache.get(str(wheels / name)) for name in names}
     sizes = {name: (wheels / name).stat().st_size for name in names}
-    files = _manifest.tree(str(folder))
+    files: list[File] = [*_manifest.tree(str(folder))]
     files += [{"path": f"wheels/{name}", "size": sizes[name], "sha256": value} for name, value in found.items()]
     pinned = definition["requirements"]
     text = (folder / pinned).read_text(encoding="utf-8") if pinned and (folder / pinned).is_file() else ""
@@ -58,13 +78,10 @@ def inputs(definition: Mapping[str, Any], wheels_path: str, cache: _manifest.Has
     }
 
 
-def read(image: Mapping[str, Any], wheels_path: str, cache: str = CACHE) -> dict[str, dict[str, Any]]:
-    """`inputs` of a plan's image and of what it is built on, by name, the lowest first.
-
-    Each has "context", too: the hash of itself and of those below it, so a change there changes all above.
-    """
+def read(image: Image, wheels_path: str, cache: str = CACHE) -> dict[str, Context]:
+    """`inputs` of a plan's image and of what it is built on, by name, the lowest first."""
     hashes = _manifest.HashCache(str(Path(cache).expanduser()))
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Context] = {}
     below = ""
     for definition in [*image["lineage"], image]:
         own = inputs(definition, wheels_path, hashes)

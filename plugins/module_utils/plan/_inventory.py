@@ -9,10 +9,11 @@ import dataclasses
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 from ..common._problem import Problem, show
 from . import _options
+from ._types import HardwareOptions
 
 # Every inventory variable that resolve reads, with its default (None: required, or found per node).
 SITE_DEFAULTS: dict[str, Any] = {
@@ -56,12 +57,36 @@ class Node:
     env: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
+class Site(TypedDict):
+    """The site's settings: keys of SITE_DEFAULTS without the prefix."""
+
+    models_root: str
+    state_dir: str
+    api_address: str | None
+    api_port: int
+    ray_port: int
+    master_port: int
+    ray_cpus: int
+    ray_object_store_bytes: int
+    gpus_per_node: int
+    memory_floor_gib: float | None
+    drop_caches: bool
+    fanout_network: Literal["fabric", "management"]
+    fanout_port: int
+    fanout_lanes: int
+    build_host: str | None
+    image_keep: int
+    image_archive: str
+    image_archive_host: str
+    container_options: HardwareOptions
+
+
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """The nodes in rank order and the site's settings (keys of SITE_DEFAULTS without the prefix)."""
+    """The nodes in rank order; what `site` holds is right where `read` found no problem."""
 
     nodes: tuple[Node, ...]
-    site: Mapping[str, Any]
+    site: Site
 
 
 def setting(key: str, variables: Mapping[str, Any]) -> Any:
@@ -82,9 +107,11 @@ def read(hostvars: Mapping[str, Any], hosts: Sequence[str], where: str) -> tuple
     address may be each host's own, and the head's counts.
     """
     problems: list[Problem] = []
+    # Whatever the inventory says, until it is checked.
+    site: Any = {}
     if not hosts:
         hint = "Start the virtual cluster with `make sim-up`, or name an inventory with -i (inventories/sample is one)."
-        return Cluster((), {}), [Problem(where, "group gx10", "no node", "at least one node", hint)]
+        return Cluster((), site), [Problem(where, "group gx10", "no node", "at least one node", hint)]
 
     nodes = []
     for position, name in enumerate(hosts):

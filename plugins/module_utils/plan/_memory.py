@@ -10,11 +10,11 @@ collection.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 from ..common._problem import Problem
 from ._checkpoint import kv_bytes_per_token
+from ._profile_types import Checkpoint, ImageFile, Profile
+from ._types import Estimate, Floor
 
 # A GB10's 128 GB as free -h shows them in the report (119), and MiaAI-GLM#47 more exactly (to 121.69); a share is taken of this total
 # (vllm/v1/worker/utils.py, request_memory, 0.22.1). Preflight takes it of each node's own.
@@ -35,7 +35,7 @@ FLOOR_SHARE, FLOOR_MOST, FLOOR_LEAST = 0.25, 8.0, 0.5
 FLOOR_UNKNOWN = 2.0
 
 
-def estimate(profile: Mapping[str, Any], image: Mapping[str, Any], checkpoint: Mapping[str, Any] | None) -> dict[str, Any]:
+def estimate(profile: Profile, image: ImageFile, checkpoint: Checkpoint | None) -> Estimate:
     """Estimate of one rank's memory in GiB. Keys whose inputs are unknown are None; `kv_cache_tokens` is for the whole group.
 
     An engine for CPUs has no budget: it takes what its weights and its cache need.
@@ -56,6 +56,9 @@ def estimate(profile: Mapping[str, Any], image: Mapping[str, Any], checkpoint: M
         per_token = kv_bytes_per_token(checkpoint["config"], parallel["tensor"], str(args.get("kv-cache-dtype", "auto")))
     tokens = None if left is None or not per_token else max(0, int(left * 1024**3 / per_token))
 
+    # Free in form: what is not a number is not measured.
+    measured = profile.get("expect", {}).get("bench", {}).get("kv_cache_gib")
+
     def short(value: float | None) -> float | None:
         return None if value is None else round(value, 2)
 
@@ -71,13 +74,13 @@ def estimate(profile: Mapping[str, Any], image: Mapping[str, Any], checkpoint: M
         "kv_bytes_per_token": per_token,
         "kv_cache_tokens": tokens,
         "reported": {
-            "kv_cache_gib": profile.get("expect", {}).get("bench", {}).get("kv_cache_gib"),
+            "kv_cache_gib": measured if isinstance(measured, int | float) and not isinstance(measured, bool) else None,
             "kv_cache_tokens": profile.get("expect", {}).get("kv_cache_tokens"),
         },
     }
 
 
-def problems(found: Mapping[str, Any], site_floor: float | None, where: str) -> list[Problem]:
+def problems(found: Estimate, site_floor: float | None, where: str) -> list[Problem]:
     """A budget that the weights alone exceed cannot work; a floor above what the budget leaves would end a healthy engine."""
     out = []
     left, leaves, budget = found["kv_cache_gib"], found["leaves_gib"], found["budget_gib"]
@@ -95,10 +98,10 @@ def problems(found: Mapping[str, Any], site_floor: float | None, where: str) -> 
     return out
 
 
-def floor(found: Mapping[str, Any], site_floor: float | None) -> dict[str, Any]:
-    """What the supervisor and preflight compare with: {"floor_gib", "floor_because", "needs_gib"}.
+def floor(found: Estimate, site_floor: float | None) -> Floor:
+    """What the supervisor and preflight compare with.
 
-    `needs_gib` is what must be available before a start: the budget (or the weights, where there is none) and the floor.
+    What must be available before a start is the budget (or the weights, where there is none) and the floor.
     """
     leaves, budget = found["leaves_gib"], found["budget_gib"]
     if site_floor is not None:

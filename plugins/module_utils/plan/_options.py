@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..common._problem import Problem, nearest, show
+from ._types import HardwareOptions
 
 KEY = "gx10_container_options"
 # setrlimit(2)'s names as Docker spells them (docker/go-units, ulimit.go).
@@ -79,28 +80,26 @@ def _ulimit(value: object) -> Ulimit | str:
     return Ulimit(match[1], soft, hard)
 
 
-def parse(raw: Any, where: str) -> tuple[dict[str, Any], list[Problem]]:
+def parse(raw: Any, where: str) -> tuple[HardwareOptions, list[Problem]]:
     """Read `gx10_container_options` into plain typed data, a part of the plan: the options that are given, and all problems."""
     if not isinstance(raw, Mapping):
         return {}, [Problem(where, KEY, show(raw), "a mapping")]
     problems: list[Problem] = []
-    found: dict[str, Any] = {}
+    found: HardwareOptions = {}
 
     def bad(key: str, value: object, wanted: str, hint: str = "") -> None:
         problems.append(Problem(where, f"{KEY}.{key}", show(value), wanted, hint))
 
-    def items(key: str, read: Callable[[object], object]) -> None:
-        if key not in raw:
-            return
+    def items(key: str, read: Callable[[object], object]) -> list[Any]:
         if not isinstance(raw[key], list | tuple):
             bad(key, raw[key], "a list")
-            return
+            return []
         results = [(value, read(value)) for value in raw[key]]
         for value, result in results:
             if isinstance(result, str):
                 bad(key, value, result)
         kept = dict.fromkeys(result for _value, result in results if isinstance(result, Device | Ulimit))
-        found[key] = [dataclasses.asdict(result) for result in kept]
+        return [dataclasses.asdict(result) for result in kept]
 
     for key in raw:
         if key not in ("runtime", "gpus", "devices", "cap_add", "ulimits"):
@@ -120,8 +119,10 @@ def parse(raw: Any, where: str) -> tuple[dict[str, Any], list[Problem]]:
             bad("gpus", raw["gpus"], "all, or how many")
     if "runtime" in raw and "gpus" in raw:
         bad("gpus", raw["gpus"], "runtime or gpus, not both", "Either gives the container the node's GPUs.")
-    items("devices", _device)
-    items("ulimits", _ulimit)
+    if "devices" in raw:
+        found["devices"] = items("devices", _device)
+    if "ulimits" in raw:
+        found["ulimits"] = items("ulimits", _ulimit)
     names = [limit["name"] for limit in found.get("ulimits", [])]
     for name in sorted({name for name in names if names.count(name) > 1}):
         bad("ulimits", f"{name} {names.count(name)} times", "each limit once")
@@ -135,21 +136,22 @@ def parse(raw: Any, where: str) -> tuple[dict[str, Any], list[Problem]]:
     return found, problems
 
 
-def flags(options: Mapping[str, Any]) -> list[tuple[str, str]]:
+def flags(options: HardwareOptions) -> list[tuple[str, str]]:
     """(flag, value) of `docker run` for what `parse` found, in Docker's own syntax."""
-    found = [(f"--{key}", str(options[key])) for key in ("runtime", "gpus") if key in options]
+    found = [("--runtime", options["runtime"])] if "runtime" in options else []
+    found += [("--gpus", options["gpus"])] if "gpus" in options else []
     found += [("--device", str(Device(**device))) for device in options.get("devices", [])]
     found += [("--cap-add", name) for name in options.get("cap_add", [])]
     return found + [("--ulimit", f"{limit['name']}={limit['soft']}:{limit['hard']}") for limit in options.get("ulimits", [])]
 
 
-def parameters(options: Mapping[str, Any]) -> dict[str, Any]:
+def parameters(options: HardwareOptions) -> dict[str, Any]:
     """The same as parameters of the module community.docker.docker_container; only what is given."""
     found: dict[str, Any] = {"runtime": options["runtime"]} if "runtime" in options else {}
     if "gpus" in options:
         found["device_requests"] = [{"count": -1 if options["gpus"] == "all" else int(options["gpus"]), "capabilities": [["gpu"]]}]
     if "devices" in options:
-        found["devices"] = [":".join(device.values()) for device in options["devices"]]
+        found["devices"] = [f"{device['host']}:{device['container']}:{device['permissions']}" for device in options["devices"]]
     if "cap_add" in options:
         found["capabilities"] = list(options["cap_add"])
     if "ulimits" in options:

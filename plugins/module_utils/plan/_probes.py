@@ -10,12 +10,14 @@ in the chat is another fault than wrong in both; right at once and wrong over a 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from ..common._problem import Problem
+from ._profile_types import Decode, StatedProbes, Tool
+from ._types import Plan, Probes, ProbeSet
 
 # What every profile is asked where it says nothing else. Facts that any instruct model knows, reasoning or not, in one word.
-DEFAULT: dict[str, Any] = {
+DEFAULT: ProbeSet = {
     "questions": [
         {"about": "arithmetic", "ask": "What is 17 + 25? Answer with the number only.", "answer": "42"},
         {"about": "copy", "ask": "Repeat this word exactly: lantern", "answer": "lantern"},
@@ -45,23 +47,33 @@ FILLER = "Note {number}: the weather was fine and nothing happened."
 AGAIN = " again"
 
 
-def planned(profile: Mapping[str, Any]) -> dict[str, Any]:
-    """The probes of a valid profile: the default set with what the profile states instead.
+class Request(TypedDict):
+    """`path`: below the server's URL; `body`: OpenAI's JSON."""
 
-    `tool` is None where no tool parser is planned; `rendered` tells whether this engine says what its chat template made.
-    """
-    probes = {**DEFAULT, **profile.get("probes", {})}
-    probes["decode"] = {**DEFAULT["decode"], **probes["decode"]}
-    if not _calls_tools(profile):
-        probes["tool"] = None
-    return {**probes, "rendered": profile["engine"] == "vllm"}
+    name: str
+    path: str
+    body: dict[str, Any]
 
 
-def _calls_tools(profile: Mapping[str, Any]) -> bool:
+def planned(engine: str, args: Mapping[str, Any], stated: StatedProbes) -> Probes:
+    """The probes of a valid profile: the default set with what the profile states instead."""
+    decode: Decode = {**DEFAULT["decode"], **stated.get("decode", {})}
+    return {
+        "questions": stated.get("questions", DEFAULT["questions"]),
+        "min_right": stated.get("min_right", DEFAULT["min_right"]),
+        "recall": stated.get("recall", DEFAULT["recall"]),
+        "tool": stated.get("tool", DEFAULT["tool"]) if _calls_tools(engine, args) else None,
+        "decode": decode,
+        "max_tokens": stated.get("max_tokens", DEFAULT["max_tokens"]),
+        "temperature": stated.get("temperature", DEFAULT["temperature"]),
+        "rendered": engine == "vllm",
+    }
+
+
+def _calls_tools(engine: object, args: object) -> bool:
     """Does the server parse calls that the model makes of its own accord? vLLM wants a word of its own for it."""
-    args = profile.get("args")
-    args = args if isinstance(args, Mapping) else {}
-    return bool(args.get("tool-call-parser") and (profile.get("engine") != "vllm" or args.get("enable-auto-tool-choice")))
+    flags = args if isinstance(args, Mapping) else {}
+    return bool(flags.get("tool-call-parser") and (engine != "vllm" or flags.get("enable-auto-tool-choice")))
 
 
 def problems(profile: Mapping[str, Any], where: str) -> list[Problem]:
@@ -75,7 +87,7 @@ def problems(profile: Mapping[str, Any], where: str) -> list[Problem]:
         found.append(Problem(where, "probes.min_right", str(floor), f"at most {len(questions)}, the number of questions"))
     if isinstance(questions, list) and any(isinstance(one, Mapping) and one.get("about") == "recall" for one in questions):
         found.append(Problem(where, "probes.questions", "a question about 'recall'", "another word: the recall is a probe of its own"))
-    if "tool" in stated and not _calls_tools(profile):
+    if "tool" in stated and not _calls_tools(profile.get("engine"), profile.get("args")):
         needed = "args.tool-call-parser (with vLLM args.enable-auto-tool-choice, too)"
         found.append(Problem(where, "probes.tool", "a tool call", f"{needed}, or no tool call: nothing would parse it"))
     return found
@@ -92,7 +104,7 @@ def plain(ask: str, told: str = "") -> str:
     return f"{told}\nQuestion: {ask}\nAnswer:" if told else f"Question: {ask}\nAnswer:"
 
 
-def tool_definition(tool: Mapping[str, Any]) -> dict[str, Any]:
+def tool_definition(tool: Tool) -> dict[str, Any]:
     """The function that the model is offered, in OpenAI's format; each argument is text."""
     arguments = {name: {"type": "string"} for name in tool["arguments"]}
     parameters = {"type": "object", "properties": arguments, "required": list(arguments)}
@@ -100,12 +112,12 @@ def tool_definition(tool: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "function", "function": {"name": tool["function"], "description": words, "parameters": parameters}}
 
 
-def of(plan: Mapping[str, Any]) -> dict[str, Any]:
+def of(plan: Plan) -> Probes:
     """The probes of a plan; a record of a release that had none is asked the default set."""
-    return dict(plan["ready"].get("probes") or planned({"engine": plan["engine"]}))
+    return plan["ready"].get("probes") or planned(plan["engine"], {}, {})
 
 
-def words(plan: Mapping[str, Any]) -> str:
+def words(plan: Plan) -> str:
     """What the gate asks, for a terminal."""
     probes = of(plan)
     more = ["a long decode", *(["a tool call"] if probes["tool"] else [])]
@@ -115,20 +127,20 @@ def words(plan: Mapping[str, Any]) -> str:
     )
 
 
-def requests(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What the module api_info posts: [{"name", "path", "body"}]. Plain texts are short and greedy."""
+def requests(plan: Plan) -> list[Request]:
+    """What the module api_info posts. Plain texts are short and greedy."""
     probes, served_name = of(plan), plan["ready"]["served_name"]
 
-    def chat(name: str, ask: str, **more: Any) -> dict[str, Any]:
+    def chat(name: str, ask: str, **more: Any) -> Request:
         body = {"model": served_name, "messages": [{"role": "user", "content": ask}], **more}
         body |= {"max_tokens": probes["max_tokens"], "temperature": probes["temperature"]}
         return {"name": name, "path": "/v1/chat/completions", "body": body}
 
-    def text(name: str, prompt: str) -> dict[str, Any]:
+    def text(name: str, prompt: str) -> Request:
         body = {"model": served_name, "prompt": prompt, "max_tokens": PLAIN_TOKENS, "temperature": 0}
         return {"name": name, "path": "/v1/completions", "body": body}
 
-    asked = []
+    asked: list[Request] = []
     for question in probes["questions"]:
         asked += [chat(f"chat {question['about']}", question["ask"]), text(f"plain {question['about']}", plain(question["ask"]))]
     told, ask = recall_text(probes["recall"]["lines"])

@@ -12,17 +12,16 @@ from typing import Any
 from ..common import _document
 from ..common._problem import Problem, nearest, show
 from . import _probes, _rules
+from ._profile_types import Sources
+from ._types import Deviation
 from .engines import _engines
 from .executors import _executors
 
 
-def override(profile: dict[str, Any], changes: Mapping[str, Any], where: str) -> tuple[dict[str, Any], list[dict[str, Any]], list[Problem]]:
-    """Apply a launch's overrides: mappings go down, null removes a key.
-
-    Returns the changed profile, the deviations [{"key", "profile", "launch"}], and problems.
-    """
+def override(profile: dict[str, Any], changes: Mapping[str, Any], where: str) -> tuple[dict[str, Any], list[Deviation], list[Problem]]:
+    """Apply a launch's overrides: mappings go down, null removes a key. Returns the changed profile, the deviations, and problems."""
     changed = copy.deepcopy(profile)
-    deviations: list[dict[str, Any]] = []
+    deviations: list[Deviation] = []
     if not isinstance(changes, Mapping):
         return changed, [], [Problem("command line", "override", show(changes), "a mapping like a profile, for example {args: {…}}")]
 
@@ -47,10 +46,9 @@ def override(profile: dict[str, Any], changes: Mapping[str, Any], where: str) ->
 
 
 def check(
-    profile: Mapping[str, Any], image: Mapping[str, Any], sources: Mapping[str, Any], accept: bool
+    profile: Mapping[str, Any], image: Mapping[str, Any], sources: Sources, where: str, accept: bool
 ) -> tuple[list[Problem], list[str]]:
     """Every problem of a profile, and warnings. Keys of a wrong type are the schema's finding and are passed over here."""
-    where = sources["profile"]["path"]
     schema, _none = _document.parse(sources["schema"]["text"], sources["schema"]["path"])
     problems = _document.check_schema(profile, schema, where)
 
@@ -85,7 +83,7 @@ def check(
     return problems + found, [*(own if isinstance(own, list) else []), *warnings]
 
 
-def _mods(used: list[Any], repo: str, sources: Mapping[str, Any], where: str) -> tuple[list[Problem], list[str]]:
+def _mods(used: list[Any], repo: str, sources: Sources, where: str) -> tuple[list[Problem], list[str]]:
     """Problems of a profile's mods with its checkpoint, and the flags that the mods add."""
     problems: list[Problem] = []
     flags: list[str] = []

@@ -8,16 +8,21 @@ PRIVATE to the collection.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from ..common import _document
 from ..common._problem import Problem, nearest, report, show
 from . import _checkpoint, _memory, _probes, _profile, _watch, _weights
-from ._inventory import Cluster, Node, is_address
+from ._inventory import Cluster, is_address
 from ._inventory import read as read_cluster
+from ._profile_types import ImageFile, ModSource, NamedText, Profile, ProfileContainer, Provenance, Sources
+from ._types import Body, ContainerOptions, Definition, Deviation, HardwareOptions, MeasuredWith, Memory, Mod, Plan, Speculation
+from ._types import Engine as PlannedEngine
+from ._types import Node as PlannedNode
 from .engines import _engines
 from .executors import _executors
 
@@ -28,6 +33,23 @@ BOOT_MINUTES = 20.0
 FORMAT = 4
 
 
+class Resolved(TypedDict):
+    """`problems`: all of them, and then there is no plan; `message`: the same as one text."""
+
+    plan: Plan | None
+    problems: list[str]
+    message: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Api:
+    """Where the server listens in its container, and the node's address on which Docker publishes it."""
+
+    host: str
+    port: int
+    published: str
+
+
 def digest(value: object) -> str:
     """SHA-256 of a value's canonical JSON, as "sha256:HEX"."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -35,13 +57,13 @@ def digest(value: object) -> str:
 
 
 def resolve(
-    sources: Mapping[str, Any],
+    sources: Sources,
     hostvars: Mapping[str, Any],
     hosts: Sequence[str],
     override: Mapping[str, Any] | None = None,
     accept_untested: bool = False,
-) -> dict[str, Any]:
-    """Return {"plan": the launch plan or None, "problems": [text, …], "message": all of them} with every problem at once.
+) -> Resolved:
+    """The launch plan, or every problem at once.
 
     `sources` is what `_sources.read` found; `override` changes the profile for this launch; `accept_untested` is the user's
     word for a profile that nobody has measured.
@@ -50,30 +72,31 @@ def resolve(
     cluster, found = read_cluster(hostvars, hosts, "inventory")
     problems += found
     plan = None
-    if sources.get("profile"):
-        where = sources["profile"]["path"]
-        profile, found = _document.parse(sources["profile"]["text"], where)
-        deviations: list[dict[str, Any]] = []
+    source = sources["profile"]
+    if source:
+        profile, found = _document.parse(source["text"], source["path"])
         if not found:
-            profile, deviations, found = _profile.override(profile, override or {}, where)
-            image, image_found = _image(profile, sources)
-            profile_found, warnings = _profile.check(profile, image, sources, accept_untested)
+            profile, deviations, found = _profile.override(profile, override or {}, source["path"])
+            image, image_found = _image(profile, sources, source["path"])
+            profile_found, warnings = _profile.check(profile, image, sources, source["path"], accept_untested)
             found += profile_found + image_found
         problems += found
         if not problems:
-            plan, problems = _plan(profile, image, cluster, sources, {"deviations": deviations, "warnings": warnings})
+            # Their schemas have accepted them.
+            checked = cast(Profile, profile), cast(ImageFile, image)
+            plan, problems = _plan(*checked, cluster, sources, source, deviations, warnings)
     name = sources.get("name") or "no profile"
     message = report(f"Cannot plan {name}", problems) if problems else ""
     return {"plan": plan, "problems": [str(problem) for problem in dict.fromkeys(problems)], "message": message}
 
 
-def _image(profile: Mapping[str, Any], sources: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+def _image(profile: Mapping[str, Any], sources: Sources, where: str) -> tuple[dict[str, Any], list[Problem]]:
     name = profile.get("image")
     if not isinstance(name, str):
         return {}, []
     if name not in sources["images"]:
         known = sorted(sources["images"])
-        return {}, [Problem(sources["profile"]["path"], "image", show(name), "one of " + ", ".join(known), nearest(name, known))]
+        return {}, [Problem(where, "image", show(name), "one of " + ", ".join(known), nearest(name, known))]
     source = sources["images"][name]
     image, problems = _document.parse(source["text"], source["path"])
     if not problems:
@@ -83,9 +106,15 @@ def _image(profile: Mapping[str, Any], sources: Mapping[str, Any]) -> tuple[dict
 
 
 def _plan(
-    profile: Mapping[str, Any], image: Mapping[str, Any], cluster: Cluster, sources: Mapping[str, Any], notes: Mapping[str, Any]
-) -> tuple[dict[str, Any] | None, list[Problem]]:
-    where = sources["profile"]["path"]
+    profile: Profile,
+    image: ImageFile,
+    cluster: Cluster,
+    sources: Sources,
+    source: NamedText,
+    deviations: list[Deviation],
+    warnings: list[str],
+) -> tuple[Plan | None, list[Problem]]:
+    where = source["path"]
     site = cluster.site
     tensor, pipeline = profile["parallel"]["tensor"], profile["parallel"].get("pipeline", 1)
     gpus = tensor * pipeline
@@ -101,11 +130,11 @@ def _plan(
     job = _executors.Job(profile["engine"], nodes, site)
     executor = _executors.load(profile["executor"])
     problems = executor.check(job, where)
-    checkpoint = sources.get("checkpoints", {}).get(profile["model"]["repo"])
+    checkpoint = sources["checkpoints"].get(profile["model"]["repo"])
     disagreements, skipped = _checkpoint.check(profile, checkpoint, where)
     estimate = _memory.estimate(profile, image, checkpoint)
     problems += disagreements + _memory.problems(estimate, site["memory_floor_gib"], where)
-    memory = {**estimate, **_memory.floor(estimate, site["memory_floor_gib"])}
+    memory: Memory = {**estimate, **_memory.floor(estimate, site["memory_floor_gib"])}
     if job.engine not in executor.ENGINES:
         wanted = " or ".join(name for name in _executors.names() if job.engine in _executors.load(name).ENGINES)
         problems.append(Problem(where, "executor", f"{profile['executor']!r} with engine {job.engine}", wanted))
@@ -120,18 +149,16 @@ def _plan(
         hint = "A name may lead to another address on the head itself (127.0.1.1 in /etc/hosts); give gx10_api_address the head's."
         return None, [Problem("inventory", "gx10_api_address", show(listen), "an IP address of the head", hint)]
     # In a network of its own a container listens on all of its addresses; Docker publishes the port on this one of the node's.
-    host = "0.0.0.0" if publish else listen
-    api: dict[str, Any] = {"host": host, "port": int(publish[0].split(":")[1]) if publish else site["api_port"]}
-    api["published"] = f"[{listen}]" if ":" in listen else listen
-    port = int(publish[0].split(":")[0]) if publish else api["port"]
+    outer, inner = map(int, publish[0].split(":")) if publish else (site["api_port"], site["api_port"])
+    api = Api("0.0.0.0" if publish else listen, inner, f"[{listen}]" if ":" in listen else listen)
     # What a client uses: a wildcard is an address to listen on, not to ask.
     wildcard = listen in ("0.0.0.0", "::")
     reach = nodes[0].management_address if wildcard else listen
     opens = [f"the API listens on all of {nodes[0].name}'s addresses (gx10_api_address: {listen}); only its firewall keeps others out"]
     unready = [mod for mod in profile.get("mods", []) if not sources["mods"][mod]["ready"]]
-    plan: dict[str, Any] = {
+    body: Body = {
         "format": FORMAT,
-        "profile": str(sources["profile"]["name"]),
+        "profile": source["name"],
         "summary": profile["summary"],
         "engine": profile["engine"],
         "executor": profile["executor"],
@@ -150,27 +177,27 @@ def _plan(
         "nodes": [_node(profile, job, executor, rank, api, sources, memory["floor_gib"]) for rank in range(count)],
         "idle": [node.name for node in cluster.nodes[count:]],
         "ready": {
-            "url": _url(reach, port),
+            "url": _url(reach, outer),
             "served_name": profile["model"]["served_name"],
             "boot_minutes": profile.get("expect", {}).get("boot_minutes", BOOT_MINUTES),
             "speculative": _speculative(profile),
-            "probes": _probes.planned(profile),
+            "probes": _probes.planned(job.engine, profile.get("args", {}), profile.get("probes", {})),
         },
         "expect": profile.get("expect", {}),
         # Preflight compares the nodes with it.
-        "measured_with": {key: profile["provenance"][key] for key in ("driver", "kernel") if key in profile.get("provenance", {})},
+        "measured_with": _measured_with(profile["provenance"]),
         "watch": _watch.bounds(profile, checkpoint, _engines.load(job.engine).METRICS),
         "supervisor": sources["supervisor"],
         "state_dir": site["state_dir"],
         "drop_caches": site["drop_caches"],
         "memory": memory,
         "skipped": skipped,
-        "deviations": notes["deviations"],
-        "warnings": notes["warnings"]
+        "deviations": deviations,
+        "warnings": warnings
         + (opens if wildcard else [])
         + [f"mod {mod} is declared, but has no run.sh yet: serve refuses it" for mod in unready],
     }
-    return {"hash": _launch_hash(plan), **plan}, []
+    return {"hash": _launch_hash(body), **body}, []
 
 
 def other_format(record: Mapping[str, Any]) -> str:
@@ -184,13 +211,13 @@ def other_format(record: Mapping[str, Any]) -> str:
     )
 
 
-def _definition(name: str, image: Mapping[str, Any], sources: Mapping[str, Any]) -> dict[str, Any]:
+def _definition(name: str, image: ImageFile, sources: Sources) -> Definition:
     """What the role image needs of one image definition."""
     return {
         "name": name,
         "reference": image.get("reference", f"{name}:{image.get('tag', 'latest')}"),
         # On the control node: what it is built from.
-        "folder": str(sources["images"][name]["path"]).rpartition("/")[0],
+        "folder": sources["images"][name]["path"].rpartition("/")[0],
         "base": image.get("base"),
         "requirements": image.get("requirements"),
         "wheels": image.get("wheels", {}),
@@ -200,9 +227,10 @@ def _definition(name: str, image: Mapping[str, Any], sources: Mapping[str, Any])
     }
 
 
-def _lineage(image: Mapping[str, Any], sources: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _lineage(top: ImageFile, sources: Sources) -> list[Definition]:
     """The definitions that an image's base is built from, the lowest first; a base that no definition has is pulled."""
-    found: list[dict[str, Any]] = []
+    found: list[Definition] = []
+    image: Any = top
     while True:
         name, _colon, tag = str(image.get("base")).partition(":")
         if name not in sources["images"] or name in [item["name"] for item in found]:
@@ -213,7 +241,7 @@ def _lineage(image: Mapping[str, Any], sources: Mapping[str, Any]) -> list[dict[
         found.insert(0, _definition(name, image, sources))
 
 
-def _launch_hash(plan: Mapping[str, Any]) -> str:
+def _launch_hash(plan: Body) -> str:
     """Hash of what runs: a corrected benchmark number that moves no bound, or another checkout, restarts nobody's engine."""
     nodes = [{**node, "mods": [[mod["name"], mod["hash"]] for mod in node["mods"]]} for node in plan["nodes"]]
     return digest([plan["profile"], plan["image"]["reference"], plan["supervisor"], plan["watch"]["settings"], nodes])
@@ -223,16 +251,33 @@ def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _published(ports: Sequence[str], address: str) -> dict[str, Any]:
-    """Never on all addresses unasked: Docker's rules come before the node's firewall."""
-    return {"publish": [f"{address}:{pair}" for pair in ports]}
+def _options(hardware: HardwareOptions, container: ProfileContainer, address: str) -> ContainerOptions:
+    """Docker's options. A port is never published on all addresses unasked: Docker's rules come before the node's firewall."""
+    options = cast(ContainerOptions, {**hardware})
+    if "publish" in container:
+        options["publish"] = [f"{address}:{pair}" for pair in container["publish"]]
+    else:
+        options["network"] = "host"
+    options["ipc"] = container.get("ipc", "private")
+    if "shm_size" in container:
+        options["shm_size"] = container["shm_size"]
+    return options
 
 
-def _mod(source: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: source[key] for key in ("path", "hash", "ready")}
+def _mod(name: str, source: ModSource) -> Mod:
+    return {"name": name, "path": source["path"], "hash": source["hash"], "ready": source["ready"]}
 
 
-def _speculative(profile: Mapping[str, Any]) -> dict[str, Any] | None:
+def _measured_with(provenance: Provenance) -> MeasuredWith:
+    measured: MeasuredWith = {}
+    if "driver" in provenance:
+        measured["driver"] = provenance["driver"]
+    if "kernel" in provenance:
+        measured["kernel"] = provenance["kernel"]
+    return measured
+
+
+def _speculative(profile: Profile) -> Speculation | None:
     """What the gate must see of speculative decoding: None where the profile has none."""
     args = profile.get("args", {})
     if "speculative-config" not in args and "speculative-algorithm" not in args:
@@ -242,29 +287,30 @@ def _speculative(profile: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _node(
-    profile: Mapping[str, Any],
+    profile: Profile,
     job: _executors.Job,
     executor: _executors.Executor,
     rank: int,
-    api: Mapping[str, Any],
-    sources: Mapping[str, Any],
+    api: Api,
+    sources: Sources,
     floor_gib: float,
-) -> dict[str, Any]:
-    node: Node = job.nodes[rank]
+) -> PlannedNode:
+    node = job.nodes[rank]
     site = job.site
     part = executor.part(job, rank)
     container = profile["container"]
-    engine = None
+    engine: PlannedEngine | None = None
     if part.ranks is not None:
-        serve = {
+        serve: _engines.Serve = {
             "model": f"{MODELS}/{profile['model']['repo']}",
             "served_name": profile["model"]["served_name"],
             "args": profile.get("args", {}),
             "parallel": profile["parallel"],
-            **api,
+            "host": api.host,
+            "port": api.port,
         }
-        own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(api["host"], api["host"])
-        health = None if rank else _url(own, api["port"])
+        own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(api.host, api.host)
+        health = None if rank else _url(own, api.port)
         engine = {"argv": _engines.load(job.engine).argv(serve, part.ranks), "health": health}
     return {
         "name": node.name,
@@ -274,18 +320,13 @@ def _node(
         "management_address": node.management_address,
         "container": {
             "name": container["name"],
-            "options": {
-                **site["container_options"],
-                **(_published(container["publish"], api["published"]) if "publish" in container else {"network": "host"}),
-                "ipc": container.get("ipc", "private"),
-                **({"shm_size": container["shm_size"]} if "shm_size" in container else {}),
-            },
+            "options": _options(site["container_options"], container, api.published),
             "mounts": [{"source": site["models_root"], "target": MODELS}],
         },
         "env": {**node.env, **profile.get("env", {})},
         "runtime_env": dict(part.env),
-        "mods": [{"name": name, **_mod(sources["mods"][name])} for name in profile.get("mods", [])],
-        "ray": dict(part.ray) if part.ray else None,
+        "mods": [_mod(name, sources["mods"][name]) for name in profile.get("mods", [])],
+        "ray": part.ray,
         "engine": engine,
         "memory_floor_gib": floor_gib,
     }

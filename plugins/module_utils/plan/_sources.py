@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ..common._problem import Problem, nearest
 from ..node import _manifest
+from ._profile_types import Checkpoint, ModSource, Sources, Text
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -22,7 +22,7 @@ def read(
     images: Sequence[str] = (),
     mods: Sequence[str] = (),
     checkpoints: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
+) -> Sources:
     """The sources of profile `name`, for `_resolve.resolve`. The folders are searched in order, before the collection's own.
 
     No name (None) reads all of them, under "profiles". `checkpoints`: ORG/NAME to a folder on the control node, whose config.json
@@ -50,12 +50,12 @@ def read(
     }
 
 
-def _text(path: Path) -> dict[str, str]:
+def _text(path: Path) -> Text:
     # Bytes that are not UTF-8 become surrogates, which the reader refuses with their place.
     return {"path": str(path), "text": path.read_bytes().decode("utf-8", "surrogateescape")}
 
 
-def _checkpoint(folder: Path) -> dict[str, Any] | None:
+def _checkpoint(folder: Path) -> Checkpoint | None:
     """config.json and the tensors' names of a checkpoint folder; None where they are not there or not JSON."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -72,7 +72,7 @@ def _is_mod(path: Path) -> bool:
     return (path / "run.sh").is_file() or (path / "mod.yml").is_file()
 
 
-def _mod(path: Path) -> dict[str, Any]:
+def _mod(path: Path) -> ModSource:
     """A mod: its folder's hash, whether it has a program, and the text of its mod.yml (field mods have none)."""
     about = path / "mod.yml"
     return {

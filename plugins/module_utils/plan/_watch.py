@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ._checkpoint import text_config
+from ._profile_types import Checkpoint, Profile
+from ._types import Watch
 from .engines._engines import Metrics
 
 # Seconds: between looks; without progress until a completion is asked for; for one answer of /metrics.
@@ -30,10 +32,10 @@ CONTEXT = 262144
 STEP = 16384
 
 
-def bounds(profile: Mapping[str, Any], checkpoint: Mapping[str, Any] | None, metrics: Metrics) -> dict[str, Any]:
-    """{"settings": what the supervisor's watch runs with, "prefill": the worst case, "within": seconds until a wedge is ended}.
+def bounds(profile: Profile, checkpoint: Checkpoint | None, metrics: Metrics) -> Watch:
+    """What the supervisor's watch runs with, the worst case behind it, and what follows.
 
-    `checkpoint` is {"config": config.json, …} or None. Times are in seconds, rounded up to tens so that a corrected measurement
+    Times are in seconds, rounded up to tens so that a corrected measurement
     seldom restarts an engine. `within` counts from the wedge to the verdict: "frozen" (no CPU time), "silent" (CPU time, no progress).
     """
     args = profile.get("args", {})
@@ -60,7 +62,7 @@ def bounds(profile: Mapping[str, Any], checkpoint: Mapping[str, Any] | None, met
     }
 
 
-def lines(watch: Mapping[str, Any]) -> list[str]:
+def lines(watch: Watch) -> list[str]:
     """The bounds for a terminal, as comments."""
     prefill, within, settings = watch["prefill"], watch["within"], watch["settings"]
     work = (
@@ -78,7 +80,7 @@ def _tens(seconds: float) -> int:
     return math.ceil(seconds / 10) * 10
 
 
-def _context(args: Mapping[str, Any], checkpoint: Mapping[str, Any] | None) -> tuple[int, str]:
+def _context(args: Mapping[str, Any], checkpoint: Checkpoint | None) -> tuple[int, str]:
     """The longest prompt in tokens, and where that is said."""
     for flag in ("max-model-len", "context-length"):
         tokens = _number(args.get(flag))

@@ -6,15 +6,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from ..common._problem import report
 from ._inventory import Cluster
 from ._inventory import read as read_cluster
+from ._profile_types import Drafted, Model
+from ._types import Address, Weights
 
 
-def document(cluster: Cluster, models: Sequence[Mapping[str, Any]], count: int = 0) -> dict[str, Any]:
-    """What the role weights needs: models [{repo, revision, manifest, path}], nodes [{name, addresses}] and the site's settings.
+class Planned(TypedDict):
+    """`message`: all problems of the inventory; with one there is no document."""
+
+    document: Weights | None
+    message: str
+
+
+def document(cluster: Cluster, models: Sequence[Drafted | Model], count: int = 0) -> Weights:
+    """What the role weights needs.
 
     `count` takes the first nodes only. The addresses are those of the fabric's rails, or of the management network.
     """
@@ -40,14 +49,14 @@ def document(cluster: Cluster, models: Sequence[Mapping[str, Any]], count: int =
     }
 
 
-def addresses(cluster: Cluster) -> list[dict[str, Any]]:
-    """Each node as the fan-out wants it: {name, addresses} on the network that the site chose for it."""
+def addresses(cluster: Cluster) -> list[Address]:
+    """Each node as the fan-out wants it, on the network that the site chose for it."""
     management = cluster.site["fanout_network"] == "management"
     return [{"name": node.name, "addresses": [node.management_address] if management else list(node.rails)} for node in cluster.nodes]
 
 
-def of_models(models: Sequence[Mapping[str, Any]], hostvars: Mapping[str, Any], hosts: Sequence[str]) -> dict[str, Any]:
-    """The document for models that no profile names: {"document", "message": all problems of the inventory}."""
+def of_models(models: Sequence[Drafted], hostvars: Mapping[str, Any], hosts: Sequence[str]) -> Planned:
+    """The document for models that no profile names."""
     cluster, problems = read_cluster(hostvars, hosts, "inventory")
     message = report("Cannot stage", problems) if problems else ""
     return {"document": None if problems else document(cluster, models), "message": message}

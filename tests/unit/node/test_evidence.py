@@ -11,7 +11,7 @@ import yaml
 from ansible_collections.gx10.serving.plugins.module_utils.node import _log_facts, _processes
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _image, _preflight
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _context
-from conftest import ROOT, hostvars
+from conftest import ROOT, UNKNOWN, hostvars
 
 
 # The wording of these lines by version: reference/reliability-and-security.md, section 2, and vLLM 0.30.0 as run here.
@@ -71,7 +71,7 @@ def test_log_signs(line: str, sign: str) -> None:
     assert _log_facts.signs(f"x\n{line}\ny") == [f"{sign}: {line}"]
 
 
-EXPECT = {"torch": "2.11.0+cu130", "cuda": "13.0", "imports": ["vllm"], "versions": {"transformers": ">=5.0.0"}}
+EXPECT: Any = {"torch": "2.11.0+cu130", "cuda": "13.0", "imports": ["vllm"], "versions": {"transformers": ">=5.0.0"}}
 GOOD = {"torch": "2.11.0+cu130", "cuda": "13.0", "imports": {"vllm": ""}, "versions": {"transformers": "5.23.0"}}
 
 
@@ -132,16 +132,17 @@ def test_engine_processes_by_command_line(command: str, engine: bool) -> None:
 
 def test_preflight_lists_every_problem_of_every_node(resolve: Any) -> None:
     plan = resolve("sim-tiny-tp2", variables=hostvars(2))["plan"]
-    good = {
+    good: Any = {
+        "journal": True, "hardware": UNKNOWN,
         "addresses": ["192.168.177.11", "192.168.177.12"], "missing_tools": [], "docker": {"error": ""},
         "disk": {"/srv/models": {"free": 1, "size": 1, "writable": True}}, "memory": {"total": 2**37, "available": 2**36},
     }  # fmt: skip
     infos = {"gx10-1": good, "gx10-2": good}
-    engine: dict[str, Any] = {"containers": [], "listeners": []}
+    engine: Any = {"containers": [], "listeners": []}
     engines = {"gx10-1": engine, "gx10-2": engine}
     present = ["gx10-1", "gx10-2"]
     assert _preflight.node_problems(plan, infos, engines, present) == []
-    bad = {
+    bad: Any = {
         **good,
         "addresses": ["10.0.0.1"],
         "missing_tools": ["nginx"],
@@ -150,7 +151,7 @@ def test_preflight_lists_every_problem_of_every_node(resolve: Any) -> None:
         "memory": {"total": 2**37, "available": 1},
     }
     bad["disk"] = {"/srv/models": {"free": 1, "size": 1, "writable": False}}
-    foreign = {"containers": [], "listeners": [{"port": 8000, "pid": 9, "command": "other", "container": None}]}
+    foreign: Any = {"containers": [], "listeners": [{"port": 8000, "pid": 9, "command": "other", "container": None}]}
     problems = _preflight.node_problems(plan, {"gx10-1": bad}, {"gx10-1": foreign}, ["gx10-1"])
     assert len(problems) == 8
     for text in (

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+from ansible_collections.gx10.serving.plugins.module_utils.node._types import File
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _fanout
+from ansible_collections.gx10.serving.plugins.module_utils.plan._types import Address
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-FILES: list[dict[str, Any]] = [{"path": f"f{number}", "size": 3 * 1024**2, "sha256": f"{number:064x}"} for number in range(4)]
+FILES: list[File] = [{"path": f"f{number}", "size": 3 * 1024**2, "sha256": f"{number:064x}"} for number in range(4)]
 
 
-def nodes(count: int, rails: int = 1) -> list[dict[str, Any]]:
+def nodes(count: int, rails: int = 1) -> list[Address]:
     return [{"name": f"n{i}", "addresses": [f"10.{rail}.{i // 250}.{i % 250 + 1}" for rail in range(rails)]} for i in range(count)]
 
 
@@ -101,14 +101,14 @@ def test_pieces_are_powers_of_two_within_their_bounds(total: int, hops: int, lan
 
 
 def test_a_line_of_progress() -> None:
-    before = {"seconds": 10.0, "received": 10 * 2**30}
-    now = {"seconds": 20.0, "received": 30 * 2**30, "done": 30 * 2**30, "total": 372 * 2**30}
+    before: _fanout.State = {"seconds": 10.0, "received": 10 * 2**30}
+    now: _fanout.State = {"seconds": 20.0, "received": 30 * 2**30, "done": 30 * 2**30, "total": 372 * 2**30}
     assert _fanout.progress("gx10-2", now, before) == "gx10-2: 30.0 GiB of 372.0 GiB (8 %), 2.0 GiB/s, 3 min left"
     assert _fanout.progress("gx10-2", {"total": 5, "done": 0}).endswith("waiting")
 
 
 def test_a_summary_names_sources_and_whom_it_passed_by() -> None:
-    state = {
+    state: _fanout.State = {
         "seconds": 2.0,
         "received": 4 * 2**20,
         "fetched": ["a"],

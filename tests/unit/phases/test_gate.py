@@ -6,20 +6,21 @@ from typing import Any
 
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _engine, _gate
+from ansible_collections.gx10.serving.plugins.module_utils.phases._types import Api, Record, Result
 from conftest import hostvars
 
 IMAGE = "sha256:" + "1" * 64
 
 
 @pytest.fixture
-def record(resolve: Any) -> dict[str, Any]:
+def record(resolve: Any) -> Any:
     plan = resolve("sim-tiny-tp2", variables=hostvars(3))["plan"]
     parts = {name: _engine.part(plan, name, IMAGE, "sha256:w") for name in ("gx10-1", "gx10-2", "gx10-3")}
     return {"plan": plan, "image_id": IMAGE, "parts": parts}
 
 
 @pytest.fixture
-def infos(record: dict[str, Any]) -> dict[str, Any]:
+def infos(record: Any) -> dict[str, Any]:
     """engine_info of a healthy cluster."""
     plan = record["plan"]
     found: dict[str, Any] = {"gx10-3": {"containers": [], "listeners": []}}
@@ -42,7 +43,7 @@ def infos(record: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def api() -> dict[str, Any]:
+def api() -> Any:
     return {
         "health": 200,
         "models": ["tiny-qwen3"],
@@ -54,14 +55,14 @@ def api() -> dict[str, Any]:
 LOG = {"facts": {"kv_cache_tokens": 1000}}
 
 
-def judge(record: dict[str, Any], infos: dict[str, Any], api: dict[str, Any] | None, log: Any = LOG) -> dict[str, Any]:
+def judge(record: Record, infos: dict[str, Any], api: Api | None, log: Any = LOG) -> Result:
     """What the gate does."""
     checks = _gate.container_checks(record, infos) + _gate.membership_checks(record, infos)
-    checks += _gate.api_checks(record, infos, api) + _gate.evidence_checks(record["plan"], log, (api or {}).get("metrics", {}))
+    checks += _gate.api_checks(record, infos, api) + _gate.evidence_checks(record["plan"], log, api["metrics"] if api else {})
     return _gate.document(record, checks, infos, api)
 
 
-def test_a_healthy_cluster_passes(record: dict[str, Any], infos: dict[str, Any], api: dict[str, Any]) -> None:
+def test_a_healthy_cluster_passes(record: Record, infos: dict[str, Any], api: Api) -> None:
     result = judge(record, infos, api)
     assert result["ok"], _gate.text(result)
     assert result["boot"] == [{"phase": "ray", "seconds": 3.0}, {"phase": "engine", "seconds": 40.5}]
@@ -71,7 +72,7 @@ def test_a_healthy_cluster_passes(record: dict[str, Any], infos: dict[str, Any],
     assert "boot    44 s (ray 3 s, engine 40 s)" in text
 
 
-def test_an_override_shows_in_the_result(record: dict[str, Any], infos: dict[str, Any], api: dict[str, Any]) -> None:
+def test_an_override_shows_in_the_result(record: Record, infos: dict[str, Any], api: Api) -> None:
     record["plan"]["deviations"] = [{"key": "args.max-num-seqs", "profile": 4, "launch": 8}]
     assert "differs from its profile: args.max-num-seqs: 8, not 4" in _gate.text(judge(record, infos, api))
 
@@ -159,7 +160,7 @@ def test_acceptance_is_measured_or_unknown(resolve: Any, metrics: dict[str, floa
 
 
 @pytest.mark.parametrize(("facts", "ok"), [({"acceptance_rate": 0.56}, True), ({"acceptance_rate": 0.0}, False), ({}, None)])
-def test_acceptance_of_sglang_is_in_its_log(resolve: Any, facts: dict[str, float], ok: bool | None) -> None:
+def test_acceptance_of_sglang_is_in_its_log(resolve: Any, facts: Any, ok: bool | None) -> None:
     plan = resolve("nemotron3-super-sglang")["plan"]
     (rate,) = [item for item in _gate.evidence_checks(plan, {"facts": facts}, {}) if item["name"] == "acceptance rate"]
     assert rate["ok"] is ok

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from ansible_collections.gx10.serving.plugins.module_utils.node import _hardware
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _hardware_checks, _preflight
+from ansible_collections.gx10.serving.plugins.module_utils.plan._types import Plan
 from conftest import ROOT, hostvars
 from stubs import stub_sysfs
 
@@ -20,20 +21,20 @@ GIB = 2**30
 FABRIC = ("192.168.177.11", "192.168.178.11")
 
 
-def observe(node: str, root: Path) -> dict[str, Any]:
+def observe(node: str, root: Path) -> Any:
     """`node` as the part `host` of module world_info sees it."""
     addresses = _hardware.interfaces(stub_sysfs.output(node, "ip_address.json"))
     return _hardware.observe({one: addresses[one] for one in FABRIC}, str(stub_sysfs.build(node, root)))
 
 
 @pytest.fixture
-def plan(resolve: Any) -> dict[str, Any]:
+def plan(resolve: Any) -> Plan:
     """108 GiB a rank on four nodes of the sample inventory."""
-    found: dict[str, Any] = resolve("nemotron3-ultra", variables=hostvars(**SAMPLE))["plan"]
+    found: Plan = resolve("nemotron3-ultra", variables=hostvars(**SAMPLE))["plan"]
     return found
 
 
-def group(tmp_path: Path, *nodes: str) -> dict[str, Any]:
+def group(tmp_path: Path, *nodes: str) -> Any:
     """that by node; each has its own fabric address."""
     infos = {}
     for number, name in enumerate(nodes, start=1):
@@ -103,16 +104,16 @@ def test_what_nvidia_smi_lists(text: str, gpus: list[tuple[str, int | None]]) ->
     assert [(gpu["name"], gpu["memory_mib"]) for gpu in _hardware.smi(text)] == gpus
 
 
-def test_a_container_without_any_of_it_is_unknown(tmp_path: Path, plan: dict[str, Any]) -> None:
+def test_a_container_without_any_of_it_is_unknown(tmp_path: Path, plan: Plan) -> None:
     """Half a tree, as a node of the virtual cluster has: a veth at 10000 Mb/s, no PCIe, no RDMA, no GPU, no BIOS, no CMA."""
     for name, value in {"operstate": "up", "carrier": "1", "speed": "10000", "mtu": "1500"}.items():
         stub_sysfs.write(tmp_path / "sys/class/net/eth1" / name, value)
     stub_sysfs.write(tmp_path / "proc/meminfo", "MemTotal:       25276510 kB\nMemAvailable:   24183730 kB")
-    found = _hardware.observe({"192.168.177.11": "eth1"}, str(tmp_path))
+    found: Any = _hardware.observe({"192.168.177.11": "eth1"}, str(tmp_path))
     assert [found[key] for key in ("bios", "driver", "gpus")] == [None, None, None]
     assert found["links"][0]["speed_mbps"] == 10000
     assert (found["links"][0]["pcie"], found["links"][0]["rdma"]) == (None, None)
-    infos = {node["name"]: {"hardware": found} for node in plan["nodes"]}
+    infos: Any = {node["name"]: {"hardware": found} for node in plan["nodes"]}
     (device,) = plan["nodes"][0]["container"]["options"]["devices"]
     assert device["host"] == "/dev/infiniband", "the sample's options, as the twin has them"
     assert _hardware_checks.problems(plan, infos) == []
@@ -134,6 +135,7 @@ def test_a_link_that_is_down_has_no_speed(tmp_path: Path) -> None:
     for name, text in (("current_link_width", "0"), ("max_link_width", "0"), ("current_link_speed", "Unknown")):
         stub_sysfs.write(tmp_path / "sys/class/net/enp1s0f0np0/device" / name, text)
     pcie = _hardware.link(str(tmp_path), "enp1s0f0np0", "10.0.0.1")["pcie"]
+    assert pcie
     assert (pcie["width"], pcie["max_width"], pcie["speed"]) == (None, None, None), "a virtual function has no link of its own"
 
 
@@ -153,7 +155,7 @@ def test_13_gbps_is_seen_by_a_measurement_only(tmp_path: Path) -> None:
     assert observe("13-gbps", tmp_path / "one") == observe("good", tmp_path / "two")
 
 
-def test_pcie_x2_is_named(tmp_path: Path, plan: dict[str, Any]) -> None:
+def test_pcie_x2_is_named(tmp_path: Path, plan: Plan) -> None:
     infos = group(tmp_path, "good", "pcie-x2", "good", "good")
     assert [link["pcie"]["width"] for link in infos["gx10-2"]["hardware"]["links"]] == [4, 2]
     assert _hardware_checks.problems(plan, infos) == []
@@ -163,7 +165,7 @@ def test_pcie_x2_is_named(tmp_path: Path, plan: dict[str, Any]) -> None:
     assert "fwupdmgr" in lanes
 
 
-def test_a_bad_kernel_is_refused_where_it_cannot_work(tmp_path: Path, plan: dict[str, Any], resolve: Any) -> None:
+def test_a_bad_kernel_is_refused_where_it_cannot_work(tmp_path: Path, plan: Plan, resolve: Any) -> None:
     infos = group(tmp_path, "good", "good", "bad-kernel", "good")
     (problem,) = _hardware_checks.problems(plan, infos)
     text = str(problem)
@@ -178,7 +180,7 @@ def test_a_bad_kernel_is_refused_where_it_cannot_work(tmp_path: Path, plan: dict
     assert _hardware_checks.problems(qwen, infos) == []
 
 
-def test_a_bad_kernel_with_its_remedy_is_no_news(tmp_path: Path, plan: dict[str, Any]) -> None:
+def test_a_bad_kernel_with_its_remedy_is_no_news(tmp_path: Path, plan: Plan) -> None:
     infos = group(tmp_path, *["bad-kernel"] * 4)
     assert len(_hardware_checks.warnings(plan, infos)) == 4
     for info in infos.values():
@@ -207,7 +209,7 @@ def test_40_gib_free_is_read_as_such(tmp_path: Path) -> None:
         ("driver", "580.173.02", "gx10-2: driver: found 580.173.02; wanted 580.159.03, as on gx10-1"),
     ],
 )
-def test_each_rule_fires_on_its_own_fault(tmp_path: Path, plan: dict[str, Any], path: str, value: Any, warning: str) -> None:
+def test_each_rule_fires_on_its_own_fault(tmp_path: Path, plan: Plan, path: str, value: Any, warning: str) -> None:
     infos = group(tmp_path, "good", "good", "good", "good")
     place: Any = infos["gx10-2"]["hardware"]
     *parents, last = [int(part) if part.isdigit() else part for part in path.split(".")]
@@ -221,7 +223,7 @@ def test_each_rule_fires_on_its_own_fault(tmp_path: Path, plan: dict[str, Any], 
     assert _hardware_checks.warnings(plan, infos) == [], "unknown is no fault"
 
 
-def test_driver_590_is_known_to_be_bad(tmp_path: Path, plan: dict[str, Any]) -> None:
+def test_driver_590_is_known_to_be_bad(tmp_path: Path, plan: Plan) -> None:
     infos = group(tmp_path, "good", "good", "good", "good")
     for info in infos.values():
         info["hardware"]["driver"] = "590.48.01"
@@ -230,7 +232,7 @@ def test_driver_590_is_known_to_be_bad(tmp_path: Path, plan: dict[str, Any]) -> 
     ]
 
 
-def test_a_gid_index_that_has_moved(tmp_path: Path, plan: dict[str, Any]) -> None:
+def test_a_gid_index_that_has_moved(tmp_path: Path, plan: Plan) -> None:
     infos = group(tmp_path, "good", "good", "good", "good")
     for node in plan["nodes"]:
         node["env"]["NCCL_IB_GID_INDEX"] = "3"
@@ -241,7 +243,7 @@ def test_a_gid_index_that_has_moved(tmp_path: Path, plan: dict[str, Any]) -> Non
     assert warning.startswith("gx10-4: NCCL_IB_GID_INDEX: found 3; wanted 5, where rocep1s0f1 has a RoCE v2 GID")
 
 
-def test_a_gpu_that_fell_off_is_refused(tmp_path: Path, plan: dict[str, Any]) -> None:
+def test_a_gpu_that_fell_off_is_refused(tmp_path: Path, plan: Plan) -> None:
     infos = group(tmp_path, "good", "good", "good", "good")
     infos["gx10-2"]["hardware"]["gpus"] = []
     (problem,) = _hardware_checks.problems(plan, infos)
@@ -251,10 +253,10 @@ def test_a_gpu_that_fell_off_is_refused(tmp_path: Path, plan: dict[str, Any]) ->
     assert _hardware_checks.problems(plan, infos) == [], "nobody asked for one"
 
 
-def test_preflight_refuses_with_the_others(tmp_path: Path, plan: dict[str, Any]) -> None:
+def test_preflight_refuses_with_the_others(tmp_path: Path, plan: Plan) -> None:
     infos = group(tmp_path, "good", "good", "good", "good")
     for number, info in enumerate(infos.values(), start=1):
-        info.update(addresses=[f"192.168.177.1{number}"], missing_tools=[], docker={"error": ""}, disk={})
+        info.update(addresses=[f"192.168.177.1{number}"], missing_tools=[], docker={"error": ""}, disk={}, journal=True)
         info["memory"] = {"total": 2**37, "available": 2**37}
     assert _preflight.node_problems(plan, infos, {}, list(infos)) == []
     infos["gx10-3"]["hardware"]["gpus"] = []
@@ -290,7 +292,7 @@ def test_every_fixture_names_its_source() -> None:
         assert name in cited or (f"{path.parent.name}/ethtool_*" in cited and path.name.startswith("ethtool_")), name
 
 
-def test_a_build_host_of_another_architecture(tmp_path: Path, plan: dict[str, Any]) -> None:
+def test_a_build_host_of_another_architecture(tmp_path: Path, plan: Plan) -> None:
     infos = group(tmp_path, "good", "good", "good", "good")
     infos["gx10-1"]["hardware"]["architecture"] = "x86_64"
     for name in ("gx10-2", "gx10-3", "gx10-4"):

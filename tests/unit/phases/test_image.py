@@ -14,6 +14,7 @@ import pytest
 import yaml
 from ansible_collections.gx10.serving.plugins.module_utils.node import _docker
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _image
+from ansible_collections.gx10.serving.plugins.module_utils.plan._profile_types import ImageExpect
 from conftest import ROOT, hostvars
 
 FOLDERS = sorted(path.parent for path in (ROOT / "files/images").glob("*/Dockerfile"))
@@ -103,8 +104,8 @@ def test_a_build_host_is_a_host_of_the_inventory(resolve: Any) -> None:
     assert "gx10_build_host: found 'gx10-9'; wanted a host of the inventory" in problem
 
 
-DEFINITION: dict[str, Any] = {"name": "small", "reference": "small:latest", "base": "base:1", "size_gib": None, "expect": {"imports": []}}
-EXPECT = {"torch": "2.11.0+cu130", "cuda": "13.0", "imports": ["vllm"], "versions": {"vllm": "==0.22.0"}, "nccl": ">=2.28"}
+DEFINITION: Any = {"name": "small", "reference": "small:latest", "base": "base:1", "size_gib": None, "expect": {"imports": []}}
+EXPECT: ImageExpect = {"torch": "2.11.0+cu130", "cuda": "13.0", "imports": ["vllm"], "versions": {"vllm": "==0.22.0"}, "nccl": ">=2.28"}
 EVIDENCE = {
     "torch": "2.11.0+cu130",
     "cuda": "13.0",
@@ -135,25 +136,34 @@ def test_what_differs_from_the_definition_is_named(change: dict[str, Any], text:
 
 
 def test_an_image_for_cpus_needs_no_gpu_on_a_node_that_has_one() -> None:
-    expect: dict[str, Any] = {"torch": "2.13.0+cpu", "cuda": None, "imports": []}
+    expect: ImageExpect = {"torch": "2.13.0+cpu", "cuda": None, "imports": []}
     evidence = {"torch": "2.13.0+cpu", "cuda": None, "gpu": False}
     assert _image.problems(evidence, expect, "", "image small", gpu=True) == []
     assert _image.problems(evidence, {"imports": []}, "", "image small", gpu=True) != []
 
 
 def test_room_for_a_build_is_counted_on_both_disks() -> None:
-    disk = {"store": {"path": "/var/lib/gx10", "free": 9, "device": 1}, "docker": {"path": "/var/lib/docker", "free": 2**30, "device": 2}}
-    assert _image.room({"size": 9}, DEFINITION, disk, "gx10-1") == []
-    (text,) = _image.room({"size": 10}, DEFINITION, disk, "gx10-1")
+    disk: Any = {
+        "store": {"path": "/var/lib/gx10", "free": 9, "device": 1},
+        "docker": {"path": "/var/lib/docker", "free": 2**30, "device": 2},
+    }
+
+    def room(size: int, **more: Any) -> list[str]:
+        context: Any = {"size": size}
+        definition: Any = {**DEFINITION, **more}
+        return _image.room(context, definition, disk, "gx10-1")
+
+    assert room(9) == []
+    (text,) = room(10)
     assert text.startswith("gx10-1: /var/lib/gx10: found 0.00 GiB free")
-    (text,) = _image.room({"size": 9}, {**DEFINITION, "size_gib": 1.5}, disk, "gx10-1")
+    (text,) = room(9, size_gib=1.5)
     assert text.startswith("gx10-1: /var/lib/docker: found 1.00 GiB free; wanted 1.50 GiB to build small:latest")
     disk["store"]["device"] = 2
-    (text,) = _image.room({"size": 2**28}, DEFINITION, disk, "gx10-1")
+    (text,) = room(2**28)
     assert "found 1.00 GiB free; wanted 1.25 GiB" in text
 
 
-def kept(**more: Any) -> dict[str, Any]:
+def kept(**more: Any) -> Any:
     return {"name": "small", "image": "id", "digest": "d", "complete": True, "labels": {"c": "1"}, "files": [], "layers": ["l"], **more}
 
 
@@ -168,13 +178,13 @@ def kept(**more: Any) -> dict[str, Any]:
     ],
 )
 def test_a_lost_image_comes_from_the_nearest_place(places: Any, archived: Any, wanted: Any, found: Any) -> None:
-    infos = {name: {"kept": items, "images": {}} for name, items in places.items()}
+    infos: Any = {name: {"kept": items, "images": {}} for name, items in places.items()}
     answer = _image.recovery(infos, archived, "a", DEFINITION, wanted)
     assert (answer and (answer["node"], answer["digest"], answer["ingest"])) == (found or {})
 
 
 def test_a_lost_image_comes_from_a_peers_docker_before_the_archive() -> None:
-    infos = {
+    infos: Any = {
         "a": {"kept": [], "images": {}},
         "b": {"kept": [], "images": {"small:latest": {"id": "id", "labels": {"c": "1"}, "layers": ["l"]}}},
     }
@@ -183,7 +193,7 @@ def test_a_lost_image_comes_from_a_peers_docker_before_the_archive() -> None:
 
 
 def test_only_our_tags_of_old_images_are_forgotten() -> None:
-    def image(day: int, *tags: str) -> dict[str, Any]:
+    def image(day: int, *tags: str) -> Any:
         return {"created": f"2026-06-{day:02}T00:00:00Z", "tags": [f"small:{tag}" for tag in tags]}
 
     images = [
@@ -218,9 +228,10 @@ def test_the_list_of_packages_is_cyclonedx() -> None:
     ],
 )
 def test_an_image_of_another_architecture_is_refused_by_name(image: str, machine: str, problem: str | None) -> None:
-    found = _image.foreign({"architecture": image}, "vllm-node:latest", {"architecture": machine}, "gx10-2")
+    node: Any = {"architecture": machine}
+    found = _image.foreign({"architecture": image}, "vllm-node:latest", node, "gx10-2")
     assert (found == []) if problem is None else (len(found) == 1 and found[0].startswith(problem))
-    assert _image.foreign({}, "vllm-node:latest", {"architecture": machine}, "gx10-2") == [], "an image that is not there yet"
+    assert _image.foreign({}, "vllm-node:latest", node, "gx10-2") == [], "an image that is not there yet"
 
 
 @pytest.mark.parametrize(

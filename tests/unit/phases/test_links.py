@@ -20,8 +20,8 @@ INTERFACES = {"n1": "enp1s0f0np0", "n2": "enP2p1s0f0np0", "n3": "fabric7"}
 PROGRAM = f"""
 import json, subprocess, sys
 RAILS = {RAILS}
-sys.path.insert(0, {str(ROOT / "plugins/module_utils/node")!r})
-import _links
+sys.path.insert(0, {str(ROOT / "plugins/module_utils")!r})
+from node import _links
 def run(argv):
     done = subprocess.run(argv, capture_output=True, text=True)
     return done.returncode, done.stdout, done.stderr
@@ -60,18 +60,18 @@ def fabric() -> Iterator[None]:
     clean()
 
 
-def look(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(ip(sys.executable, "-c", PROGRAM, NODES[name], *NODES.values(), namespace=name))
+def look(name: str) -> Any:
+    found = json.loads(ip(sys.executable, "-c", PROGRAM, NODES[name], *NODES.values(), namespace=name))
     return found
 
 
-def info(name: str) -> dict[str, Any]:
+def info(name: str) -> Any:
     links = json.loads(ip("ip", "-j", "address", "show", namespace=name))
     return {"addresses": [entry["local"] for link in links for entry in link["addr_info"]], "fabric": look(name)}
 
 
 def judge() -> list[str]:
-    plan = {"nodes": [{"name": name, "address": address} for name, address in NODES.items()]}
+    plan: Any = {"nodes": [{"name": name, "address": address} for name, address in NODES.items()]}
     with ThreadPoolExecutor() as pool:
         infos = dict(zip(NODES, pool.map(info, NODES), strict=True))
     return [str(problem) for problem in _link_checks.problems(plan, infos)]
@@ -164,9 +164,9 @@ def test_no_route_at_all_is_named(fabric: None) -> None:
 
 
 def test_what_nobody_could_see_refuses_nobody_and_is_said() -> None:
-    plan = {"nodes": [{"name": name, "address": address} for name, address in NODES.items()]}
+    plan: Any = {"nodes": [{"name": name, "address": address} for name, address in NODES.items()]}
     unknown = {"interface": "x", "state": "UP", "beside": [], "routes": {}, "reached": dict.fromkeys(NODES.values())}
-    infos = {name: {"addresses": [NODES[name]], "fabric": unknown} for name in NODES}
+    infos: Any = {name: {"addresses": [NODES[name]], "fabric": unknown} for name in NODES}
     assert _link_checks.problems(plan, infos) == []
     assert [str(warning).split(" over")[0] for warning in _link_checks.warnings(plan, infos)] == [
         "n1: fabric interface x (10.77.0.11): found no answer of n2, n3",

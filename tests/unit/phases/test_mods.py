@@ -62,7 +62,9 @@ def test_a_plugin_stands_for_the_mod_that_it_provides(resolve: Any) -> None:
 
 def test_a_wrong_mod_yml_is_named() -> None:
     sources = _sources.read("sim-tiny-tp2")
-    sources["mods"]["nemotron-ultra"]["about"]["text"] = "summary: x\nkinds: plugin\n"
+    about = sources["mods"]["nemotron-ultra"]["about"]
+    assert about
+    about["text"] = "summary: x\nkinds: plugin\n"
     (problem,) = _resolve.resolve(sources, hostvars(), list(hostvars()))["problems"]
     assert "nemotron-ultra/mod.yml: kinds: found an unknown key" in problem
     assert "Did you mean 'kind'?" in problem

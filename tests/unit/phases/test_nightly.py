@@ -20,8 +20,8 @@ from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve
 from ansible_collections.gx10.serving.plugins.modules import cluster_lock
 from conftest import ROOT
 
-PLAN = {"image": {"reference": "small:latest", "builder": "gx10-1"}}
-IDLE: dict[str, Any] = {"processes": [], "listeners": [], "containers": [{"running": False}]}
+PLAN: Any = {"image": {"reference": "small:latest", "builder": "gx10-1"}}
+IDLE: Any = {"processes": [], "listeners": [], "containers": [{"running": False}]}
 
 
 def looked(**engines: Any) -> dict[str, Any]:
@@ -118,8 +118,8 @@ def test_a_record_of_another_release_is_refused_by_name(resolve: Any) -> None:
 
 def test_a_node_without_the_image_of_what_is_served_is_named() -> None:
     node = {"name": "gx10-1", "role": "head", "container": {"name": "x"}}
-    served = {"plan": {"profile": "p", "nodes": [node], "idle": []}, "parts": {}, "image_id": "sha256:0123"}
-    answer = {"gx10-1": {"containers": [], "image_gone": True}}
+    served: Any = {"plan": {"profile": "p", "nodes": [node], "idle": []}, "parts": {}, "image_id": "sha256:0123"}
+    answer: Any = {"gx10-1": {"containers": [], "image_gone": True}}
     gone = _gate.container_checks(served, answer)[0]
     assert (gone["name"], gone["ok"], gone["hint"]) == ("image kept", False, "ansible-playbook restore.yml -e profile=p brings it back.")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _garble, _probe_checks
+from ansible_collections.gx10.serving.plugins.module_utils.phases._types import Answer, Check
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _commands, _probes
 from conftest import ROOT
 
@@ -24,12 +25,12 @@ def plan(resolve: Any) -> dict[str, Any]:
     return found
 
 
-def chat(content: str | None, reasoning: str = "", finish: str = "stop", **more: Any) -> dict[str, Any]:
+def chat(content: str | None, reasoning: str = "", finish: str = "stop", **more: Any) -> Answer:
     message = {"content": content, "reasoning": reasoning, **more}
     return {"status": 200, "error": "", "answer": {"choices": [{"message": message, "finish_reason": finish}]}}
 
 
-def text(content: str) -> dict[str, Any]:
+def text(content: str) -> Answer:
     return {"status": 200, "error": "", "answer": {"choices": [{"text": content, "finish_reason": "length"}]}}
 
 
@@ -55,7 +56,7 @@ def spoil(answers: dict[str, Any], way: str, garbage: str = "lantern lantern of 
             answers[name] = chat(garbage) if way == "chat" else text(garbage)
 
 
-def failed(checks: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def failed(checks: list[Check]) -> dict[str, Check]:
     return {item["name"]: item for item in checks if item["ok"] is not True}
 
 
@@ -174,11 +175,11 @@ def test_a_server_that_refuses_everything_refuses_no_tool(plan: Any, answers: An
 
 
 def test_no_tool_is_asked_for_where_the_server_would_refuse_it() -> None:
-    profile: dict[str, Any] = {"engine": "vllm", "args": {"tool-call-parser": "hermes"}}
-    assert _probes.planned(profile)["tool"] is None
-    assert _probes.planned({**profile, "args": {**profile["args"], "enable-auto-tool-choice": True}})["tool"]
-    assert _probes.planned({**profile, "engine": "sglang"})["tool"]
-    (problem,) = _probes.problems({**profile, "probes": {"tool": {}}}, "p.yml")
+    args = {"tool-call-parser": "hermes"}
+    assert _probes.planned("vllm", args, {})["tool"] is None
+    assert _probes.planned("vllm", {**args, "enable-auto-tool-choice": True}, {})["tool"]
+    assert _probes.planned("sglang", args, {})["tool"]
+    (problem,) = _probes.problems({"engine": "vllm", "args": args, "probes": {"tool": {}}}, "p.yml")
     assert "enable-auto-tool-choice" in str(problem)
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.node import _log_facts
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _rank_checks
+from ansible_collections.gx10.serving.plugins.module_utils.phases._types import Check
+from ansible_collections.gx10.serving.plugins.module_utils.plan._types import Plan
 from conftest import hostvars
 
 # Ray 2.60.0 (_private/ray_logging and worker.py): where a line is from stands before it; the head's own ranks have no ip.
@@ -25,45 +27,45 @@ FOLDED = """\
 """
 
 
-def log(text: str) -> dict[str, Any]:
+def log(text: str) -> Any:
     return {"facts": _log_facts.facts(text)}
 
 
 @pytest.fixture
-def plan(resolve: Any) -> dict[str, Any]:
-    found: dict[str, Any] = resolve("qwen397-mtp2")["plan"]
+def plan(resolve: Any) -> Plan:
+    found: Plan = resolve("qwen397-mtp2")["plan"]
     return found
 
 
-def judge(plan: dict[str, Any], logs: dict[str, Any]) -> dict[str, Any]:
+def judge(plan: Plan, logs: dict[str, Any]) -> Check:
     (found,) = _rank_checks.rank_checks(plan, logs)
     return found
 
 
-def test_four_ranks_over_ray(plan: dict[str, Any]) -> None:
+def test_four_ranks_over_ray(plan: Plan) -> None:
     found = judge(plan, {"gx10-1": log(RAY), "gx10-2": log("")})
     assert (found["ok"], found["found"]) == (True, "6.38 to 7.39 GiB")
     assert found["wanted"] == "a line of each of 4 nodes, above 0 GiB"
 
 
-def test_what_a_boot_said_outlives_its_log(plan: dict[str, Any]) -> None:
+def test_what_a_boot_said_outlives_its_log(plan: Plan) -> None:
     """Docker rotates; the record of the same start remembers, another start's does not."""
     container = {"name": plan["nodes"][0]["container"]["name"], "started_at": "2026-11-24T07:00:00Z"}
     infos: dict[str, Any] = {"gx10-1": {"containers": [container], "log": log(RAY), "record": {}}}
     boots = _rank_checks.boot_facts(plan, infos)
     assert judge(plan, boots)["ok"] is True
-    rotated = {"containers": [container], "log": log(RAY[RAY.index("(RayWorkerProc pid=90") :]), "record": {"boots": boots}}
+    rotated: Any = {"containers": [container], "log": log(RAY[RAY.index("(RayWorkerProc pid=90") :]), "record": {"boots": boots}}
     assert judge(plan, {"gx10-1": rotated["log"]})["ok"] is None
     assert _rank_checks.boot_facts(plan, {"gx10-1": rotated}) == boots
-    again = {**rotated, "containers": [{**container, "started_at": "2026-11-24T09:00:00Z"}]}
+    again: Any = {**rotated, "containers": [{**container, "started_at": "2026-11-24T09:00:00Z"}]}
     assert judge(plan, _rank_checks.boot_facts(plan, {"gx10-1": again}))["ok"] is None
 
 
-def test_the_plan_asks_ray_for_every_line(plan: dict[str, Any]) -> None:
+def test_the_plan_asks_ray_for_every_line(plan: Plan) -> None:
     assert [node["runtime_env"]["RAY_DEDUP_LOGS"] for node in plan["nodes"]] == ["0"] * 4
 
 
-def test_folded_lines_count(plan: dict[str, Any]) -> None:
+def test_folded_lines_count(plan: Plan) -> None:
     assert _log_facts.facts(FOLDED)["kv_cache_gib"] == [7.02, 7.39, 7.39, 7.39]
     assert judge(plan, {"gx10-1": log(FOLDED)})["ok"] is True
 
@@ -78,7 +80,7 @@ def test_folded_lines_count(plan: dict[str, Any]) -> None:
         (RAY + "\n".join(RAY.splitlines()[:2]), None, "7.02 to 7.02 GiB; 1 of 4 lines in the log of gx10-1"),
     ],
 )
-def test_a_rank_without_a_cache_or_a_word(plan: dict[str, Any], text: str, ok: bool | None, found: str) -> None:
+def test_a_rank_without_a_cache_or_a_word(plan: Plan, text: str, ok: bool | None, found: str) -> None:
     check = judge(plan, {"gx10-1": log(text)})
     assert (check["ok"], check["found"]) == (ok, found)
     assert "docker logs qwen397-fp8-mtp-tp4" in check["hint"]
@@ -110,7 +112,7 @@ def test_the_mamba_pool_bounds_the_requests(resolve: Any, profile: str) -> None:
     plan = resolve(profile)["plan"]
     names = [node["name"] for node in plan["nodes"]]
 
-    def judge(slots: int, requests: int) -> list[dict[str, Any]]:
+    def judge(slots: int, requests: int) -> list[Check]:
         text = SGLANG.format(slots=slots, requests=requests)
         return _rank_checks.rank_checks(plan, {name: log(text) for name in names})
 

@@ -8,11 +8,16 @@ from typing import Any
 
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest
+from ansible_collections.gx10.serving.plugins.module_utils.node._types import File
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _engine, _engine_actions, _image_actions, _reconcile
-from conftest import hostvars
+from ansible_collections.gx10.serving.plugins.module_utils.plan._types import Plan
+from conftest import UNKNOWN, hostvars
 
 IMAGE, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
-FILES = [{"path": "config.json", "size": 2, "sha256": "a" * 64}, {"path": "model.safetensors", "size": 2**20, "sha256": "b" * 64}]
+FILES: list[File] = [
+    {"path": "config.json", "size": 2, "sha256": "a" * 64},
+    {"path": "model.safetensors", "size": 2**20, "sha256": "b" * 64},
+]
 MANIFEST: dict[str, Any] = {
     "repo": "gx10/tiny-qwen3",
     "revision": None,
@@ -26,14 +31,14 @@ STARTED = "2026-11-01T00:00:00Z"
 
 
 @pytest.fixture
-def plan(resolve: Any) -> dict[str, Any]:
+def plan(resolve: Any) -> Plan:
     """Two ranks and an idle node; the image has a definition and is built on another one."""
-    found: dict[str, Any] = resolve("sim-tiny-tp2", variables=hostvars(3))["plan"]
+    found: Plan = resolve("sim-tiny-tp2", variables=hostvars(3))["plan"]
     return found
 
 
 @pytest.fixture
-def seen(plan: dict[str, Any]) -> dict[str, Any]:
+def seen(plan: Plan) -> dict[str, Any]:
     """A world as the plan wants it, as the arguments of Evidence."""
     image, context = plan["image"], "c1"
     labels = {"gx10.serving.context": context}
@@ -66,6 +71,7 @@ def seen(plan: dict[str, Any]) -> dict[str, Any]:
     host = {
         "addresses": [f"192.168.177.1{number}" for number in (1, 2, 3)], "missing_tools": [], "docker": {"error": ""}, "journal": True,
         "disk": {"/srv/models": {"free": 1, "size": 1, "writable": True}}, "memory": {"total": 2**37, "available": 2**36},
+        "hardware": UNKNOWN,
     }  # fmt: skip
     parts = _engine.parts(plan, ["gx10-1", "gx10-2", "gx10-3"], IMAGE, str(MANIFEST["hash"]))
     boots = {node["name"]: {"started_at": STARTED, "facts": {}} for node in plan["nodes"]}
@@ -94,13 +100,13 @@ def seen(plan: dict[str, Any]) -> dict[str, Any]:
     return copy.deepcopy(found)
 
 
-def decide(plan: dict[str, Any], seen: dict[str, Any], **wish: Any) -> dict[str, Any]:
+def decide(plan: Plan, seen: dict[str, Any], **wish: Any) -> Any:
     targets = [node["name"] for node in plan["nodes"]]
     asked = _image_actions.Wish(targets=targets, keep=2, archive="/archive", **wish)
     return _reconcile.reconcile(plan, _reconcile.Evidence(**seen), asked, list(seen["worlds"]))
 
 
-def done(decision: dict[str, Any]) -> list[tuple[str, str, str]]:
+def done(decision: Any) -> list[tuple[str, str, str]]:
     return [(item["phase"], item["node"], item["do"]) for item in decision["actions"]]
 
 
@@ -281,6 +287,16 @@ def test_every_problem_of_every_phase_is_there_at_once(plan: Any, seen: Any) -> 
     images("gx10-2", lambda look: look.update(architecture="amd64"))(seen)
     problems = decide(plan, seen)["problems"]
     assert ["architecture" in problems[0], "not what was staged" in problems[1]] == [True, True]
+
+
+def test_an_idle_node_without_docker_is_named(plan: Any, seen: Any) -> None:
+    """Its containers have to be stopped, so what runs there has to be known."""
+    world = seen["worlds"]["gx10-3"]
+    world["host"] = {**world["host"], "docker": {"error": "docker is not installed"}}
+    del world["engine"], world["images"]
+    assert decide(plan, seen)["problems"] == [
+        "gx10-3: Docker engine: found docker is not installed; wanted an engine that answers. systemctl start docker"
+    ]
 
 
 def test_an_image_of_its_owner_is_never_built(plan: Any, seen: Any) -> None:

@@ -6,20 +6,32 @@ from typing import Any
 
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest
+from ansible_collections.gx10.serving.plugins.module_utils.node._types import File, Staged
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _weights, _weights_report
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _weights as _plan_weights
+from ansible_collections.gx10.serving.plugins.module_utils.plan._types import WeightsModel
 
-FILES = [{"path": "config.json", "size": 2, "sha256": "a" * 64}, {"path": "model.safetensors", "size": 90, "sha256": "b" * 64}]
-MODEL = {"repo": "org/name", "revision": None, "manifest": None, "size_gib": None, "path": "/srv/models/org/name"}
+FILES: list[File] = [{"path": "config.json", "size": 2, "sha256": "a" * 64}, {"path": "model.safetensors", "size": 90, "sha256": "b" * 64}]
+MODEL: WeightsModel = {"repo": "org/name", "revision": None, "manifest": None, "size_gib": None, "path": "/srv/models/org/name"}
 COMMIT = "c" * 40
 
 
-def info(files: list[dict[str, Any]] = FILES, recorded: Any = None, problems: Any = (), revision: str | None = None) -> dict[str, Any]:
-    found = {"files": files, "size": sum(item["size"] for item in files), "hash": _manifest.digest(files)}
-    return {**found, "problems": list(problems), "recorded": recorded, "hub": {"revision": revision, "sha256": {}}}
+def info(files: list[File] = FILES, recorded: Any = None, problems: Any = (), revision: str | None = None) -> Staged:
+    return {
+        "files": files,
+        "size": sum(item["size"] for item in files),
+        "hash": _manifest.digest(files),
+        "problems": list(problems),
+        "recorded": recorded,
+        "hub": {"revision": revision, "sha256": {}},
+    }
 
 
-def record(files: list[dict[str, Any]] = FILES, **more: Any) -> dict[str, Any]:
+def truth(*arguments: Any, **more: Any) -> Any:
+    return _weights.truth(*arguments, **more)
+
+
+def record(files: list[File] = FILES, **more: Any) -> Any:
     return {"repo": "org/name", "revision": None, "hash": _manifest.digest(files), "files": files, "size": 92, "hub": {}, **more}
 
 
@@ -28,30 +40,30 @@ EMPTY = info([], problems=["/srv/models/org/name: found nothing; wanted a checkp
 
 def test_a_source_on_the_control_node_comes_first() -> None:
     other = [FILES[0]]
-    found = _weights.truth(MODEL, {"n0": info(recorded=record())}, info(other), "/data")
+    found = truth(MODEL, {"n0": info(recorded=record())}, info(other), "/data")
     assert found["manifest"]["files"] == other
 
 
 def test_a_source_that_is_not_whole_is_refused_whatever_the_nodes_have() -> None:
-    found = _weights.truth(MODEL, {"n0": info(recorded=record())}, info(problems=["x: found a Git LFS pointer"]), "/data")
+    found = truth(MODEL, {"n0": info(recorded=record())}, info(problems=["x: found a Git LFS pointer"]), "/data")
     assert found["manifest"] is None
     assert found["problems"] == ["weights org/name at /data on the control node are not a whole checkpoint:", "x: found a Git LFS pointer"]
 
 
 def test_what_was_recorded_counts_before_what_lies_there() -> None:
-    damaged = [{**FILES[0], "sha256": "d" * 64}, FILES[1]]
-    found = _weights.truth(MODEL, {"n0": info(damaged, record()), "n1": info()}, None, "")
+    damaged: list[File] = [{**FILES[0], "sha256": "d" * 64}, FILES[1]]
+    found = truth(MODEL, {"n0": info(damaged, record()), "n1": info()}, None, "")
     assert found["manifest"]["files"] == FILES
-    assert _weights.truth(MODEL, {"n0": info(damaged, record())}, None, "", adopt=True)["manifest"]["files"] == damaged
+    assert truth(MODEL, {"n0": info(damaged, record())}, None, "", adopt=True)["manifest"]["files"] == damaged
 
 
 def test_another_node_that_has_it_will_do() -> None:
-    found = _weights.truth(MODEL, {"n0": EMPTY, "n1": info()}, None, "")
+    found = truth(MODEL, {"n0": EMPTY, "n1": info()}, None, "")
     assert found["manifest"]["origin"] == "n1"
 
 
 def test_without_anything_all_ways_out_are_named() -> None:
-    found = _weights.truth(MODEL, {"n0": EMPTY, "n1": info(problems=["x: cut"])}, None, "")
+    found = truth(MODEL, {"n0": EMPTY, "n1": info(problems=["x: cut"])}, None, "")
     text = "\n".join(found["problems"])
     assert "n0: /srv/models/org/name: found no file of it" in text
     assert "n1: x: cut" in text
@@ -60,12 +72,12 @@ def test_without_anything_all_ways_out_are_named() -> None:
 
 
 def test_a_pinned_revision_is_downloaded_where_no_node_has_it() -> None:
-    pinned = {**MODEL, "revision": COMMIT}
-    assert _weights.truth(pinned, {"n0": EMPTY}, None, "")["download"] is True
+    pinned: WeightsModel = {**MODEL, "revision": COMMIT}
+    assert truth(pinned, {"n0": EMPTY}, None, "")["download"] is True
     # Another revision that is recorded, or lies there, is not it.
     old = info(recorded=record(revision="d" * 40), revision="d" * 40)
-    assert _weights.truth(pinned, {"n0": old}, None, "")["download"] is True
-    assert _weights.truth(pinned, {"n0": info(revision=COMMIT)}, None, "")["manifest"]["revision"] == COMMIT
+    assert truth(pinned, {"n0": old}, None, "")["download"] is True
+    assert truth(pinned, {"n0": info(revision=COMMIT)}, None, "")["manifest"]["revision"] == COMMIT
 
 
 def test_a_download_is_compared_with_what_the_hub_said() -> None:
@@ -76,8 +88,8 @@ def test_a_download_is_compared_with_what_the_hub_said() -> None:
 
 
 def test_a_pinned_manifest() -> None:
-    pinned = {**MODEL, "manifest": "sha256:" + "0" * 64}
-    (problem,) = _weights.truth(pinned, {"n0": info()}, None, "")["problems"]
+    pinned: WeightsModel = {**MODEL, "manifest": "sha256:" + "0" * 64}
+    (problem,) = truth(pinned, {"n0": info()}, None, "")["problems"]
     assert "which the profile pins" in problem
 
 
@@ -89,10 +101,10 @@ def test_missing_files_are_staged_and_others_are_refused_by_name() -> None:
     assert _weights.lacks(differing, ["n0", "n1", "n2"]) == {"n0": [], "n1": ["model.safetensors"], "n2": ["model.safetensors"]}
     assert _weights.lacks(differing, ["n0", "n1"], "n1") == {"n0": [], "n1": []}
     assert _weights.nowhere(FILES, differing) == []
-    assert _weights.nowhere(FILES, {"n1": FILES}) == ["config.json", "model.safetensors"]
+    assert _weights.nowhere(FILES, {"n1": [{**item, "why": "missing"} for item in FILES]}) == ["config.json", "model.safetensors"]
 
 
-def look(**disk: Any) -> dict[str, Any]:
+def look(**disk: Any) -> Any:
     writable = {"read_only": False, "writable": True}
     whole = {"manifest": "", "differing": [], "unknown": [], "staged": 0, "whole": True, "problems": []}
     return {
@@ -161,9 +173,9 @@ def test_removing() -> None:
 
 
 def test_users_of_a_model() -> None:
-    running = {"containers": [{"running": True}], "record": {"plan": {"weights": {"models": [{"repo": "org/old"}]}}}}
-    unknown = {"containers": [{"running": True}], "record": {}}
-    idle = {"containers": [], "record": running["record"]}
+    running: Any = {"containers": [{"running": True}], "record": {"plan": {"weights": {"models": [{"repo": "org/old"}]}}}}
+    unknown: Any = {"containers": [{"running": True}], "record": {}}
+    idle: Any = {"containers": [], "record": running["record"]}
     assert _weights_report.users({"n0": running, "n1": unknown, "n2": idle}, "org/old") == ["n0", "n1"]
     assert _weights_report.users({"n0": running}, "org/new") == []
 
@@ -174,10 +186,12 @@ def test_without_a_fabric_the_management_addresses_in_one_chain() -> None:
         "n1": {"gx10_fabric_address": "10.0.0.2", "ansible_host": "192.168.1.2"},
     }
     found = _plan_weights.of_models([{"repo": "org/name"}], hostvars, ["n0", "n1"])["document"]
+    assert found
     assert [node["addresses"] for node in found["nodes"]] == [["10.0.0.1", "10.1.0.1"], ["10.0.0.2"]]
     assert found["chains"] == 0
     hostvars["n0"]["gx10_fanout_network"] = hostvars["n1"]["gx10_fanout_network"] = "management"
     found = _plan_weights.of_models([{"repo": "org/name"}], hostvars, ["n0", "n1"])["document"]
+    assert found
     assert [node["addresses"] for node in found["nodes"]] == [["192.168.1.1"], ["192.168.1.2"]]
     assert found["chains"] == 1
     hostvars["n0"]["gx10_fanout_network"] = hostvars["n1"]["gx10_fanout_network"] = "wifi"

@@ -25,7 +25,7 @@ CONFIG = {
 TENSORS = ["model.layers.0.mlp.experts.0.down_proj.weight_scale", "mtp.fc.weight"]
 
 
-def resolve(name: str, tmp_path: Path, config: Any = None, tensors: list[str] | None = None, **override: Any) -> dict[str, Any]:
+def resolve(name: str, tmp_path: Path, config: Any = None, tensors: list[str] | None = None, **override: Any) -> Any:
     text = (ROOT / f"model_profiles/{name}.yml").read_text()
     repo = yaml.safe_load(text)["model"]["repo"]
     if config is not None:

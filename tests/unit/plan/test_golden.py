@@ -145,7 +145,7 @@ def test_refused_and_untested_profiles() -> None:
 
     variables = hostvars(**SAMPLE)
 
-    def run(name: str, accept: bool) -> dict[str, Any]:
+    def run(name: str, accept: bool) -> _resolve.Resolved:
         return _resolve.resolve(_sources.read(name), variables, list(variables), None, accept)
 
     (problem,) = run("qwen397-mtp3", False)["problems"]

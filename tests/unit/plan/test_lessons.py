@@ -109,7 +109,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str | tuple[str, ...]]]] = {
 }
 
 
-def resolve(name: str, override: Any) -> dict[str, Any]:
+def resolve(name: str, override: Any) -> Any:
     variables = hostvars(**SAMPLE)
     return _resolve.resolve(_sources.read(name), variables, list(variables), override)
 

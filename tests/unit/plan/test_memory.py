@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _preflight
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _memory, _resolve, _sources
-from conftest import ROOT, hostvars
+from ansible_collections.gx10.serving.plugins.module_utils.plan._types import Plan
+from conftest import ROOT, UNKNOWN, hostvars
 
 sys.path.insert(0, str(ROOT / "roles/engine/files/supervisor"))
 import memory as supervisor_memory
@@ -16,12 +17,11 @@ import memory as supervisor_memory
 REPORTED = sorted(path.stem for path in (ROOT / "model_profiles").glob("*.yml") if not path.stem.startswith(("sim-", "qwen397-mtp5")))
 
 
-def planned(name: str, **site: Any) -> dict[str, Any]:
+def planned(name: str, **site: Any) -> Plan:
     variables = hostvars(**site)
     found = _resolve.resolve(_sources.read(name), variables, list(variables), None, True)
-    assert found["problems"] == []
-    plan: dict[str, Any] = found["plan"]
-    return plan
+    assert found["plan"], found["message"]
+    return found["plan"]
 
 
 def watch(readings: list[float], floor: float, step: float = 0.5) -> str | None:
@@ -42,6 +42,7 @@ def test_a_healthy_engine_at_its_own_budget_is_left_alone(name: str) -> None:
     """The tightest node of the reports: 111.27 GiB seen, the whole budget taken, and 1 GiB more, as the reports' ranks differ."""
     plan = planned(name)
     budget = plan["memory"]["budget_gib"]
+    assert budget
     # With 121.69 GiB, the largest total of the field, a share takes more, and the same is free.
     largest = plan["memory"]["share"] * 121.69 if plan["memory"]["share"] else budget
     free = _memory.VISIBLE_GIB - min(largest, 110.0) - 0.3
@@ -50,7 +51,9 @@ def test_a_healthy_engine_at_its_own_budget_is_left_alone(name: str) -> None:
 
 
 def test_the_old_floor_would_have_ended_the_reports_largest_budget() -> None:
-    free = _memory.VISIBLE_GIB - planned("nemotron3-ultra")["memory"]["budget_gib"]
+    budget = planned("nemotron3-ultra")["memory"]["budget_gib"]
+    assert budget
+    free = _memory.VISIBLE_GIB - budget
     assert watch([free] * 10, 8.0) is not None
 
 
@@ -88,17 +91,18 @@ def test_the_plan_says_what_a_start_needs_and_when_a_rank_is_ended(resolve: Any)
     assert "#   the supervisor ends a rank under 0.8 GiB available: a quarter of the 3.27 GiB that the budget leaves of 111.27" in text
 
 
-def info(available: float) -> dict[str, Any]:
+def info(available: float) -> Any:
     return {
         "addresses": [f"192.168.177.1{number}" for number in range(1, 5)], "missing_tools": [], "docker": {"error": ""}, "disk": {},
+        "journal": True, "hardware": UNKNOWN,
         "memory": {"total": 119 * 1024**3, "available": int(available * 1024**3)},
     }  # fmt: skip
 
 
-def refusals(plan: dict[str, Any], available: float, engine: dict[str, Any] | None = None) -> list[str]:
+def refusals(plan: Plan, available: float, engine: Any = None) -> list[str]:
     names = [node["name"] for node in plan["nodes"]]
     infos = {name: info(available if name == "gx10-2" else 115.0) for name in names}
-    return _preflight.node_problems(plan, infos, {name: engine or {} for name in names}, names)
+    return _preflight.node_problems(plan, infos, {name: engine for name in names if engine}, names)
 
 
 def test_preflight_compares_what_is_available_with_what_the_plan_needs() -> None:
@@ -111,11 +115,11 @@ def test_preflight_compares_what_is_available_with_what_the_plan_needs() -> None
 
 def test_what_our_own_engine_holds_comes_back() -> None:
     plan = planned("nemotron3-ultra")
-    runs = {"containers": [{"running": True}], "record": {"plan": {"memory": {"budget_gib": 107.73, "share": 0.9}}}}
+    runs = {"containers": [{"running": True}], "listeners": [], "record": {"plan": {"memory": {"budget_gib": 107.73, "share": 0.9}}}}
     assert refusals(plan, 3.6, runs) == []
     (problem,) = refusals(plan, -2.0, runs)
     assert "found -2.0 GiB available and 109.1 GiB that the running engine gives back" in problem
     # Nobody knows what it holds: an unknown refuses nobody.
-    assert refusals(plan, 3.0, {"containers": [{"running": True}], "record": {}}) == []
+    assert refusals(plan, 3.0, {"containers": [{"running": True}], "listeners": [], "record": {}}) == []
     # One that has ended holds nothing.
-    assert len(refusals(plan, 3.0, {"containers": [{"running": False}], "record": runs["record"]})) == 1
+    assert len(refusals(plan, 3.0, {"containers": [{"running": False}], "listeners": [], "record": runs["record"]})) == 1

@@ -38,7 +38,7 @@ command: |
 """
 
 
-def resolve(profile: dict[str, Any]) -> dict[str, Any]:
+def resolve(profile: dict[str, Any]) -> Any:
     sources = _sources.read("sim-tiny-tp2")
     sources["profile"] = {"name": "imported", "path": "imported.yml", "text": yaml.safe_dump(profile, sort_keys=False)}
     variables = hostvars()

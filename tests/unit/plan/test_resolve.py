@@ -18,14 +18,13 @@ SAMPLE = yaml.safe_load((ROOT / "inventories/sample/group_vars/gx10.yml").read_t
 
 
 @pytest.fixture
-def plan(resolve: Any) -> dict[str, Any]:
-    found: dict[str, Any] = resolve("qwen397-mtp2", variables=hostvars(**SAMPLE))
+def plan(resolve: Any) -> Any:
+    found = resolve("qwen397-mtp2", variables=hostvars(**SAMPLE))
     assert found["problems"] == []
-    result: dict[str, Any] = found["plan"]
-    return result
+    return found["plan"]
 
 
-def test_what_is_printed_is_what_runs(plan: dict[str, Any]) -> None:
+def test_what_is_printed_is_what_runs(plan: Any) -> None:
     """A shell reads the printed commands as the plan's argv."""
     printed = _commands.commands(plan).split("# gx10-1 ")[1].split("\n\n")[0].split("\n", 1)[1].replace("\\\n", " ")
     run, execute = (shlex.split(line) for line in printed.splitlines())
@@ -34,7 +33,7 @@ def test_what_is_printed_is_what_runs(plan: dict[str, Any]) -> None:
     assert execute == ["docker", "exec", "qwen397-fp8-mtp-tp4", *head["engine"]["argv"]]
 
 
-def test_what_is_added_is_listed(plan: dict[str, Any]) -> None:
+def test_what_is_added_is_listed(plan: Any) -> None:
     text = _commands.commands(plan)
     head = plan["nodes"][0]
     for key in head["runtime_env"]:
@@ -43,7 +42,7 @@ def test_what_is_added_is_listed(plan: dict[str, Any]) -> None:
         assert f"#   {option}" in text
 
 
-def test_ranks_and_addresses(plan: dict[str, Any]) -> None:
+def test_ranks_and_addresses(plan: Any) -> None:
     assert [(node["rank"], node["role"], node["address"]) for node in plan["nodes"]] == [
         (0, "head", "192.168.177.11"),
         (1, "worker", "192.168.177.12"),
@@ -244,7 +243,7 @@ FLAGS = st.one_of(
 @settings(max_examples=500, deadline=None)
 def test_argv_of_any_accepted_args(args: dict[str, Any]) -> None:
     assert _engines.check(DIALECT, args, {}, (), "p.yml") == []
-    job = {"model": "/m", "served_name": "name", "host": "::1", "port": 8000, "args": args, "parallel": {"tensor": 1}}
+    job: _engines.Serve = {"model": "/m", "served_name": "name", "host": "::1", "port": 8000, "args": args, "parallel": {"tensor": 1}}
     argv = _vllm.argv(job, [])
     assert all(isinstance(word, str) and word and "\x00" not in word for word in argv)
     assert shlex.split(shlex.join(argv)) == argv
@@ -272,8 +271,8 @@ def test_any_document_gives_a_plan_or_problems(document: Any) -> None:
 
     good, sources = yaml.safe_load(edit()), _sources.read("sim-tiny-tp2")
     for profile in (document, {**good, **document} if isinstance(document, dict) else good):
-        text = {**sources["profile"], "text": json.dumps(profile)}
-        found = _resolve.resolve({**sources, "profile": text}, hostvars(), list(hostvars()))
+        sources["profile"] = {"name": "test", "path": "test.yml", "text": json.dumps(profile)}
+        found = _resolve.resolve(sources, hostvars(), list(hostvars()))
         assert (found["plan"] is None) == bool(found["problems"])
         if profile == good:
             assert found["plan"]

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _engine
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _commands, _resolve, _sources, _watch
+from ansible_collections.gx10.serving.plugins.module_utils.plan._types import Plan, Watch, WatchSettings
 from ansible_collections.gx10.serving.plugins.module_utils.plan.engines import _engines
 from conftest import ROOT, hostvars
 from test_supervisor import HOME, eventually, free_port
@@ -29,14 +30,19 @@ VLLM = _engines.load("vllm").METRICS
 PROFILES = sorted(path.stem for path in (ROOT / "model_profiles").glob("*.yml"))
 
 
-def plan(name: str, **override: Any) -> dict[str, Any]:
+def plan(name: str, **override: Any) -> Plan:
     found = _resolve.resolve(_sources.read(name), hostvars(), list(hostvars()), override or None, True)
     assert found["plan"], found["message"]
-    return dict(found["plan"])
+    return found["plan"]
 
 
 def settings(name: str) -> dict[str, Any]:
-    return dict(plan(name)["watch"]["settings"])
+    return {**plan(name)["watch"]["settings"]}
+
+
+def bounds(profile: Any, checkpoint: Any = None) -> Watch:
+    """Of the parts that count."""
+    return _watch.bounds(profile, checkpoint, VLLM)
 
 
 # -- bounds -------------------------------------------------------------------------------------------------------------
@@ -73,35 +79,34 @@ def test_no_profile_ends_what_it_has_measured(name: str) -> None:
     [("262144", 262144), ("1.5m", 1_500_000), ("256k", 256_000), ("1K", 1024), ("1.5K", None), ("²k", None), ("auto", None)],
 )
 def test_lengths_as_vllm_writes_them(text: str, tokens: int | None) -> None:
-    bounds = _watch.bounds({"args": {"max-model-len": text}}, None, VLLM)
-    assert bounds["prefill"]["tokens"] == (tokens or _watch.CONTEXT)
+    assert bounds({"args": {"max-model-len": text}})["prefill"]["tokens"] == (tokens or _watch.CONTEXT)
 
 
 def test_a_longer_context_than_measured_is_taken_as_quadratic() -> None:
     bench = {"needle": {"input_tokens": 200_000, "prefill_tps": 1000}}
     profile = {"args": {"max-model-len": "1M"}, "expect": {"bench": bench}}
-    prefill = _watch.bounds(profile, None, VLLM)["prefill"]
+    prefill = bounds(profile)["prefill"]
     assert (prefill["tokens"], prefill["margin"]) == (1048576, 5.24)
 
 
 def test_without_chunks_a_step_is_the_whole_prompt() -> None:
     profile = {"args": {"max-model-len": 100_000, "enable-chunked-prefill": False}}
-    found = _watch.bounds(profile, None, VLLM)
+    found = bounds(profile)
     assert found["prefill"]["step"] == 100_000
     assert found["settings"]["frozen_seconds"] == 260
 
 
 def test_the_context_comes_from_the_checkpoint_where_no_flag_says() -> None:
     checkpoint = {"config": {"text_config": {"max_position_embeddings": 40960}}}
-    assert _watch.bounds({}, checkpoint, VLLM)["prefill"]["tokens"] == 40960
-    assert _watch.bounds({}, None, VLLM)["prefill"]["tokens"] == 262144
+    assert bounds({}, checkpoint)["prefill"]["tokens"] == 40960
+    assert bounds({})["prefill"]["tokens"] == 262144
 
 
 @pytest.mark.parametrize(
     "bench", [{"needle": "lost"}, {"prefill_tps": "fast"}, {"concurrency": {"requests": 1}}, {"prefill_tps": {"pp1": 0}}]
 )
 def test_a_bench_of_another_form_is_not_measured(bench: Any) -> None:
-    assert _watch.bounds({"expect": {"bench": bench}}, None, VLLM)["prefill"]["tps_from"] == "not measured"
+    assert bounds({"expect": {"bench": bench}})["prefill"]["tps_from"] == "not measured"
 
 
 def test_plan_part_and_terminal_have_the_bounds() -> None:
@@ -298,9 +303,9 @@ LIVES: list[tuple[str, str, Any]] = [
 ]
 
 
-def scaled(found: dict[str, Any]) -> dict[str, Any]:
+def scaled(found: WatchSettings) -> dict[str, Any]:
     """All of the watch's times are in its settings, so dividing them makes its clock run faster."""
-    return {key: value / FACTOR if key.endswith("_seconds") else value for key, value in found.items()}
+    return {key: value / FACTOR if isinstance(value, int) else value for key, value in found.items()}
 
 
 def lived(folder: Path, engine: str, wedge: str, scenes: list[dict[str, Any]]) -> dict[str, Any]:

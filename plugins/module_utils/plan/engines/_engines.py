@@ -13,9 +13,10 @@ import importlib
 import json
 import pathlib
 from collections.abc import Collection, Mapping
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypedDict, cast
 
 from ...common._problem import Problem, nearest, show
+from .._profile_types import Parallel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,14 +44,25 @@ class Metrics:
     progress: tuple[str, ...]
 
 
+class Serve(TypedDict):
+    """What is served, how, and where it listens; `model` is a path in the container."""
+
+    model: str
+    served_name: str
+    host: str
+    port: int
+    args: Mapping[str, Any]
+    parallel: Parallel
+
+
 class Engine(Protocol):
     """What each engine file offers."""
 
     DIALECT: Dialect
     METRICS: Metrics
 
-    def argv(self, job: Mapping[str, Any], ranks: list[str]) -> list[str]:
-        """The command line. `job`: model, served_name, host, port, args, parallel; `ranks`: the executor's flags."""
+    def argv(self, job: Serve, ranks: list[str]) -> list[str]:
+        """The command line. `ranks`: the executor's flags."""
 
 
 # Open the engine to whoever reaches it, or change which code runs, whatever the engine.

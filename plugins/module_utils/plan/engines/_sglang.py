@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from ._engines import Dialect, Metrics, render
+from ._engines import Dialect, Metrics, Serve, render
 from ._flags_sglang import OPTIONS, SWITCHES
 
 DIALECT = Dialect(
@@ -56,7 +53,7 @@ METRICS = Metrics(
 )
 
 
-def argv(job: Mapping[str, Any], ranks: list[str]) -> list[str]:
+def argv(job: Serve, ranks: list[str]) -> list[str]:
     """``python3 -m sglang.launch_server …``; see `_engines.Engine`."""
     parallel = job["parallel"]
     split = ["--tp-size", str(parallel["tensor"]), "--pp-size", str(parallel.get("pipeline", 1))]

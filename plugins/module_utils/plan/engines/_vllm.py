@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from ._engines import Dialect, Metrics, render
+from ._engines import Dialect, Metrics, Serve, render
 from ._flags_vllm import OPTIONS, SWITCHES
 
 DIALECT = Dialect(
@@ -65,7 +62,7 @@ METRICS = Metrics(
 )
 
 
-def argv(job: Mapping[str, Any], ranks: list[str]) -> list[str]:
+def argv(job: Serve, ranks: list[str]) -> list[str]:
     """``vllm serve MODEL …``; see `_engines.Engine`."""
     parallel = job["parallel"]
     split = ["--tensor-parallel-size", str(parallel["tensor"])]

@@ -12,10 +12,11 @@ import dataclasses
 import importlib
 import pathlib
 from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from ...common._problem import Problem
-from .._inventory import Node
+from .._inventory import Node, Site
+from .._types import Ray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Job:
 
     engine: str
     nodes: tuple[Node, ...]
-    site: Mapping[str, Any]
+    site: Site
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Part:
     """
 
     env: Mapping[str, str]
-    ray: Mapping[str, Any] | None
+    ray: Ray | None
     ranks: list[str] | None
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from ...common._problem import Problem
+from .._types import Members
 from ._executors import Job, Part
 
 ENGINES = ("vllm",)
@@ -37,6 +38,6 @@ def part(job: Job, rank: int) -> Part:
     if rank:
         return Part(env, {"argv": ["ray", "start", "--address", address, *common], "head": address}, None)
     ray = ["ray", "start", "--head", "--port", str(site["ray_port"]), "--include-dashboard=false", *common]
-    members = {"addresses": [item.fabric_address for item in job.nodes], "gpus": len(job.nodes) * site["gpus_per_node"]}
+    members: Members = {"addresses": [item.fabric_address for item in job.nodes], "gpus": len(job.nodes) * site["gpus_per_node"]}
     ranks = ["--distributed-executor-backend", "ray"]
     return Part({**env, "RAY_ADDRESS": address}, {"argv": ray, "head": address, "members": members}, ranks)

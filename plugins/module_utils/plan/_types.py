@@ -1,0 +1,304 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The launch plan as types. The same, for everybody else, is schemas/plan.json; a test holds them together. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+from ._profile_types import Decode, Expect, ImageExpect, Model, Question, Recall, Tool
+
+
+class Definition(TypedDict):
+    """What the role image needs of an image definition; `folder` is on the control node."""
+
+    name: str
+    reference: str
+    folder: str
+    base: str | None
+    requirements: str | None
+    wheels: dict[str, str | None]
+    size_gib: float | None
+    expect: ImageExpect
+    rebuild: str
+
+
+class Address(TypedDict):
+    """A node as the fan-out wants it: one address per rail."""
+
+    name: str
+    addresses: list[str]
+
+
+class Archive(TypedDict):
+    path: str
+    host: str
+
+
+class Image(Definition):
+    """`lineage`: what it is built on, the lowest first; `nodes`: all of the inventory; `keep`: images of a name per node."""
+
+    lineage: list[Definition]
+    builder: str
+    nodes: list[Address]
+    wheels_path: str
+    keep: int
+    archive: Archive
+
+
+class WeightsModel(TypedDict):
+    """A checkpoint to stage; `path` is on each node."""
+
+    repo: str
+    revision: str | None
+    manifest: str | None
+    size_gib: float | None
+    path: str
+
+
+class Weights(TypedDict):
+    models: list[WeightsModel]
+    nodes: list[Address]
+    models_root: str
+    state_dir: str
+    port: int
+    lanes: int
+    chains: int
+
+
+class ServedModel(Model):
+    path: str
+
+
+class DeviceOption(TypedDict):
+    host: str
+    container: str
+    permissions: str
+
+
+class UlimitOption(TypedDict):
+    name: str
+    soft: int
+    hard: int
+
+
+class HardwareOptions(TypedDict, total=False):
+    """`gx10_container_options`, read."""
+
+    runtime: str
+    gpus: str
+    devices: list[DeviceOption]
+    cap_add: list[str]
+    ulimits: list[UlimitOption]
+
+
+class ContainerOptions(HardwareOptions):
+    """`publish` (ADDRESS:HOST:CONTAINER) or `network`."""
+
+    ipc: str
+    shm_size: NotRequired[str]
+    network: NotRequired[str]
+    publish: NotRequired[list[str]]
+
+
+class Mount(TypedDict):
+    source: str
+    target: str
+
+
+class Container(TypedDict):
+    name: str
+    options: ContainerOptions
+    mounts: list[Mount]
+
+
+class Mod(TypedDict):
+    """`path` is on the control node; `ready`: it has a program."""
+
+    name: str
+    path: str
+    hash: str
+    ready: bool
+
+
+class Members(TypedDict):
+    addresses: list[str]
+    gpus: int
+
+
+class Ray(TypedDict):
+    """`members`: whom the head waits for before it starts the engine."""
+
+    argv: list[str]
+    head: str
+    members: NotRequired[Members]
+
+
+class Engine(TypedDict):
+    """`health`: the URL that the head's supervisor asks; None on workers."""
+
+    argv: list[str]
+    health: str | None
+
+
+class Node(TypedDict):
+    """What one machine runs."""
+
+    name: str
+    rank: int
+    role: Literal["head", "worker"]
+    address: str
+    management_address: str
+    container: Container
+    env: dict[str, str]
+    runtime_env: dict[str, str]
+    mods: list[Mod]
+    ray: Ray | None
+    engine: Engine | None
+    memory_floor_gib: float
+
+
+class Speculation(TypedDict):
+    min_acceptance: float
+
+
+class ProbeSet(TypedDict):
+    """What the gate asks. `tool` is None where no tool parser is planned."""
+
+    questions: list[Question]
+    min_right: int
+    recall: Recall
+    tool: Tool | None
+    decode: Decode
+    max_tokens: int
+    temperature: float
+
+
+class Probes(ProbeSet):
+    """`rendered`: the engine says what its chat template made."""
+
+    rendered: bool
+
+
+class Ready(TypedDict):
+    """What must be true before the plan is served; `speculative` is None without speculation."""
+
+    url: str
+    served_name: str
+    boot_minutes: float
+    speculative: Speculation | None
+    probes: Probes
+
+
+class MeasuredWith(TypedDict, total=False):
+    driver: str
+    kernel: str
+
+
+class WatchSettings(TypedDict):
+    """What the supervisor's watch runs with; times in seconds, `busy` and `progress` are names in /metrics."""
+
+    look_seconds: int
+    idle_seconds: int
+    answer_seconds: int
+    frozen_seconds: int
+    silent_seconds: int
+    busy: list[str]
+    progress: list[str]
+
+
+class Prefill(TypedDict):
+    """The longest prefill that the bounds allow for; `*_from`: who says so."""
+
+    tokens: int
+    tokens_from: str
+    tps: float
+    tps_from: str
+    margin: float
+    step: int
+
+
+class Within(TypedDict):
+    """Seconds until a wedge is ended."""
+
+    frozen: int
+    silent: int
+
+
+class Watch(TypedDict):
+    settings: WatchSettings
+    prefill: Prefill
+    within: Within
+
+
+class Reported(TypedDict):
+    kv_cache_gib: float | None
+    kv_cache_tokens: int | None
+
+
+class Estimate(TypedDict):
+    """One rank's memory in GiB; None is unknown. `share`: of the node's total; `kv_cache_tokens`: of the whole group."""
+
+    weights_gib: float | None
+    drafter_gib: float
+    reserve_gib: float
+    share: float | None
+    budget_gib: float | None
+    leaves_gib: float | None
+    kv_cache_gib: float | None
+    kv_bytes_per_token: float | None
+    kv_cache_tokens: int | None
+    reported: Reported
+
+
+class Floor(TypedDict):
+    """`needs_gib`: what must be available before a start."""
+
+    floor_gib: float
+    floor_because: str
+    needs_gib: float
+
+
+class Memory(Estimate, Floor):
+    pass
+
+
+class Deviation(TypedDict):
+    """A key of the profile that the launch has otherwise; None is absence."""
+
+    key: str
+    profile: Any
+    launch: Any
+
+
+class Body(TypedDict):
+    """All of a plan but its hash. `skipped`: checks that had nothing to compare with."""
+
+    format: int
+    profile: str
+    summary: str
+    engine: str
+    executor: str
+    image: Image
+    weights: Weights
+    model: ServedModel
+    nodes: list[Node]
+    idle: list[str]
+    ready: Ready
+    expect: Expect
+    measured_with: MeasuredWith
+    watch: Watch
+    supervisor: str
+    state_dir: str
+    drop_caches: bool
+    memory: Memory
+    skipped: list[str]
+    deviations: list[Deviation]
+    warnings: list[str]
+
+
+class Plan(Body):
+    """`hash` covers what runs, and so tells whether a group has to be started again."""
+
+    hash: str
