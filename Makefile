@@ -7,7 +7,7 @@ export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.build/molecule
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 SIM := $(BIN)/ansible-playbook -i inventories/sim molecule/shared
 
-.PHONY: setup setup-dev demo test static cluster lint unit molecule proofs bench sim-up sim-down lock clean
+.PHONY: setup setup-dev demo test static cluster lint unit matrix molecule proofs bench sim-up sim-down lock clean
 
 setup: .venv/.ready
 
@@ -52,6 +52,10 @@ lint: setup-dev
 unit: setup-dev
 	$(BIN)/python -m pytest tests/unit
 	$(BIN)/python -m pytest tests/engines
+
+# Minutes each, so not in `make test`: unit tests and sanity with every ansible-core and Python that is supported.
+matrix: setup-dev
+	tools/matrix
 
 # DESTROY=never leaves the cluster.
 DESTROY := always

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from conftest import ROOT, apply
 
-MODS = ["nex-fp8-loader", "nex-fp8-loader-plugin", "gpu-mem-util-gb", "nemotron-ultra"]
+MODS = sorted(path.parent.name for path in ROOT.glob("files/mods/*/run.sh"))
 CELLS = ("applied by diff", "applied by fallback", "applied by plugin", "not needed", "refused")
 DOCUMENT = ROOT / "docs/mods.md"
 WRAPPED = """

@@ -1,52 +1,45 @@
-"""The rooms of module_utils: who may import whom, and what may run on a node."""
+"""The rooms of module_utils: who may import whom, what may run on a node, and the picture of it."""
 
 from __future__ import annotations
 
-import ast
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
-ROOMS = ("common", "node", "plan", "phases")
-BASE = ROOT / "plugins/module_utils"
-FILES = sorted(path.relative_to(BASE) for path in BASE.rglob("*.py"))
-COLLECTION = "ansible_collections.gx10.serving.plugins.module_utils."
+sys.path.insert(0, str(ROOT / "tools"))
+import architecture
+from architecture import ROOMS
 
-
-def imported(path: Path) -> Iterator[str]:
-    """Dotted names of what a file of module_utils imports: ROOM.… for our own."""
-    here = path.parent.parts
-    for node in ast.walk(ast.parse((BASE / path).read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            up = here[: len(here) - node.level + 1] if node.level else ()
-            for alias in node.names:
-                yield ".".join([*up, *([node.module] if node.module else []), alias.name])
+FILES = [path for path in architecture.files() if path.parts[0] == "module_utils"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_a_room_imports_only_those_before_it(path: Path) -> None:
-    assert path.parts[0] in ROOMS
-    before = ROOMS[: ROOMS.index(path.parts[0]) + 1]
-    for name in imported(path):
-        assert not name.startswith("ansible"), f"{path}: {name}: the decisions know nothing of Ansible"
-        if name.split(".")[0] in ROOMS:
-            assert name.split(".")[0] in before, f"{path}: {name}"
-        elif path.parts[0] == "node":
-            assert name.split(".")[0] in sys.stdlib_module_names, f"{path}: {name} is not on a node"
+    room = architecture.part(path)
+    before = ROOMS[: ROOMS.index(room) + 1]
+    for name in architecture.imported(path):
+        top, *rest = name.split(".")
+        assert not top.startswith("ansible"), f"{path}: {name}: the decisions know nothing of Ansible"
+        if top == "module_utils":
+            assert rest[0] in before, f"{path}: {name}"
+        elif room == "node":
+            assert top in sys.stdlib_module_names, f"{path}: {name} is not on a node"
 
 
 def test_modules_bring_only_what_runs_on_nodes() -> None:
-    for path in (ROOT / "plugins/modules").glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(COLLECTION):
-                assert (node.module or "").removeprefix(COLLECTION).split(".")[0] == "node", f"{path.name}: {node.module}"
+    for path in architecture.files():
+        if architecture.part(path) == "modules":
+            for name in architecture.imported(path):
+                assert not name.startswith("module_utils.") or name.split(".")[1] == "node", f"{path}: {name}"
 
 
 def test_the_rooms_are_not_empty() -> None:
-    assert {path.parts[0] for path in FILES} == set(ROOMS)
+    assert {architecture.part(path) for path in FILES} == set(ROOMS)
     assert len(FILES) > 40
+
+
+def test_the_picture_is_of_these_imports() -> None:
+    committed = (ROOT / "docs/architecture.svg").read_text(encoding="utf-8")
+    assert committed == architecture.draw(), "run tools/architecture.py > docs/architecture.svg"

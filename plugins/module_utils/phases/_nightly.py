@@ -85,8 +85,8 @@ def report(plan: Plan, hosts: Mapping[str, Any], names: Sequence[str], gate_node
 
 def _state(host: Mapping[str, Any], reference: str) -> dict[str, str]:
     """Why a node failed ("" if it did not), and the IDs of the image that serve.yml would start there, before and after."""
-    before: World = host.get("nightly_before") or {}
-    after: World = host.get("nightly_after") or {}
+    before: World = host.get("nightly_before", {})
+    after: World = host.get("nightly_after", {})
     error = host.get("nightly_error") or ("" if "images" in after else "no answer")
     return {"error": error, "before": _tagged(before, reference), "now": _tagged(after, reference)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _link_checks
 from conftest import ROOT
 
+# Namespaces are the machine's: another checkout may test at the same time.
+PREFIX = f"gx10t-{os.getpid()}"
 RAILS = ["10.78.0.21"]
 NODES = {"n1": "10.77.0.11", "n2": "10.77.0.12", "n3": "10.77.0.13"}
 # No two nodes call their interface the same.
@@ -30,7 +33,7 @@ print(json.dumps(_links.look(run, sys.argv[1], sys.argv[2:], RAILS)))
 
 
 def ip(*words: str, namespace: str = "") -> str:
-    prefix = ["ip", "netns", "exec", f"gx10t-{namespace}"] if namespace else []
+    prefix = ["ip", "netns", "exec", f"{PREFIX}-{namespace}"] if namespace else []
     done = subprocess.run([*prefix, *words], capture_output=True, text=True)
     assert done.returncode == 0, f"{words}: {done.stderr}"
     return done.stdout
@@ -38,7 +41,7 @@ def ip(*words: str, namespace: str = "") -> str:
 
 def clean() -> None:
     for name in [*NODES, "switch"]:
-        subprocess.run(["ip", "netns", "del", f"gx10t-{name}"], capture_output=True)
+        subprocess.run(["ip", "netns", "del", f"{PREFIX}-{name}"], capture_output=True)
 
 
 @pytest.fixture
@@ -46,11 +49,11 @@ def fabric() -> Iterator[None]:
     """The bridge has a namespace too: no rule of the host's Docker reaches it, and the host never sees a name of a dying namespace."""
     clean()
     for name in [*NODES, "switch"]:
-        ip("ip", "netns", "add", f"gx10t-{name}")
+        ip("ip", "netns", "add", f"{PREFIX}-{name}")
     ip("ip", "link", "add", "bridge0", "type", "bridge", namespace="switch")
     ip("ip", "link", "set", "bridge0", "up", namespace="switch")
     for name, address in NODES.items():
-        peer = ["peer", "name", INTERFACES[name], "netns", f"gx10t-{name}"]
+        peer = ["peer", "name", INTERFACES[name], "netns", f"{PREFIX}-{name}"]
         ip("ip", "link", "add", f"port-{name}", "type", "veth", *peer, namespace="switch")
         ip("ip", "link", "set", f"port-{name}", "master", "bridge0", "up", namespace="switch")
         ip("ip", "address", "add", f"{address}/24", "dev", INTERFACES[name], namespace=name)
