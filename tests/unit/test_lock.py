@@ -343,3 +343,30 @@ def test_what_renews_a_lock_holds_nothing_else_and_ends_when_the_lock_is_another
     assert run.poll() is None
     site.end.touch()
     run.communicate()
+
+
+def test_a_second_stage_ends_on_every_node_before_anything_travels(site: Site) -> None:
+    site.lock.parent.mkdir()
+    lay(str(site.lock), holder("1", **cluster_lock.stamp()))
+    nodes = {f"gx10-{number}": {"ansible_host": f"127.0.0.{number}", "gx10_fabric_address": f"10.0.0.{number}"} for number in (1, 2)}
+    state = {"gx10_state_dir": str(site.lock.parent), "gx10_models_root": str(site.folder / "models")}
+    group = {"hosts": nodes, "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, **state}}
+    (site.folder / "inventory.json").write_text(json.dumps({"gx10": group}))
+    argv = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(site.folder / "inventory.json"), f"{ROOT}/playbooks/stage.yml"]
+    env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    output = subprocess.run([*argv, "-e", "model=a/b"], capture_output=True, text=True, env=env).stdout
+    for name in nodes:
+        assert f"fatal: [{name}]: FAILED!" in output
+    assert "locked by serve 1, process 7 on ctl" in output
+    assert "PLAY [Stage]" not in output
+    assert site.read()["run"] == "1"
+
+
+@pytest.mark.parametrize("verb", ["converge", "remove_weights", "restore", "stage", "stop"])
+def test_a_verb_that_changes_something_gives_the_lock_back_in_any_case(verb: str) -> None:
+    plays = yaml.safe_load((ROOT / f"playbooks/{verb}.yml").read_text())
+    tasks = [task for play in plays for task in play.get("tasks", [])]
+    inner = [task for outer in tasks for task in outer.get("block", [])]
+    takes = [task["gx10.serving.cluster_lock"] for task in tasks + inner if "gx10.serving.cluster_lock" in task]
+    gives = [task["gx10.serving.cluster_lock"] for outer in tasks for task in outer.get("always", [])]
+    assert [(take["path"], "absent") for take in takes] == [(give["path"], give["state"]) for give in gives] != []
