@@ -8,8 +8,15 @@ module: cluster_lock
 short_description: Let one run at a time change a cluster
 version_added: 0.1.0
 description:
-  - Keeps a file on the node, for as long as the run of C(ansible-playbook) lives that made it. A run that ended without removing it
-    holds nothing, as the same control node can tell; another control node is told who holds it.
+  - Keeps a file on the node for the run of C(ansible-playbook) that made it. While that run lives, a process beside it on the control
+    node renews the lock over the task's own connection, every quarter of the lease; it ends with the run, or when the lock is not the
+    run's any more.
+  - The lock of a run that died is taken over, with a warning that names it. On the machine where it ran, in the same boot and PID
+    namespace, that is at once; for everybody else when it was not renewed for its lease. A living run's is refused, with who holds it.
+  - A lock's age is measured by the node's own clock since it booted, which nobody sets and which does not count sleep; after a reboot it is
+    the time since then.
+  - A run that cannot reach the node for longer than the lease may lose the lock, and is not told.
+  - A file that is no lock of this release is refused, never replaced.
   - It is never reported as a change, since it belongs to the run and is gone after it.
 author: [GX10 Serving contributors (@gx10)]
 options:
@@ -22,16 +29,21 @@ options:
     type: str
     default: ""
   state:
-    description: Take the lock, or give it back.
+    description: Take the lock, or give it back. The action part renews it.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, renewed]
     default: present
+  lease:
+    description: The lock counts for so many seconds after it was last renewed.
+    type: int
+    default: 120
   holder:
     description: Set by the action part.
     type: dict
   gone:
-    description: Set by the action part, the holder that does not live any more.
-    type: dict
+    description: Set by the action part, the run that does not live any more.
+    type: str
+    default: ""
 extends_documentation_fragment: [gx10.serving.attributes]
 attributes:
   check_mode: {support: full, details: [Nothing is locked.]}
@@ -46,43 +58,131 @@ EXAMPLES = r"""
 
 RETURN = r"""
 held_by:
-  description: Another run that holds the lock; empty if none.
+  description: Another run that holds the lock, and C(age), the seconds since it was renewed; empty if none.
   type: dict
   returned: always
+taken_from:
+  description: The dead run that held the lock before, and C(age); empty if none.
+  type: dict
+  returned: always
+renewed:
+  description: Whether the lock was this run's to renew.
+  type: bool
+  returned: when O(state=renewed)
 """
 
+import contextlib
 import fcntl
 import json
 import os
+import time
+from collections.abc import Iterator
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+FIELDS = {
+    "run": str,
+    "token": str,
+    "control": str,
+    "pid": int,
+    "started": str,
+    "purpose": str,
+    "lease": int,
+    "node_boot": str,
+    "renewed": float,
+}
+
+
+class NoLock(Exception):
+    """Something else is where the lock should be."""
+
+
+def stamp() -> dict[str, Any]:
+    """Now, on this node."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        # Without the time asleep, when nobody could have renewed anything.
+        return {"node_boot": file.read().strip(), "renewed": time.clock_gettime(time.CLOCK_MONOTONIC)}
+
+
+def age(lock: dict[str, Any]) -> float:
+    """Seconds in which the holder could have renewed the lock and did not."""
+    now = stamp()
+    since = lock["renewed"] if lock["node_boot"] == now["node_boot"] else 0.0
+    return float(now["renewed"] - since)
+
+
+@contextlib.contextmanager
+def guard(path: str) -> Iterator[None]:
+    """One process at a time looks and writes."""
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    with open(path + ".guard", "w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
 
 def read(path: str) -> dict[str, Any]:
-    """Who holds the lock; a file that is not ours to understand has no holder's name."""
+    """The lock; empty if there is none."""
     try:
-        with open(path, encoding="utf-8") as file:
-            found: dict[str, Any] = json.load(file)
-            return found
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read()
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
-        return {"purpose": f"unknown ({error})"}
+    except OSError as error:
+        raise NoLock((error.strerror or str(error)).lower()) from error
+    try:
+        found: dict[str, Any] = json.loads(text)
+        whole = all(isinstance(found[key], kind) for key, kind in FIELDS.items())
+    except (ValueError, LookupError, TypeError):
+        whole = False
+    if not whole:
+        raise NoLock(repr(text[:200]))
+    return found
 
 
-def take(path: str, holder: dict[str, Any], gone: dict[str, Any] | None) -> dict[str, Any]:
-    """Take the lock; returns who else holds it."""
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    with open(path + ".guard", "w", encoding="utf-8") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        before = read(path)
-        if before and before != gone and before.get("run") != holder["run"]:
-            return before
-        with open(path + ".new", "w", encoding="utf-8") as file:
-            json.dump(holder, file)
-        os.replace(path + ".new", path)
-    return {}
+def write(path: str, lock: dict[str, Any]) -> None:
+    """Whole or not at all, also when the node loses power."""
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        json.dump({**lock, **stamp()}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(path + ".new", path)
+
+
+def take(path: str, holder: dict[str, Any], gone: str = "") -> dict[str, Any]:
+    """Take the lock; returns who else holds it, and which dead run did."""
+    before: dict[str, Any] = {}
+    with guard(path):
+        found = read(path)
+        if found and found["run"] != holder["run"]:
+            before = {**found, "age": round(age(found), 1)}
+            if found["run"] != gone and before["age"] <= found["lease"]:
+                return {"held_by": before, "taken_from": {}}
+        write(path, holder)
+    return {"held_by": {}, "taken_from": before}
+
+
+def renew(path: str, token: str) -> bool:
+    """Renew the lock if it is still the one that was taken with this token."""
+    with guard(path):
+        try:
+            lock = read(path)
+        except NoLock:
+            return False
+        if lock.get("token") != token:
+            return False
+        write(path, lock)
+    return True
+
+
+def give_back(path: str, run: str) -> None:
+    """Remove this run's lock, and nothing else."""
+    if not os.path.exists(path):
+        return
+    # Whoever takes the lock is told what lies there.
+    with guard(path), contextlib.suppress(NoLock):
+        if read(path).get("run") == run:
+            os.remove(path)
 
 
 def main() -> None:
@@ -90,21 +190,35 @@ def main() -> None:
         argument_spec={
             "path": {"type": "path", "required": True},
             "purpose": {"type": "str", "default": ""},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "absent", "renewed"], "default": "present"},
+            "lease": {"type": "int", "default": 120},
             "holder": {"type": "dict"},
-            "gone": {"type": "dict"},
+            "gone": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
     params = module.params
-    holder = {**(params["holder"] or {}), "purpose": params["purpose"]}
-    held_by: dict[str, Any] = {}
-    if params["state"] == "absent":
-        if read(params["path"]).get("run") == holder.get("run") and not module.check_mode:
-            os.remove(params["path"])
-    elif not module.check_mode:
-        held_by = take(params["path"], holder, params["gone"])
-    module.exit_json(changed=False, held_by=held_by)
+    path, holder = params["path"], params["holder"] or {}
+    answer: dict[str, Any] = {"held_by": {}, "taken_from": {}}
+    try:
+        if params["lease"] < 1:
+            module.fail_json(msg=f"lease: found {params['lease']}; wanted at least one second.")
+        if module.check_mode:
+            pass
+        elif params["state"] == "absent":
+            give_back(path, holder["run"])
+        elif params["state"] == "renewed":
+            answer["renewed"] = renew(path, holder["token"])
+        else:
+            answer.update(take(path, {**holder, "purpose": params["purpose"], "lease": params["lease"]}, params["gone"]))
+    except NoLock as found:
+        module.fail_json(msg=f"{path}: found {found}; wanted a lock of this release, or none. If no run changes the group, remove it.")
+    except OSError as error:
+        module.fail_json(
+            msg=f"{error.filename or path}: found {(error.strerror or str(error)).lower()}; wanted to keep the cluster's lock there. "
+            "Put that right and run again."
+        )
+    module.exit_json(changed=False, lease=params["lease"], **answer)
 
 
 if __name__ == "__main__":

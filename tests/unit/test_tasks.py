@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.gx10.serving.plugins.filter import internal
 from conftest import ROOT
 
-FILES = sorted([*ROOT.glob("playbooks/*.yml"), *ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("molecule/**/*.yml")])
+FILES = sorted([*ROOT.glob("playbooks/*.yml"), *ROOT.glob("roles/*/*/*.yml"), *ROOT.glob("molecule/**/*.yml")])
 
 
 def options(module: Path) -> dict[str, Any]:
@@ -50,6 +51,13 @@ def test_every_task_gives_its_module_what_it_needs(path: Path) -> None:
         (module,) = MODULES.keys() & task.keys()
         required = {name for name, option in MODULES[module].items() if option.get("required")}
         assert required <= set(task[module]) <= set(MODULES[module]), f"{task.get('name')}: {module}"
+
+
+def test_every_filter_that_a_file_names_is_there() -> None:
+    known = {"resolve", "commands", *internal.FilterModule().filters()}
+    named = {name for path in FILES for name in re.findall(r"\|\s*gx10\.serving\.(\w+)", path.read_text())}
+    assert named <= known
+    assert known - named == set(), "a filter that nobody uses"
 
 
 ROLES = [path.name for path in (ROOT / "roles").iterdir() if path.is_dir()]

@@ -1,4 +1,4 @@
-"""The nightly rebuild's decisions, what to go back to, the cluster's lock and the units of systemd."""
+"""The nightly rebuild's decisions, what to go back to, and the units of systemd."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.gx10.serving.plugins.action import cluster_lock as action
 from ansible_collections.gx10.serving.plugins.module_utils.node import _look
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _gate, _nightly
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve
-from ansible_collections.gx10.serving.plugins.modules import cluster_lock
 from conftest import ROOT
 
 PLAN: Any = {"image": {"reference": "small:latest", "builder": "gx10-1"}}
@@ -129,35 +127,6 @@ def test_records_are_read_with_their_age(tmp_path: Path) -> None:
     (tmp_path / "last-good.json").write_text(json.dumps(A))
     os.utime(tmp_path / "last-good.json", (7, 7))
     assert _look.good(str(tmp_path)) == {"last": A, "previous": {}, "at": 7.0}
-
-
-def test_one_run_holds_the_lock(tmp_path: Path) -> None:
-    path = str(tmp_path / "state/lock.json")
-    first, second = {"run": "1", "purpose": "serve a"}, {"run": "2", "purpose": "serve b"}
-    assert cluster_lock.take(path, first, None) == {}
-    assert cluster_lock.take(path, first, None) == {}
-    assert cluster_lock.take(path, second, None) == first
-    # Only the run that was found gone is replaced.
-    assert cluster_lock.take(path, second, {"run": "0"}) == first
-    assert cluster_lock.take(path, second, first) == {}
-    assert cluster_lock.take(path, first, first) == second
-    (tmp_path / "state/lock.json").write_text("half a line")
-    assert "unknown" in cluster_lock.take(path, second, None)["purpose"]
-
-
-def test_a_process_that_ended_is_no_run() -> None:
-    child = subprocess.Popen(["sleep", "60"])
-    run = action.run_of(child.pid)
-    assert run.split()[1] == str(child.pid)
-    assert action.run_of(os.getpid()) != run
-    held = {"machine": action.machine(), "pid": child.pid, "run": run}
-    assert not action.gone(held)
-    child.kill()
-    child.wait()
-    assert action.gone(held)
-    # Another machine's process may live, whatever this one has under that number.
-    assert not action.gone({**held, "machine": "another"})
-    assert not action.gone({"purpose": "unknown (half a line)"})
 
 
 def test_the_units_run_the_rebuild(tmp_path: Path) -> None:
