@@ -351,9 +351,10 @@ def test_hours_of_a_healthy_life_then_a_wedge(lives: dict[tuple[str, str], Any],
     assert life["code"] == 1
     assert f"the engine is wedged: {kind}: " in life["status"]["reason"]
     assert ("stopped by a signal" in life["status"]["reason"]) == (wedge == "frozen")
-    # Nothing healthy was ended before the bound after the wedge; the last progress that was seen may be one look older than it.
+    # Nothing healthy was ended before the bound after the wedge; the last progress that was seen may be one look older than it, and on a
+    # busy machine a look is late by this machine's delay times the factor: another look. Exact in virtual time above.
     settings = life["watch"]["settings"]
-    assert life["seconds"] >= settings[f"{kind}_seconds"] - settings["look_seconds"]
+    assert life["seconds"] >= settings[f"{kind}_seconds"] - 2 * settings["look_seconds"]
     # How long after it is a matter of this machine's load times the factor: only printed here, and exact in virtual time above.
     print(f"{engine} {wedge}: ended after {life['seconds']:.0f} s, bound {life['watch']['within'][kind]} s")
 
