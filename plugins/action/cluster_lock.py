@@ -147,7 +147,7 @@ class ActionModule(ActionBase):
                 os.write(taken, str(answer["lease"]).encode())
         finally:
             os.close(taken)
-        self._judge(answer, (task_vars or {}).get("inventory_hostname", ""))
+        self._judge(answer, self._task.delegate_to or (task_vars or {}).get("inventory_hostname", ""))
         return answer
 
     def _judge(self, answer: dict[str, Any], node: str) -> None:

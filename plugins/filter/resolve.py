@@ -10,7 +10,7 @@ version_added: 0.1.0
 description:
   - Pure; the same input gives the same bytes. All problems are reported at once.
 author: [GX10 Serving contributors (@gx10)]
-positional: hostvars, hosts, override, accept_untested
+positional: hostvars, hosts, override, accept_untested, settings
 options:
   _input:
     description: What the lookup P(gx10.serving.sources#lookup) returned.
@@ -32,6 +32,9 @@ options:
     description: The user's word for a profile that nobody has measured.
     type: bool
     default: false
+  settings:
+    description: Settings of the inventory that this plan has otherwise, by their names.
+    type: dict
 """
 
 EXAMPLES = r"""

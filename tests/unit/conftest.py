@@ -27,11 +27,11 @@ def hostvars(nodes: int = 4, **site: Any) -> dict[str, dict[str, Any]]:
 def resolve() -> Any:
     """Resolve a profile: by name, or by text under the name `test`."""
 
-    def run(name: str = "test", text: str | None = None, variables: dict[str, Any] | None = None) -> _resolve.Resolved:
+    def run(name: str = "test", text: str | None = None, variables: dict[str, Any] | None = None, **more: Any) -> _resolve.Resolved:
         sources = _sources.read(name if text is None else "sim-tiny-tp2")
         if text is not None:
             sources["profile"] = {"name": name, "path": f"{name}.yml", "text": text}
         variables = hostvars() if variables is None else variables
-        return _resolve.resolve(sources, variables, list(variables))
+        return _resolve.resolve(sources, variables, list(variables), **more)
 
     return run

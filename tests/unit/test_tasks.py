@@ -134,6 +134,3 @@ def test_an_entry_point_names_all_its_inputs_and_no_other(role: str, entry: str)
     folder = ROOT / "roles" / role
     specs = yaml.safe_load((folder / "meta/argument_specs.yml").read_text())["argument_specs"]
     assert set(specs[entry].get("options", {})) == inputs(folder, entry)
-    # What a role's page says of it.
-    page = (folder / "README.md").read_text()
-    assert [name for name in specs[entry].get("options", {}) if f"`{name}`" not in page] == []

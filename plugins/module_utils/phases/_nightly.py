@@ -62,7 +62,9 @@ def report(plan: Plan, hosts: Mapping[str, Any], names: Sequence[str], gate_node
     "image_built", "image_id", "image_inputs"}, each as far as the host got; `names`: the nodes; `gate_node`: "" where none is free.
     """
     reference, builder = plan["image"]["reference"], hosts[plan["image"]["builder"]]
-    states = {name: _state(hosts[name], reference) for name in names}
+    # A run that was refused has looked at nobody.
+    looked = any("nightly_before" in hosts[name] for name in names)
+    states = {name: _state(hosts[name], reference, looked) for name in names}
     errors = [f"{name}: {state['error']}" for name, state in states.items() if state["error"]]
     # None: nobody got so far.
     built = builder.get("image_built")
@@ -83,11 +85,11 @@ def report(plan: Plan, hosts: Mapping[str, Any], names: Sequence[str], gate_node
     }
 
 
-def _state(host: Mapping[str, Any], reference: str) -> dict[str, str]:
+def _state(host: Mapping[str, Any], reference: str, looked: bool) -> dict[str, str]:
     """Why a node failed ("" if it did not), and the IDs of the image that serve.yml would start there, before and after."""
     before: World = host.get("nightly_before", {})
     after: World = host.get("nightly_after", {})
-    error = host.get("nightly_error") or ("" if "images" in after else "no answer")
+    error = host.get("nightly_error") or ("no answer" if looked and "images" not in after else "")
     return {"error": error, "before": _tagged(before, reference), "now": _tagged(after, reference)}
 
 
@@ -99,7 +101,10 @@ def _tagged(look: World, reference: str) -> str:
 def text(document: Rebuild) -> str:
     """The report for a person."""
     if document["errors"]:
-        return f"{document['image']} was not rebuilt; its tag is where it was.\n" + "\n".join(document["errors"])
+        before, now = document["before"], document["serves_next"]
+        moved = [name for name in now if now[name] not in ("", before[name])]
+        tag = f"on {', '.join(moved)} its tag could not be put back: run it again" if moved else "its tag is where it was"
+        return f"{document['image']} was not rebuilt; {tag}.\n" + "\n".join(document["errors"])
     candidate, gate = document["candidate"], document["gate"]
     if candidate is None:
         return f"{document['image']}: its inputs are unchanged, so nothing was built."

@@ -9,6 +9,7 @@ import dataclasses
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, TypedDict
 
 from ..common._problem import Problem, show
@@ -100,13 +101,16 @@ def head(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> str:
     return min(hosts, key=lambda name: int(ranks[name]) if ranks[name].isdigit() else 0, default="")
 
 
-def read(hostvars: Mapping[str, Any], hosts: Sequence[str], where: str) -> tuple[Cluster, list[Problem]]:
+def read(
+    hostvars: Mapping[str, Any], hosts: Sequence[str], where: str, settings: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[Cluster, list[Problem]]:
     """Read nodes and settings from inventory variables.
 
     `hosts` are names of `hostvars` in inventory order. A setting is the group's, so a host with another value is a problem; only the API's
-    address may be each host's own, and the head's counts.
+    address may be each host's own, and the head's counts. `settings` are taken in place of the inventory's, by their names there.
     """
-    problems: list[Problem] = []
+    unknown = sorted(set(settings) - set(SITE_DEFAULTS))
+    problems = [Problem("settings", name, "no setting of the group", "one of " + ", ".join(SITE_DEFAULTS)) for name in unknown]
     # Whatever the inventory says, until it is checked.
     site: Any = {}
     if not hosts:
@@ -145,7 +149,7 @@ def read(hostvars: Mapping[str, Any], hosts: Sequence[str], where: str) -> tuple
 
     nodes.sort(key=lambda node: node.rank)
     head = hostvars[nodes[0].name]
-    site = {key.removeprefix("gx10_"): setting(key, head) for key in SITE_DEFAULTS}
+    site = {key.removeprefix("gx10_"): settings.get(key, setting(key, head)) for key in SITE_DEFAULTS}
     problems += _differences(hostvars, nodes, where)
     problems += _check_site(site, where)
     if site["build_host"] and (not isinstance(site["build_host"], str) or site["build_host"] not in hostvars):

@@ -62,6 +62,7 @@ def resolve(
     hosts: Sequence[str],
     override: Mapping[str, Any] | None = None,
     accept_untested: bool = False,
+    settings: Mapping[str, Any] | None = None,
 ) -> Resolved:
     """The launch plan, or every problem at once.
 
@@ -69,7 +70,7 @@ def resolve(
     word for a profile that nobody has measured.
     """
     problems: list[Problem] = [Problem(**problem) for problem in sources.get("problems", [])]
-    cluster, found = read_cluster(hostvars, hosts, "inventory")
+    cluster, found = read_cluster(hostvars, hosts, "inventory", settings or {})
     problems += found
     plan = None
     source = sources["profile"]

@@ -170,7 +170,7 @@ def test_preflight_lists_every_problem_of_every_node(resolve: Any) -> None:
 @pytest.mark.parametrize("role", sorted(path.parent.parent.name for path in ROOT.glob("roles/*/meta/argument_specs.yml")))
 def test_a_roles_defaults_are_those_of_its_argument_spec(role: str) -> None:
     spec = yaml.safe_load((ROOT / f"roles/{role}/meta/argument_specs.yml").read_text())["argument_specs"]
-    options = spec["main"]["options"]
+    options = {name: option for entry in spec.values() for name, option in entry["options"].items()}
     defaults = yaml.safe_load((ROOT / f"roles/{role}/defaults/main.yml").read_text()) or {}
     assert {name: option["default"] for name, option in options.items() if "default" in option} == defaults
     text = (ROOT / f"roles/{role}/README.md").read_text()

@@ -246,6 +246,6 @@ def test_an_image_of_another_architecture_is_refused_by_name(image: str, machine
 def test_the_architecture_is_checked_before_an_image_is_used(tasks: str, name: str) -> None:
     steps = yaml.safe_load((ROOT / f"roles/image/tasks/{tasks}.yml").read_text())
     names = [step["name"] for step in steps]
-    checks = [index for index, step in enumerate(steps) if "gx10.serving.image_foreign" in str(step.get("vars"))]
+    checks = [index for index, step in enumerate(steps) if "gx10.serving._image_foreign" in str(step.get("vars"))]
     assert checks and checks[0] < names.index(name)
     assert "__image_foreign | length > 0" in steps[checks[0]]["when"]

@@ -66,6 +66,13 @@ def rebuilt(error: str = "", now: str = "new", built: bool | None = True, answer
         (rebuilt(now="old", answers=False, nightly_gated=True), "gx10-4", False, True, "its tag is where it was.\ngx10-2: no answer"),
         (rebuilt(now="old", nightly_error="Ask: cold"), "gx10-4", False, False, "its tag is where it was.\ngx10-4: Ask: cold"),
         (rebuilt("Build: full", "old", built=None), "gx10-4", False, None, "its tag is where it was.\ngx10-2: Build: full"),
+        (
+            rebuilt("Promote: full"),
+            "",
+            False,
+            None,
+            "on gx10-1, gx10-2 its tag could not be put back: run it again.\ngx10-2: Promote: full",
+        ),
     ],
 )
 def test_the_report(hosts: Any, gate_node: str, ok: bool, gated: bool | None, text: str) -> None:
@@ -74,6 +81,11 @@ def test_the_report(hosts: Any, gate_node: str, ok: bool, gated: bool | None, te
     assert document["promoted"] is (ok and hosts["gx10-1"]["image_built"])
     assert document["before"] == {"gx10-1": "old", "gx10-2": "old", "gx10-4": ""}
     assert text in _nightly.text(document)
+
+
+def test_a_run_that_was_refused_blames_nobody_else() -> None:
+    hosts: dict[str, Any] = {"gx10-1": {"nightly_error": "Take the lock: found it locked"}, "gx10-2": {}}
+    assert _nightly.report(PLAN, hosts, list(hosts), "", "")["errors"] == ["gx10-1: Take the lock: found it locked"]
 
 
 def record(profile: str, image: str) -> dict[str, Any]:

@@ -192,6 +192,11 @@ def test_a_setting_of_the_group_that_one_host_has_otherwise_is_refused(resolve: 
     # The head is rank 0, wherever it stands in the inventory.
     variables["gx10-1"]["gx10_rank"], variables["gx10-2"]["gx10_rank"] = 1, 0
     assert resolve("sim-tiny-tp2", variables=variables)["plan"]["ready"]["url"] == "http://10.0.0.2:8000"
+    # For one plan, as the nightly's gate has it on another node.
+    found = resolve("sim-tiny-tp2", variables=variables, settings={"gx10_api_address": "127.0.0.1"})
+    assert found["plan"]["ready"]["url"] == "http://127.0.0.1:8000"
+    (problem,) = resolve("sim-tiny-tp2", settings={"gx10_api_adress": "127.0.0.1"})["problems"]
+    assert problem.startswith("settings: gx10_api_adress: found no setting of the group; wanted one of ")
 
 
 def test_numbers_are_ascii_and_names_are_text(resolve: Any) -> None:

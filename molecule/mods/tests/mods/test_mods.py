@@ -40,6 +40,7 @@ site=$(python3 -c 'import importlib.util as u; print(u.find_spec("vllm").submodu
 echo '__version__ += "+{mark}"' >> "$site/version.py"
 echo "marker: {mark} on $(hostname)"
 """
+PROOF = "summary: a mark that anybody can read\nproof:\n  - {{module: vllm.version, object: __version__, contains: +{mark}}}\n"
 FAILS = """\
 #!/bin/sh
 echo "this mod does not like $(hostname)"
@@ -116,7 +117,7 @@ def test_a_mod_without_effect_is_not_proven(site: Site) -> None:
 
 def test_a_sites_own_profile_serves_with_its_image_and_mods_on_all_ranks(site: Site, nodes: dict[str, Node]) -> None:
     write(site.mods, "third-party", THIRD_PARTY, **{"version.diff": DIFF, ".hidden": "hidden\n", "name with a space": "visible\n"})
-    write(site.mods, "marker", MARKER.format(mark="one"))
+    write(site.mods, "marker", MARKER.format(mark="one"), **{"mod.yml": PROOF.format(mark="one")})
     assert '"name": "own"' in site.run("plan").ok().output
     site.run("stage").ok()
     site.run("verify_weights").ok()
@@ -138,7 +139,9 @@ def test_a_sites_own_profile_serves_with_its_image_and_mods_on_all_ranks(site: S
 
 def test_the_verbs_beside_it_know_the_sites_image_and_mods(site: Site, nodes: dict[str, Node]) -> None:
     before = containers(nodes)
-    site.run("test_mods").ok()
+    # The third party's says nothing of a proof.
+    output = site.run("test_mods", mods=["marker"]).ok().output
+    assert "marker: vllm.version:__version__: as wanted" in output
     nodes["gx10-sim-2"].run("docker image rm --force own:latest")
     assert nodes["gx10-sim-2"].host.run("docker image inspect own:latest").rc
     site.run("restore").ok()
@@ -150,7 +153,7 @@ def test_the_verbs_beside_it_know_the_sites_image_and_mods(site: Site, nodes: di
 
 def test_a_changed_mod_recreates_the_containers(site: Site, nodes: dict[str, Node]) -> None:
     before = containers(nodes)
-    write(site.mods, "marker", MARKER.format(mark="two"))
+    write(site.mods, "marker", MARKER.format(mark="two"), **{"mod.yml": PROOF.format(mark="two")})
     site.run("serve").ok()
     assert not set(containers(nodes)) & set(before)
     assert version().endswith("+two")
