@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from ..node._types import Engine
+from ..plan._resolve import other_format
 from ..plan._types import Mod, Node, Plan
 from ._actions import Action, action
 from ._engine import LABEL, part
@@ -72,6 +73,8 @@ def _node(plan: Plan, name: str, look: Engine, wanted: Part | None, known: bool)
 
 def _changes(record: Record, plan: Plan, image_id: str, weights_hash: str) -> list[str]:
     """What is otherwise than in the record of what runs, in the user's words."""
+    if other_format(record):
+        return ["served by another release"]
     before = record["plan"]
     if before["profile"] != plan["profile"]:
         return [f"{before['profile']} → {plan['profile']}"]

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..node._types import Engine, EngineInfo, Facts, Log
+from ..plan._resolve import other_format
 from ..plan._types import Node, Plan
 from ._engine import LABEL, own, owns
 from ._types import Api, BootPhase, Check, Rank, Record, Result
@@ -31,7 +32,7 @@ def served_record(infos: Mapping[str, Engine]) -> Record:
 
 def record_differs(before: Record, now: Record) -> bool:
     """Is `before` a record, and of another plan or image than `now`?"""
-    return bool(before) and (before["plan"]["hash"], before["image_id"]) != (now["plan"]["hash"], now["image_id"])
+    return bool(before) and (before["plan"].get("hash"), before["image_id"]) != (now["plan"].get("hash"), now["image_id"])
 
 
 def rollback_record(infos: Mapping[str, Engine]) -> Record:
@@ -52,7 +53,7 @@ def proven(plan: Plan, looks: Mapping[str, Engine], image_id: str) -> bool:
     for node in plan["nodes"]:
         look = looks[node["name"]]
         record: Record = look["good"]["last"]
-        if not record or record != look["record"] or record_differs(record, {"plan": plan, "image_id": image_id}):
+        if not record or other_format(record) or record != look["record"] or record_differs(record, {"plan": plan, "image_id": image_id}):
             return False
         ours = own(node, look)
         booted = record.get("boots", {}).get(node["name"])
@@ -107,7 +108,7 @@ def _planned(node: Node, record: Record, info: EngineInfo) -> list[Check]:
         return [*gone, check("container", name, False, found, "running", f"docker logs {ours['name']} on {name}; {again}")]
     checks = [*gone, check("container", name, True, f"{ours['name']} running", "running")]
     label = ours["labels"].get(f"{LABEL}hash", "none")
-    part = record["parts"][name]
+    part = record.get("parts", {}).get(name)
     wanted = part["hash"] if part else "none planned"
     checks.append(check("plan hash", name, label == wanted, label[:19], wanted[:19], again))
     same = ours["image"] == record["image_id"]

@@ -336,6 +336,23 @@ def test_another_profile_is_named(plan: Any, seen: Any, resolve: Any) -> None:
     assert action["text"] == "replace the group: sim-tiny-tp2 → sim-tiny-solo"
 
 
+def older(plan: Any) -> dict[str, Any]:
+    """A plan of a release that knew less."""
+    nodes = [{key: value for key, value in node.items() if key != "runtime_env"} for node in plan["nodes"]]
+    return {**{key: value for key, value in plan.items() if key not in ("watch", "ready")}, "nodes": nodes, "format": 3, "hash": "sha256:o"}
+
+
+@pytest.mark.parametrize("form", [older, lambda plan: {"format": 4}, lambda plan: {}])
+def test_a_record_that_this_release_cannot_read_gives_no_details(plan: Any, seen: Any, form: Any) -> None:
+    record = {"plan": form(plan), "image_id": IMAGE}
+    for name in ("gx10-1", "gx10-2"):
+        engine(name, lambda look: look.update(record=record, good={"last": record, "previous": {}, "at": 1.0}))(seen)
+    decision = decide(plan, seen)
+    assert (decision["actions"], decision["proven"]) == ([], False), "what runs is right; the gate has to read and record it again"
+    engine("gx10-1", lambda look: look["containers"][0]["labels"].update({"gx10.serving.hash": "sha256:old"}))(seen)
+    assert _reconcile.lines(decide(plan, seen)) == ["engine: replace the group: served by another release"]
+
+
 @pytest.mark.parametrize(
     "change",
     [
