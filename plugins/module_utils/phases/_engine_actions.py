@@ -12,7 +12,7 @@ from ..node._types import Engine
 from ..plan._resolve import other_format
 from ..plan._types import Mod, Node, Plan
 from ._actions import Action, action
-from ._engine import LABEL, part
+from ._engine import LABEL, parts
 from ._types import Part, Record
 
 PHASE = "engine"
@@ -33,19 +33,20 @@ def decide(plan: Plan, looks: Mapping[str, Engine], image_id: str, weights_hash:
     group is replaced. A group starts as one: if one node differs, all are stopped and started.
     """
     known = bool(image_id and weights_hash)
-    parts = {name: part(plan, name, image_id, weights_hash) for name in looks} if known else {}
-    reasons = [reason for name in looks for reason in _node(plan, name, looks[name], parts.get(name), known)]
+    wanted = parts(plan, list(looks), image_id, weights_hash) if known else {}
+    reasons = [reason for name in looks for reason in _node(plan, name, looks[name], wanted.get(name), known)]
     if not reasons:
-        return {"parts": parts, "actions": []}
+        return {"parts": wanted, "actions": []}
     running = [name for name, look in looks.items() if any(item["running"] for item in look["containers"])]
     records: list[Record] = [look["record"] for look in looks.values() if look["record"]]
     told = _changes(records[0], plan, image_id, weights_hash) if running and records else []
-    why = "; ".join(dict.fromkeys(told or reasons))
-    if reasons == [UNKNOWN] * len(reasons):
-        return {"parts": parts, "actions": [action(PHASE, "", "depends", f"replace the group, if {UNKNOWN}")]}
+    certain = [reason for reason in reasons if reason != UNKNOWN]
+    why = "; ".join(dict.fromkeys(told or certain))
+    if not certain:
+        return {"parts": wanted, "actions": [action(PHASE, "", "depends", f"replace the group, if {UNKNOWN}")]}
     if not running:
-        return {"parts": parts, "actions": [action(PHASE, "", "start", f"start the group: {why}")]}
-    return {"parts": parts, "actions": [action(PHASE, "", "replace", f"replace the group: {why}")]}
+        return {"parts": wanted, "actions": [action(PHASE, "", "start", f"start the group: {why}")]}
+    return {"parts": wanted, "actions": [action(PHASE, "", "replace", f"replace the group: {why}")]}
 
 
 def _node(plan: Plan, name: str, look: Engine, wanted: Part | None, known: bool) -> list[str]:
@@ -65,10 +66,12 @@ def _node(plan: Plan, name: str, look: Engine, wanted: Part | None, known: bool)
     phase = ours["status"].get("phase")
     if phase in ("failing", "stopping"):
         return [f"{name} is {phase}: {ours['status'].get('reason') or 'no reason given'}"]
-    if not known:
-        return [UNKNOWN]
-    label = ours["labels"].get(f"{LABEL}hash", "none")
-    return [] if wanted and label == wanted["hash"] else [f"{name} runs another plan ({label[7:19]})"]
+    # Whatever image and weights will be, another plan is another one.
+    which, expected = ("hash", wanted["hash"]) if wanted else ("plan", plan["hash"])
+    label = ours["labels"].get(LABEL + which, "none")
+    if label != expected:
+        return [f"{name} runs another plan ({label[7:19]})"]
+    return [] if known else [UNKNOWN]
 
 
 def _changes(record: Record, plan: Plan, image_id: str, weights_hash: str) -> list[str]:
@@ -83,9 +86,11 @@ def _changes(record: Record, plan: Plan, image_id: str, weights_hash: str) -> li
     if ours != theirs:
         found.append(f"nodes {', '.join(theirs)} → {', '.join(ours)}")
     for old, new in zip(before["nodes"], plan["nodes"]):
-        found += _flags(_argv(old), _argv(new))
+        found += _keys("", _options(_argv(old)), _options(_argv(new)))
+        found += _keys("ray ", _options(_ray(old)), _options(_ray(new)))
         found += _keys("", {**old["env"], **old["runtime_env"]}, {**new["env"], **new["runtime_env"]})
         found += _keys("container ", old["container"]["options"], new["container"]["options"])
+        found += _keys("mount ", _mounts(old), _mounts(new))
         found += _mods(old["mods"], new["mods"])
         if old["memory_floor_gib"] != new["memory_floor_gib"]:
             found.append(f"memory floor {old['memory_floor_gib']:g} → {new['memory_floor_gib']:g} GiB")
@@ -95,13 +100,30 @@ def _changes(record: Record, plan: Plan, image_id: str, weights_hash: str) -> li
         found.append("another release of the supervisor")
     if image_id and record["image_id"] != image_id:
         found.append(f"image {record['image_id'][7:19]} → {image_id[7:19]}")
-    if not image_id or not weights_hash:
-        found.append(UNKNOWN)
+    if weights_hash and _other_weights(record, weights_hash):
+        found.append("other weights")
+    if not found and before["hash"] != plan["hash"]:
+        found.append("something else of the plan")
     return found
+
+
+def _other_weights(record: Record, weights_hash: str) -> bool:
+    """A record has their hash only as part of its parts'."""
+    before = record.get("parts", {})
+    same = parts(record["plan"], list(before), record["image_id"], weights_hash)
+    return any(old and new and old["hash"] != new["hash"] for old, new in zip(before.values(), same.values()))
 
 
 def _argv(node: Node) -> Sequence[str]:
     return node["engine"]["argv"] if node["engine"] else []
+
+
+def _ray(node: Node) -> Sequence[str]:
+    return node["ray"]["argv"] if node["ray"] else []
+
+
+def _mounts(node: Node) -> dict[str, str]:
+    return {mount["target"]: mount["source"] for mount in node["container"]["mounts"]}
 
 
 def _options(argv: Sequence[str]) -> dict[str, str]:
@@ -115,10 +137,6 @@ def _options(argv: Sequence[str]) -> dict[str, str]:
         elif flag:
             found[flag] = f"{found[flag]} {word}".strip()
     return found
-
-
-def _flags(before: Sequence[str], now: Sequence[str]) -> list[str]:
-    return _keys("", _options(before), _options(now))
 
 
 def _keys(what: str, before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:

@@ -213,6 +213,15 @@ PRUNED = ("image", "gx10-2", "send")
             [("engine", "", "replace")],
             ["gx10-1 runs another plan (999999999999)"],
         ),
+        # What will be known only later takes the place of no reason that is known now.
+        (
+            [
+                engine("gx10-2", lambda look: look["containers"].clear()),
+                weights("gx10-2", files=[FILES[0], LOST[0]], unread=2**20, hash=None),
+            ],
+            [("weights", "gx10-2", "read"), ("engine", "", "replace")],
+            ["replace the group: gx10-2 has no container\n"],
+        ),
         (
             [engine("gx10-3", lambda look: look["containers"].append({"name": "old", "running": True}))],
             [("engine", "", "replace")],
@@ -231,7 +240,7 @@ def test_each_difference_gives_its_actions(plan: Any, seen: Any, changes: Any, w
     decision = decide(plan, seen)
     assert decision["problems"] == []
     assert done(decision) == wanted
-    said = "\n".join(_reconcile.lines(decision))
+    said = "\n".join([*_reconcile.lines(decision), ""])
     for text in texts:
         assert text in said
     # What touches the engine is proven again; an image that was only brought back is not another one.
@@ -327,6 +336,47 @@ def test_the_reason_is_what_the_user_changed(plan: Any, seen: Any, change: Any, 
     assert done(decision) == [("engine", "", "replace")]
     assert reason in decision["actions"][0]["text"]
     assert decision["actions"][0]["text"].count("→") == 1, "each change once, not once a node"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"gx10_models_root": "/data/models"}, "mount /root/.cache/huggingface /srv/models → /data/models"),
+        ({"gx10_ray_object_store_bytes": 3 * 2**30}, "ray object-store-memory"),
+    ],
+)
+def test_the_reason_is_what_changed_in_the_inventory(plan: Any, seen: Any, resolve: Any, change: Any, reason: str) -> None:
+    now = resolve("sim-tiny-tp2", variables=hostvars(3, **change))["plan"]
+    for world in seen["worlds"].values():
+        world["host"]["disk"]["/data/models"] = world["host"]["disk"]["/srv/models"]
+    decision = decide(now, seen)
+    assert done(decision) == [("engine", "", "replace")]
+    assert decision["actions"][0]["text"].startswith(f"replace the group: {reason}")
+    assert "plan" not in decision["actions"][0]["text"]
+
+
+def test_adopted_weights_are_the_reason(plan: Any, seen: Any) -> None:
+    looks = {name: world["engine"] for name, world in seen["worlds"].items()}
+    (action,) = _engine_actions.decide(plan, looks, IMAGE, "others")["actions"]
+    assert action["text"] == "replace the group: other weights"
+
+
+def test_what_has_no_words_is_something_else_of_the_plan(plan: Any, seen: Any) -> None:
+    now = copy.deepcopy(plan)
+    now["nodes"][1]["ray"]["head"] = "10.0.0.9:6379"
+    now["hash"] = "sha256:other"
+    (action,) = decide(now, seen)["actions"]
+    assert action["text"] == "replace the group: something else of the plan"
+
+
+def test_a_changed_flag_is_certain_before_the_image_is_known(plan: Any, seen: Any, resolve: Any) -> None:
+    """That a build may end in the same image is no reason to doubt it."""
+    now = copy.deepcopy(plan)
+    now["nodes"][0]["engine"]["argv"] += ["--max-num-batched-tokens", "64"]
+    now["hash"] = "sha256:other"
+    looks = {name: world["engine"] for name, world in seen["worlds"].items()}
+    (action,) = _engine_actions.decide(now, looks, "", str(MANIFEST["hash"]))["actions"]
+    assert (action["do"], action["text"]) == ("replace", "replace the group: max-num-batched-tokens absent → 64")
 
 
 def test_another_profile_is_named(plan: Any, seen: Any, resolve: Any) -> None:
