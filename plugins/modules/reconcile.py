@@ -62,7 +62,8 @@ weights:
   type: dict
   returned: success
 engine:
-  description: "parts (what each node's supervisor shall get), looks (what was seen of each node), actions."
+  description: "parts (what each node's supervisor shall get), remove (containers that are left over, by node), looks (what was seen of each
+    node), actions."
   type: dict
   returned: success
 cautions:

@@ -8,6 +8,8 @@ import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
+from ansible_collections.gx10.serving.plugins.module_utils.phases import _engine_actions
+from ansible_collections.gx10.serving.plugins.module_utils.phases._actions import action
 from conftest import ROOT
 
 (PLAY,) = yaml.safe_load((ROOT / "playbooks/converge.yml").read_text())
@@ -65,6 +67,20 @@ def gate(decided: dict[str, Any], node: str, **more: Any) -> Any:
     """The gate's variables, as converge.yml and the role set them."""
     given = trusted({**GATE, **tasks(PLAY)["Prove it"]["vars"]})
     return templar(decided, node, **{**given, "ansible_play_hosts": list(LOOKS), **more})
+
+
+def test_the_role_engine_removes_what_is_left_over_and_leaves_the_group() -> None:
+    """From the decision alone: the containers on their node, and there the record, if it is none of the plan's."""
+    given = yaml.safe_load((ROOT / "roles/engine/vars/main.yml").read_text())
+    steps = tasks(yaml.safe_load((ROOT / "roles/engine/tasks/main.yml").read_text()))
+    actions = [action("engine", "gx10-3", "remove", "…")]
+    for node, part, removed in (("gx10-1", {}, []), ("gx10-3", None, ["old"])):
+        todo = {"parts": {}, "remove": {"gx10-3": ["old"]}, "actions": actions}
+        shown = templar(decision(), node, **{**trusted(given), "__engine_todo": todo, "__engine_part": part})
+        assert shown.template(trusted(steps["Remove what is left over"]["loop"])) == removed
+        assert shown.evaluate_conditional(trusted(steps["Forget what an idle node served"]["when"])) is bool(removed)
+    assert not _engine_actions.replaces(actions)
+    assert _engine_actions.replaces([*actions, action("engine", "", "depends", "…")])
 
 
 def test_each_phase_runs_only_for_its_actions() -> None:

@@ -1,18 +1,18 @@
 # Copyright (c) 2026 GX10 Serving contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Does the group run what the plan says, and if not, why is it replaced? Pure. PRIVATE to the collection."""
+"""Does the group run what the plan says, and if not, why is it replaced? What is left over beside it? Pure. PRIVATE to the collection."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-from ..node._types import Engine
+from ..node._types import Container, Engine
 from ..plan._resolve import other_format
 from ..plan._types import Mod, Node, Plan
 from ._actions import Action, action
-from ._engine import LABEL, parts
+from ._engine import LABEL, own, parts
 from ._types import Part, Record
 
 PHASE = "engine"
@@ -20,9 +20,11 @@ UNKNOWN = "image or weights turn out to be others"
 
 
 class EngineDecision(TypedDict):
-    """`parts`: what each node's supervisor shall get; None where the plan does not use the node."""
+    """`parts`: what each node's supervisor shall get; None where the plan does not use the node. `remove`: containers by node that go
+    while the group stays; a group that is replaced takes all of ours with it."""
 
     parts: dict[str, Part | None]
+    remove: dict[str, list[str]]
     actions: list[Action]
 
 
@@ -30,35 +32,47 @@ def decide(plan: Plan, looks: Mapping[str, Engine], image_id: str, weights_hash:
     """What the group shall run, and why it does not.
 
     `looks`: by node. Without `image_id` or `weights_hash` (only other actions will tell) the
-    group is replaced. A group starts as one: if one node differs, all are stopped and started.
+    group is replaced. A group starts as one: if one node differs, all are stopped and started. What is left over is removed beside
+    a group that is as planned, unless it runs on one of its nodes: there it holds memory and ports, and the engine has sized its
+    KV cache by what was left.
     """
     known = bool(image_id and weights_hash)
     wanted = parts(plan, list(looks), image_id, weights_hash) if known else {}
     reasons = [reason for name in looks for reason in _node(plan, name, looks[name], wanted.get(name), known)]
-    if not reasons:
-        return {"parts": wanted, "actions": []}
+    certain = [reason for reason in reasons if reason != UNKNOWN]
+    if not certain:
+        depends = [action(PHASE, "", "depends", f"replace the group, if {UNKNOWN}")] if reasons else []
+        remove = {name: left for name in looks if (left := [item["name"] for item in _left_over(plan, name, looks[name])])}
+        removals = [action(PHASE, name, "remove", f"remove {one}: left over") for name, left in remove.items() for one in left]
+        return {"parts": wanted, "remove": remove, "actions": depends + removals}
     running = [name for name, look in looks.items() if any(item["running"] for item in look["containers"])]
     records: list[Record] = [look["record"] for look in looks.values() if look["record"]]
     told = _changes(records[0], plan, image_id, weights_hash) if running and records else []
-    certain = [reason for reason in reasons if reason != UNKNOWN]
     why = "; ".join(dict.fromkeys(told or certain))
-    if not certain:
-        return {"parts": wanted, "actions": [action(PHASE, "", "depends", f"replace the group, if {UNKNOWN}")]}
-    if not running:
-        return {"parts": wanted, "actions": [action(PHASE, "", "start", f"start the group: {why}")]}
-    return {"parts": wanted, "actions": [action(PHASE, "", "replace", f"replace the group: {why}")]}
+    do = "replace" if running else "start"
+    return {"parts": wanted, "remove": {}, "actions": [action(PHASE, "", do, f"{do} the group: {why}")]}
+
+
+def replaces(actions: Sequence[Action]) -> bool:
+    """Is the group itself touched, or may it be?"""
+    return any(item["do"] != "remove" for item in actions)
+
+
+def _left_over(plan: Plan, name: str, look: Engine) -> list[Container]:
+    """Containers of ours that the plan does not name."""
+    planned = [node["container"]["name"] for node in plan["nodes"] if node["name"] == name]
+    return [item for item in look["containers"] if item["name"] not in planned]
 
 
 def _node(plan: Plan, name: str, look: Engine, wanted: Part | None, known: bool) -> list[str]:
-    """Why a node does not run exactly its part, and nothing else of ours; empty if it does."""
+    """Why a node does not run its part alone; empty if it does, or has none."""
     node = next((node for node in plan["nodes"] if node["name"] == name), None)
-    found = look["containers"]
-    others = [item["name"] for item in found if node is None or item["name"] != node["container"]["name"]]
-    if others:
-        return [f"{name} has {', '.join(others)}"]
     if node is None:
         return []
-    ours = next(iter(found), None)
+    beside = [item["name"] for item in _left_over(plan, name, look) if item["running"]]
+    if beside:
+        return [f"{name} runs {', '.join(beside)}, which holds memory and ports"]
+    ours = own(node, look)
     if ours is None:
         return [f"{name} has no container"]
     if not ours["running"]:

@@ -71,7 +71,7 @@ def reconcile(plan: Plan, seen: Evidence, wish: _image_actions.Wish, present: Se
         "engine": {**engine, "looks": engines},
         "actions": [*image["actions"], *weights["actions"], *engine["actions"]],
         "problems": [*image["problems"], *weights["problems"]],
-        "proven": not engine["actions"] and _gate.proven(plan, engines, image["id"]),
+        "proven": not _engine_actions.replaces(engine["actions"]) and _gate.proven(plan, engines, image["id"]),
         "cautions": [*plan["warnings"], *_hardware_checks.warnings(plan, hosts)],
     }
 

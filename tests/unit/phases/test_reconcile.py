@@ -224,8 +224,35 @@ PRUNED = ("image", "gx10-2", "send")
         ),
         (
             [engine("gx10-3", lambda look: look["containers"].append({"name": "old", "running": True}))],
+            [("engine", "gx10-3", "remove")],
+            ["engine: gx10-3: remove old: left over\n"],
+        ),
+        (
+            [engine("gx10-1", lambda look: look["containers"].insert(0, {"name": "old", "running": False}))],
+            [("engine", "gx10-1", "remove")],
+            ["engine: gx10-1: remove old: left over\n"],
+        ),
+        (
+            [engine("gx10-1", lambda look: look["containers"].append({"name": "old", "running": True}))],
             [("engine", "", "replace")],
-            ["gx10-3 has old"],
+            ["replace the group: gx10-1 runs old, which holds memory and ports\n"],
+        ),
+        # A group that is replaced takes all of ours with it.
+        (
+            [
+                engine("gx10-2", lambda look: look["containers"].clear()),
+                engine("gx10-3", lambda look: look["containers"].append({"name": "old", "running": True})),
+            ],
+            [("engine", "", "replace")],
+            ["replace the group: gx10-2 has no container\n"],
+        ),
+        (
+            [
+                engine("gx10-3", lambda look: look["containers"].append({"name": "old", "running": False})),
+                weights("gx10-2", files=[FILES[0], LOST[0]], unread=2**20, hash=None),
+            ],
+            [("weights", "gx10-2", "read"), ("engine", "", "depends"), ("engine", "gx10-3", "remove")],
+            [],
         ),
         (
             [engine(name, lambda look: look["containers"].clear()) for name in ("gx10-1", "gx10-2")],
@@ -244,7 +271,9 @@ def test_each_difference_gives_its_actions(plan: Any, seen: Any, changes: Any, w
     for text in texts:
         assert text in said
     # What touches the engine is proven again; an image that was only brought back is not another one.
-    assert decision["proven"] is not any(phase == "engine" for phase, _node, _do in wanted)
+    assert decision["proven"] is not any(phase == "engine" and do != "remove" for phase, _node, do in wanted)
+    removals = {item["node"]: ["old"] for item in decision["actions"] if item["do"] == "remove"}
+    assert decision["engine"]["remove"] == removals, "the role removes what was said, and nothing else"
 
 
 def test_changed_inputs_build_and_replace(plan: Any, seen: Any) -> None:
