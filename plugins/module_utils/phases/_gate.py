@@ -49,11 +49,14 @@ def rollback_record(infos: Mapping[str, Engine]) -> Record:
 
 
 def proven(plan: Plan, looks: Mapping[str, Engine], image_id: str) -> bool:
-    """Has what runs passed a gate, on every node, and has no container of it been started again since?"""
+    """Has what runs passed this plan's gate, on every node, and has no container of it been started again since?"""
     for node in plan["nodes"]:
         look = looks[node["name"]]
         record: Record = look["good"]["last"]
         if not record or other_format(record) or record != look["record"] or record_differs(record, {"plan": plan, "image_id": image_id}):
+            return False
+        # The plan's hash covers what runs, not what is expected of it.
+        if (record["plan"]["ready"], record["plan"]["expect"]) != (plan["ready"], plan["expect"]):
             return False
         ours = own(node, look)
         booted = record.get("boots", {}).get(node["name"])

@@ -435,6 +435,25 @@ def test_a_record_that_this_release_cannot_read_gives_no_details(plan: Any, seen
 @pytest.mark.parametrize(
     "change",
     [
+        {"probes": {"min_right": 1}},
+        {"expect": {"kv_cache_tokens": 123456}},
+        {"expect": {"mamba_pool": {"slots": 9, "requests": 3, "min_requests": 2}}},
+    ],
+)
+def test_what_the_gate_expects_otherwise_is_asked_again_and_nothing_restarts(plan: Any, seen: Any, change: Any) -> None:
+    from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve, _sources
+
+    variables = hostvars(3)
+    found = _resolve.resolve(_sources.read("sim-tiny-tp2"), variables, list(variables), change)
+    assert found["plan"], found["message"]
+    assert found["plan"]["hash"] == plan["hash"]
+    decision = decide(found["plan"], seen)
+    assert ([item for item in done(decision) if item[0] != "gate"], decision["proven"]) == ([], False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
         lambda look: look["containers"][0].update(started_at="2026-11-02T00:00:00Z"),
         lambda look: look["good"].update(last={}),
         lambda look: look.update(record={**look["record"], "image_id": OTHER}),
