@@ -41,7 +41,7 @@ def trusted(value: Any) -> Any:
 def decision(*phases: str, proven: bool = True) -> dict[str, Any]:
     """One action of each of these phases."""
     found: dict[str, Any] = {name: {"actions": [{"phase": name}] * (name in phases)} for name in ("image", "weights", "engine")}
-    found["image"]["good"] = []
+    found["image"]["good"] = [{"phase": "image", "do": "good"}] * ("good" in phases)
     found["engine"]["looks"] = LOOKS
     return {**found, "actions": [{"phase": name} for name in phases], "proven": proven}
 
@@ -85,6 +85,11 @@ def test_the_role_engine_removes_what_is_left_over_and_leaves_the_group() -> Non
 
 def test_each_phase_runs_only_for_its_actions() -> None:
     assert included(decision()) == ["Prove it"]
+    # What follows a gate that passed brings no image, and is no reason to look at what runs.
+    assert included(decision("good")) == ["Prove it", "Keep the image as the last good one"]
+    assert included(decision("good"), "gx10-idle") == ["Prove it"]
+    assert included(decision("gate", proven=False)) == ["Prove it"]
+    assert included(decision("image")) == ["Bring the image", "Start the group", "Prove it", "Keep the image as the last good one"]
     assert included(decision("weights")) == ["Bring the weights", "Start the group", "Prove it"]
 
 
@@ -93,7 +98,8 @@ def test_each_phase_runs_only_for_its_actions() -> None:
     [
         (decision(), {}, False, False),
         (decision(), {"probe": True}, True, True),
-        (decision(proven=False), {}, True, True),
+        (decision("good"), {}, False, False),
+        (decision("gate", proven=False), {}, True, True),
         # Layers travelled for an hour: what was seen before is old.
         (decision("image"), {}, False, True),
         (decision("weights"), {}, False, True),

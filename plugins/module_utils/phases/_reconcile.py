@@ -65,13 +65,16 @@ def reconcile(plan: Plan, seen: Evidence, wish: _image_actions.Wish, present: Se
     stored = {node["name"]: worlds[node["name"]]["weights"] for node in plan["weights"]["nodes"]}
     weights = _weights_actions.decide(plan["weights"], stored, seen.sources, seen.origins)
     engine = _engine_actions.decide(plan, engines, image["id"], weights["hash"])
+    starts = _engine_actions.replaces(engine["actions"])
+    # That a group is proven and recorded when it starts goes without saying.
+    record = [] if starts else _gate.record_actions(plan, engines, image["id"])
     return {
         "image": image,
         "weights": weights,
         "engine": {**engine, "looks": engines},
-        "actions": [*image["actions"], *weights["actions"], *engine["actions"]],
+        "actions": [*image["actions"], *weights["actions"], *engine["actions"], *record, *image["good"]],
         "problems": [*image["problems"], *weights["problems"]],
-        "proven": not _engine_actions.replaces(engine["actions"]) and _gate.proven(plan, engines, image["id"]),
+        "proven": not starts and not record,
         "cautions": [*plan["warnings"], *_hardware_checks.warnings(plan, hosts)],
     }
 

@@ -283,6 +283,7 @@ def test_changed_inputs_build_and_replace(plan: Any, seen: Any) -> None:
     assert ("image", "gx10-1", "build") in done(decision)
     assert PRUNED in done(decision)
     assert "its inputs are others now" in "\n".join(_reconcile.lines(decision))
+    assert done(decision)[-2:] == [("image", "gx10-1", "good"), ("image", "gx10-2", "good")]
     assert (decision["image"]["id"], decision["proven"]) == ("", False)
 
 
@@ -427,7 +428,8 @@ def test_a_record_that_this_release_cannot_read_gives_no_details(plan: Any, seen
     for name in ("gx10-1", "gx10-2"):
         engine(name, lambda look: look.update(record=record, good={"last": record, "previous": {}, "at": 1.0}))(seen)
     decision = decide(plan, seen)
-    assert (decision["actions"], decision["proven"]) == ([], False), "what runs is right; the gate has to read and record it again"
+    # What runs is right.
+    assert (done(decision), decision["proven"]) == ([("gate", "", "record")], False)
     engine("gx10-1", lambda look: look["containers"][0]["labels"].update({"gx10.serving.hash": "sha256:old"}))(seen)
     assert _reconcile.lines(decide(plan, seen)) == ["engine: replace the group: served by another release"]
 
@@ -448,20 +450,43 @@ def test_what_the_gate_expects_otherwise_is_asked_again_and_nothing_restarts(pla
     assert found["plan"], found["message"]
     assert found["plan"]["hash"] == plan["hash"]
     decision = decide(found["plan"], seen)
-    assert ([item for item in done(decision) if item[0] != "gate"], decision["proven"]) == ([], False)
+    assert _reconcile.lines(decision) == ["gate: record what runs: the gate expects something else now (gx10-1, gx10-2)"]
+    assert (done(decision), decision["proven"]) == ([("gate", "", "record")], False)
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "why"),
     [
-        lambda look: look["containers"][0].update(started_at="2026-11-02T00:00:00Z"),
-        lambda look: look["good"].update(last={}),
-        lambda look: look.update(record={**look["record"], "image_id": OTHER}),
-        lambda look: look["good"].update(last={**look["record"], "boots": {}}),
+        (lambda look: look["containers"][0].update(started_at="2026-11-02T00:00:00Z"), "it has started again since it passed"),
+        (lambda look: look["good"].update(last={}), "no record that it has passed"),
+        (lambda look: look.update(record={**look["record"], "image_id": OTHER}), "no record that it has passed"),
+        (lambda look: look["good"].update(last={**look["record"], "boots": {}}), "no record that it has passed"),
+        (lambda look: (look["record"].update(image_id=OTHER), look["good"].update(last=look["record"])), "the record is of another plan"),
     ],
 )
-def test_what_started_again_or_never_passed_is_not_proven(plan: Any, seen: Any, change: Any) -> None:
+def test_what_started_again_or_never_passed_is_not_proven(plan: Any, seen: Any, change: Any, why: str) -> None:
     engine("gx10-2", change)(seen)
     decision = decide(plan, seen)
-    assert decision["actions"] == []
     assert decision["proven"] is False
+    assert _reconcile.lines(decision) == [f"gate: record what runs: {why} (gx10-2)"]
+
+
+KEEPER = "gx10-keep-vllm-node-sim-last"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda look: look["containers"].clear(), f"no container {KEEPER}"),
+        (lambda look: look["containers"].update({KEEPER: OTHER}), f"{KEEPER} keeps 222222222222"),
+        (lambda look: look["tags"][0]["tags"].pop(), "vllm-node-sim:last-good does not name it"),
+        (lambda look: look["tags"].clear(), "vllm-node-sim:last-good does not name it"),
+    ],
+)
+def test_a_last_good_image_that_nothing_keeps_is_an_action_of_its_own(plan: Any, seen: Any, change: Any, why: str) -> None:
+    images("gx10-2", change)(seen)
+    decision = decide(plan, seen)
+    assert _reconcile.lines(decision) == [f"image: gx10-2: keep the image as the last good one: {why}"]
+    assert done(decision) == [("image", "gx10-2", "good")]
+    # The role image has nothing to bring, and what runs is proven.
+    assert (decision["image"]["actions"], decision["proven"]) == ([], True)
