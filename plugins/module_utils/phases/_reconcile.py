@@ -54,7 +54,7 @@ class Decision(TypedDict):
 
 def reconcile(plan: Plan, seen: Evidence, wish: _image_actions.Wish, present: Sequence[str]) -> Decision:
     """`present`: nodes that take part in this run. With a problem nothing is decided after it."""
-    worlds = {name: seen.worlds[name] for name in seen.worlds if "host" in seen.worlds[name]}
+    worlds = {name: seen.worlds[name] for name in seen.worlds if _answers(seen.worlds[name])}
     hosts = {name: world["host"] for name, world in worlds.items()}
     engines = {name: world["engine"] for name, world in worlds.items() if "engine" in world}
     problems = _preflight.node_problems(plan, hosts, engines, present)
@@ -77,6 +77,11 @@ def reconcile(plan: Plan, seen: Evidence, wish: _image_actions.Wish, present: Se
         "proven": not starts and not record,
         "cautions": [*plan["warnings"], *_hardware_checks.warnings(plan, hosts)],
     }
+
+
+def _answers(world: World) -> bool:
+    """Did the node tell all that was asked? Without Docker it cannot, and its host says why."""
+    return "host" in world and (bool(world["host"]["docker"]["error"]) or world.keys() >= World.__annotations__.keys())
 
 
 def lines(decision: Decision) -> list[str]:

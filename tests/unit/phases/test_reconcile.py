@@ -338,6 +338,20 @@ def test_an_idle_node_without_docker_is_named(plan: Any, seen: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize("node", ["gx10-1", "gx10-2", "gx10-3"])
+@pytest.mark.parametrize("part", ["host", "engine", "images", "weights"])
+def test_a_node_that_told_only_a_part_is_named(plan: Any, seen: Any, node: str, part: str) -> None:
+    del seen["worlds"][node][part]
+    (problem,) = decide(plan, seen)["problems"]
+    assert problem.startswith(f"{node}: node: found no answer")
+
+
+@pytest.mark.parametrize("memory", [None, {}, {"share": None}])
+def test_a_record_that_does_not_say_how_much_memory_it_holds_is_no_problem(plan: Any, seen: Any, memory: Any) -> None:
+    seen["worlds"]["gx10-1"]["engine"]["record"] = {"plan": {"memory": memory}, "image_id": IMAGE}
+    assert decide(plan, seen)["problems"] == []
+
+
 def test_an_image_of_its_owner_is_never_built(plan: Any, seen: Any) -> None:
     for world in seen["worlds"].values():
         for item in world["images"]["images"].values():
