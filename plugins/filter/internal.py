@@ -41,6 +41,7 @@ class FilterModule:
             "_engine_part": _engine.part,
             "_engine_parts": _engine.parts,
             "_engine_decide": _engine_actions.decide,
+            "_engine_replaces": _engine_actions.replaces,
             "_actions_text": lambda actions: "\n".join(_actions.lines(actions)) or "Nothing differs from the plan.",
             "_evidence_checks": _gate.evidence_checks,
             "_fanout_plan": _fanout.plan,

@@ -54,7 +54,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 image:
-  description: "id (empty where only a build will tell), restore, builds, send, forget, keep_archive, good, actions."
+  description: "id (empty where only a build will tell), restore, builds, send, forget, keep_archive, good (actions that wait for the
+    gate), actions."
   type: dict
   returned: success
 weights:
@@ -62,7 +63,8 @@ weights:
   type: dict
   returned: success
 engine:
-  description: "parts (what each node's supervisor shall get), looks (what was seen of each node), actions."
+  description: "parts (what each node's supervisor shall get), remove (containers that are left over, by node), looks (what was seen of each
+    node), actions."
   type: dict
   returned: success
 cautions:

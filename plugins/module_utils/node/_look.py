@@ -71,12 +71,19 @@ def host(run: Run, asked: Mapping[str, Any]) -> Host:
 
 
 def read_json(*path: str) -> Any:
-    """A JSON file of the state folder; empty if it is not there or not whole."""
+    """A mapping in a JSON file of the state folder; empty if it is not there, not whole, or something else."""
     try:
         with open(os.path.join(*path), encoding="utf-8") as file:
-            return json.load(file)
+            found = json.load(file)
     except (OSError, ValueError):
         return {}
+    return found if isinstance(found, dict) else {}
+
+
+def record(*path: str) -> dict[str, Any]:
+    """What the gate wrote; empty if there is none with a plan and an image, whatever their form is."""
+    found = read_json(*path)
+    return found if isinstance(found.get("plan"), dict) and isinstance(found.get("image_id"), str) else {}
 
 
 def containers(docker: Docker, state_dir: str) -> list[Container]:
@@ -104,21 +111,21 @@ def good(state_dir: str) -> Good:
     """What has passed a gate, and when."""
     path = os.path.join(state_dir, "last-good.json")
     at = os.path.getmtime(path) if os.path.exists(path) else 0.0
-    return {"last": read_json(path), "previous": read_json(state_dir, "previous-good.json"), "at": at}
+    return {"last": record(path), "previous": record(state_dir, "previous-good.json"), "at": at}
 
 
 def engine(docker: Docker, state_dir: str, ports: Sequence[int], found: list[Container] | None = None) -> Engine:
     """Containers (`found`: looked up already), listeners, engine processes, records."""
-    record = read_json(state_dir, "current.json")
+    current = record(state_dir, "current.json")
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         boot_id = file.read().strip()
     return {
         "containers": containers(docker, state_dir) if found is None else found,
         "listeners": _processes.listeners(list(ports)),
         "processes": _processes.engine_processes(),
-        "record": record,
+        "record": current,
         "good": good(state_dir),
-        "image_gone": bool(record) and not docker.inspect("image", [record["image_id"]]),
+        "image_gone": bool(current) and not docker.inspect("image", [current["image_id"]]),
         "boot_id": boot_id,
     }
 

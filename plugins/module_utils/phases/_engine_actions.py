@@ -1,17 +1,18 @@
 # Copyright (c) 2026 GX10 Serving contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Does the group run what the plan says, and if not, why is it replaced? Pure. PRIVATE to the collection."""
+"""Does the group run what the plan says, and if not, why is it replaced? What is left over beside it? Pure. PRIVATE to the collection."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-from ..node._types import Engine
+from ..node._types import Container, Engine
+from ..plan._resolve import other_format
 from ..plan._types import Mod, Node, Plan
 from ._actions import Action, action
-from ._engine import LABEL, part
+from ._engine import LABEL, own, parts
 from ._types import Part, Record
 
 PHASE = "engine"
@@ -19,9 +20,11 @@ UNKNOWN = "image or weights turn out to be others"
 
 
 class EngineDecision(TypedDict):
-    """`parts`: what each node's supervisor shall get; None where the plan does not use the node."""
+    """`parts`: what each node's supervisor shall get; None where the plan does not use the node. `remove`: containers by node that go
+    while the group stays; a group that is replaced takes all of ours with it."""
 
     parts: dict[str, Part | None]
+    remove: dict[str, list[str]]
     actions: list[Action]
 
 
@@ -29,34 +32,47 @@ def decide(plan: Plan, looks: Mapping[str, Engine], image_id: str, weights_hash:
     """What the group shall run, and why it does not.
 
     `looks`: by node. Without `image_id` or `weights_hash` (only other actions will tell) the
-    group is replaced. A group starts as one: if one node differs, all are stopped and started.
+    group is replaced. A group starts as one: if one node differs, all are stopped and started. What is left over is removed beside
+    a group that is as planned, unless it runs on one of its nodes: there it holds memory and ports, and the engine has sized its
+    KV cache by what was left.
     """
     known = bool(image_id and weights_hash)
-    parts = {name: part(plan, name, image_id, weights_hash) for name in looks} if known else {}
-    reasons = [reason for name in looks for reason in _node(plan, name, looks[name], parts.get(name), known)]
-    if not reasons:
-        return {"parts": parts, "actions": []}
+    wanted = parts(plan, list(looks), image_id, weights_hash) if known else {}
+    reasons = [reason for name in looks for reason in _node(plan, name, looks[name], wanted.get(name), known)]
+    certain = [reason for reason in reasons if reason != UNKNOWN]
+    if not certain:
+        depends = [action(PHASE, "", "depends", f"replace the group, if {UNKNOWN}")] if reasons else []
+        remove = {name: left for name in looks if (left := [item["name"] for item in _left_over(plan, name, looks[name])])}
+        removals = [action(PHASE, name, "remove", f"remove {one}: left over") for name, left in remove.items() for one in left]
+        return {"parts": wanted, "remove": remove, "actions": depends + removals}
     running = [name for name, look in looks.items() if any(item["running"] for item in look["containers"])]
     records: list[Record] = [look["record"] for look in looks.values() if look["record"]]
     told = _changes(records[0], plan, image_id, weights_hash) if running and records else []
-    why = "; ".join(dict.fromkeys(told or reasons))
-    if reasons == [UNKNOWN] * len(reasons):
-        return {"parts": parts, "actions": [action(PHASE, "", "depends", f"replace the group, if {UNKNOWN}")]}
-    if not running:
-        return {"parts": parts, "actions": [action(PHASE, "", "start", f"start the group: {why}")]}
-    return {"parts": parts, "actions": [action(PHASE, "", "replace", f"replace the group: {why}")]}
+    why = "; ".join(dict.fromkeys(told or certain))
+    do = "replace" if running else "start"
+    return {"parts": wanted, "remove": {}, "actions": [action(PHASE, "", do, f"{do} the group: {why}")]}
+
+
+def replaces(actions: Sequence[Action]) -> bool:
+    """Is the group itself touched, or may it be?"""
+    return any(item["do"] != "remove" for item in actions)
+
+
+def _left_over(plan: Plan, name: str, look: Engine) -> list[Container]:
+    """Containers of ours that the plan does not name."""
+    planned = [node["container"]["name"] for node in plan["nodes"] if node["name"] == name]
+    return [item for item in look["containers"] if item["name"] not in planned]
 
 
 def _node(plan: Plan, name: str, look: Engine, wanted: Part | None, known: bool) -> list[str]:
-    """Why a node does not run exactly its part, and nothing else of ours; empty if it does."""
+    """Why a node does not run its part alone; empty if it does, or has none."""
     node = next((node for node in plan["nodes"] if node["name"] == name), None)
-    found = look["containers"]
-    others = [item["name"] for item in found if node is None or item["name"] != node["container"]["name"]]
-    if others:
-        return [f"{name} has {', '.join(others)}"]
     if node is None:
         return []
-    ours = next(iter(found), None)
+    beside = [item["name"] for item in _left_over(plan, name, look) if item["running"]]
+    if beside:
+        return [f"{name} runs {', '.join(beside)}, which holds memory and ports"]
+    ours = own(node, look)
     if ours is None:
         return [f"{name} has no container"]
     if not ours["running"]:
@@ -64,14 +80,18 @@ def _node(plan: Plan, name: str, look: Engine, wanted: Part | None, known: bool)
     phase = ours["status"].get("phase")
     if phase in ("failing", "stopping"):
         return [f"{name} is {phase}: {ours['status'].get('reason') or 'no reason given'}"]
-    if not known:
-        return [UNKNOWN]
-    label = ours["labels"].get(f"{LABEL}hash", "none")
-    return [] if wanted and label == wanted["hash"] else [f"{name} runs another plan ({label[7:19]})"]
+    # Whatever image and weights will be, another plan is another one.
+    which, expected = ("hash", wanted["hash"]) if wanted else ("plan", plan["hash"])
+    label = ours["labels"].get(LABEL + which, "none")
+    if label != expected:
+        return [f"{name} runs another plan ({label[7:19]})"]
+    return [] if known else [UNKNOWN]
 
 
 def _changes(record: Record, plan: Plan, image_id: str, weights_hash: str) -> list[str]:
     """What is otherwise than in the record of what runs, in the user's words."""
+    if other_format(record):
+        return ["served by another release"]
     before = record["plan"]
     if before["profile"] != plan["profile"]:
         return [f"{before['profile']} → {plan['profile']}"]
@@ -80,9 +100,11 @@ def _changes(record: Record, plan: Plan, image_id: str, weights_hash: str) -> li
     if ours != theirs:
         found.append(f"nodes {', '.join(theirs)} → {', '.join(ours)}")
     for old, new in zip(before["nodes"], plan["nodes"]):
-        found += _flags(_argv(old), _argv(new))
+        found += _keys("", _options(_argv(old)), _options(_argv(new)))
+        found += _keys("ray ", _options(_ray(old)), _options(_ray(new)))
         found += _keys("", {**old["env"], **old["runtime_env"]}, {**new["env"], **new["runtime_env"]})
         found += _keys("container ", old["container"]["options"], new["container"]["options"])
+        found += _keys("mount ", _mounts(old), _mounts(new))
         found += _mods(old["mods"], new["mods"])
         if old["memory_floor_gib"] != new["memory_floor_gib"]:
             found.append(f"memory floor {old['memory_floor_gib']:g} → {new['memory_floor_gib']:g} GiB")
@@ -92,13 +114,30 @@ def _changes(record: Record, plan: Plan, image_id: str, weights_hash: str) -> li
         found.append("another release of the supervisor")
     if image_id and record["image_id"] != image_id:
         found.append(f"image {record['image_id'][7:19]} → {image_id[7:19]}")
-    if not image_id or not weights_hash:
-        found.append(UNKNOWN)
+    if weights_hash and _other_weights(record, weights_hash):
+        found.append("other weights")
+    if not found and before["hash"] != plan["hash"]:
+        found.append("something else of the plan")
     return found
+
+
+def _other_weights(record: Record, weights_hash: str) -> bool:
+    """A record has their hash only as part of its parts'."""
+    before = record.get("parts", {})
+    same = parts(record["plan"], list(before), record["image_id"], weights_hash)
+    return any(old and new and old["hash"] != new["hash"] for old, new in zip(before.values(), same.values()))
 
 
 def _argv(node: Node) -> Sequence[str]:
     return node["engine"]["argv"] if node["engine"] else []
+
+
+def _ray(node: Node) -> Sequence[str]:
+    return node["ray"]["argv"] if node["ray"] else []
+
+
+def _mounts(node: Node) -> dict[str, str]:
+    return {mount["target"]: mount["source"] for mount in node["container"]["mounts"]}
 
 
 def _options(argv: Sequence[str]) -> dict[str, str]:
@@ -112,10 +151,6 @@ def _options(argv: Sequence[str]) -> dict[str, str]:
         elif flag:
             found[flag] = f"{found[flag]} {word}".strip()
     return found
-
-
-def _flags(before: Sequence[str], now: Sequence[str]) -> list[str]:
-    return _keys("", _options(before), _options(now))
 
 
 def _keys(what: str, before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:

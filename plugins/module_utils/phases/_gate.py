@@ -13,9 +13,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..node._types import Engine, EngineInfo, Facts, Log
+from ..plan._resolve import other_format
 from ..plan._types import Node, Plan
+from ._actions import Action, action
 from ._engine import LABEL, own, owns
 from ._types import Api, BootPhase, Check, Rank, Record, Result
+
+PHASE = "gate"
 
 
 def answered(infos: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,7 +35,7 @@ def served_record(infos: Mapping[str, Engine]) -> Record:
 
 def record_differs(before: Record, now: Record) -> bool:
     """Is `before` a record, and of another plan or image than `now`?"""
-    return bool(before) and (before["plan"]["hash"], before["image_id"]) != (now["plan"]["hash"], now["image_id"])
+    return bool(before) and (before["plan"].get("hash"), before["image_id"]) != (now["plan"].get("hash"), now["image_id"])
 
 
 def rollback_record(infos: Mapping[str, Engine]) -> Record:
@@ -47,18 +51,29 @@ def rollback_record(infos: Mapping[str, Engine]) -> Record:
     return differing[0] if differing else {}
 
 
-def proven(plan: Plan, looks: Mapping[str, Engine], image_id: str) -> bool:
-    """Has what runs passed a gate, on every node, and has no container of it been started again since?"""
+def record_actions(plan: Plan, looks: Mapping[str, Engine], image_id: str) -> list[Action]:
+    """What the gate writes about a group that runs as planned: nothing, if it has passed this plan's gate on every node."""
+    found: dict[str, list[str]] = {}
     for node in plan["nodes"]:
-        look = looks[node["name"]]
-        record: Record = look["good"]["last"]
-        if not record or record != look["record"] or record_differs(record, {"plan": plan, "image_id": image_id}):
-            return False
-        ours = own(node, look)
-        booted = record.get("boots", {}).get(node["name"])
-        if ours is None or not ours["running"] or booted is None or ours["started_at"] != booted["started_at"]:
-            return False
-    return True
+        found.setdefault(_unproven(plan, node, looks[node["name"]], image_id), []).append(node["name"])
+    why = "; ".join(f"{why} ({', '.join(names)})" for why, names in found.items() if why)
+    return [action(PHASE, "", "record", f"record what runs: {why}")] if why else []
+
+
+def _unproven(plan: Plan, node: Node, look: Engine, image_id: str) -> str:
+    """Why the gate has to prove what runs on a node; empty if it has."""
+    record: Record = look["good"]["last"]
+    if not record or record != look["record"]:
+        return "no record that it has passed"
+    if other_format(record) or record_differs(record, {"plan": plan, "image_id": image_id}):
+        return "the record is of another plan"
+    # The plan's hash covers what runs, not what is expected of it.
+    if (record["plan"]["ready"], record["plan"]["expect"]) != (plan["ready"], plan["expect"]):
+        return "the gate expects something else now"
+    ours = own(node, look)
+    booted = record.get("boots", {}).get(node["name"])
+    same = ours and ours["running"] and booted and ours["started_at"] == booted["started_at"]
+    return "" if same else "it has started again since it passed"
 
 
 def check(name: str, node: str, ok: bool | None, found: object, wanted: object, hint: str = "") -> Check:
@@ -107,7 +122,7 @@ def _planned(node: Node, record: Record, info: EngineInfo) -> list[Check]:
         return [*gone, check("container", name, False, found, "running", f"docker logs {ours['name']} on {name}; {again}")]
     checks = [*gone, check("container", name, True, f"{ours['name']} running", "running")]
     label = ours["labels"].get(f"{LABEL}hash", "none")
-    part = record["parts"][name]
+    part = record.get("parts", {}).get(name)
     wanted = part["hash"] if part else "none planned"
     checks.append(check("plan hash", name, label == wanted, label[:19], wanted[:19], again))
     same = ours["image"] == record["image_id"]

@@ -53,8 +53,8 @@ class Build(TypedDict):
 
 
 class ImageDecision(TypedDict):
-    """`id` is the image's in the end, empty where only a build will tell; `builds`: by definition; `send`, `good`: nodes; `forget`:
-    references by node."""
+    """`id` is the image's in the end, empty where only a build will tell; `builds`: by definition; `send`: nodes; `forget`:
+    references by node; `good`: actions that wait for the gate, and bring no image."""
 
     id: str
     restore: Recovery
@@ -62,7 +62,7 @@ class ImageDecision(TypedDict):
     send: list[str]
     forget: dict[str, list[str]]
     keep_archive: bool
-    good: list[str]
+    good: list[Action]
     problems: list[str]
     actions: list[Action]
 
@@ -157,7 +157,11 @@ def decide(
         "send": send,
         "forget": forget,
         "keep_archive": keep_archive,
-        "good": [node for node in wish.targets if not _is_good(looks[node], name, identifier)],
+        "good": [
+            action(PHASE, node, "good", f"keep the image as the last good one: {why}")
+            for node in wish.targets
+            if (why := _not_good(looks[node], name, identifier))
+        ],
         "problems": problems,
         "actions": actions,
     }
@@ -241,7 +245,13 @@ def _state(here: DockerImage | None, identifier: str) -> str:
     return f"Docker has another one ({here['id'][7:19]})" if identifier else "it will be another one"
 
 
-def _is_good(look: Images, name: str, identifier: str) -> bool:
-    """Is the image kept as the last good one, container and tag?"""
+def _not_good(look: Images, name: str, identifier: str) -> str:
+    """Why the image is not kept as the last good one, container and tag; empty if it is."""
+    keeper, tag = keepers(name)[0], f"{name}:last-good"
+    kept = look["containers"].get(keeper)
+    if not identifier:
+        return "it will be another one"
+    if kept != identifier:
+        return f"{keeper} keeps {kept[7:19]}" if kept else f"no container {keeper}"
     tags: Sequence[str] = next((item["tags"] for item in look["tags"] if item["id"] == identifier), [])
-    return bool(identifier) and look["containers"].get(keepers(name)[0]) == identifier and f"{name}:last-good" in tags
+    return "" if tag in tags else f"{tag} does not name it"

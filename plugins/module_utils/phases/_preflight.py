@@ -57,7 +57,7 @@ def _memory(plan: Plan, name: str, seen: Memory, engine: Engine | None) -> list[
     needs = memory["needs_gib"] if own is None else round(own + memory["floor_gib"], 2)
     if engine and any(item["running"] for item in engine["containers"]):
         # Comes back when our own engine is replaced; where nobody recorded how much, nothing can be said.
-        record = (engine["record"] or {"plan": {}})["plan"].get("memory", {})
+        record = (engine["record"] or {"plan": {}})["plan"].get("memory") or {}
         # A record of an older release has no share, and its budget is too small.
         if record.get("budget_gib") is None or "share" not in record:
             return []

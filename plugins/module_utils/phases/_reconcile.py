@@ -54,7 +54,7 @@ class Decision(TypedDict):
 
 def reconcile(plan: Plan, seen: Evidence, wish: _image_actions.Wish, present: Sequence[str]) -> Decision:
     """`present`: nodes that take part in this run. With a problem nothing is decided after it."""
-    worlds = {name: seen.worlds[name] for name in seen.worlds if "host" in seen.worlds[name]}
+    worlds = {name: seen.worlds[name] for name in seen.worlds if _answers(seen.worlds[name])}
     hosts = {name: world["host"] for name, world in worlds.items()}
     engines = {name: world["engine"] for name, world in worlds.items() if "engine" in world}
     problems = _preflight.node_problems(plan, hosts, engines, present)
@@ -65,15 +65,23 @@ def reconcile(plan: Plan, seen: Evidence, wish: _image_actions.Wish, present: Se
     stored = {node["name"]: worlds[node["name"]]["weights"] for node in plan["weights"]["nodes"]}
     weights = _weights_actions.decide(plan["weights"], stored, seen.sources, seen.origins)
     engine = _engine_actions.decide(plan, engines, image["id"], weights["hash"])
+    starts = _engine_actions.replaces(engine["actions"])
+    # That a group is proven and recorded when it starts goes without saying.
+    record = [] if starts else _gate.record_actions(plan, engines, image["id"])
     return {
         "image": image,
         "weights": weights,
         "engine": {**engine, "looks": engines},
-        "actions": [*image["actions"], *weights["actions"], *engine["actions"]],
+        "actions": [*image["actions"], *weights["actions"], *engine["actions"], *record, *image["good"]],
         "problems": [*image["problems"], *weights["problems"]],
-        "proven": not engine["actions"] and _gate.proven(plan, engines, image["id"]),
+        "proven": not starts and not record,
         "cautions": [*plan["warnings"], *_hardware_checks.warnings(plan, hosts)],
     }
+
+
+def _answers(world: World) -> bool:
+    """Did the node tell all that was asked? Without Docker it cannot, and its host says why."""
+    return "host" in world and (bool(world["host"]["docker"]["error"]) or world.keys() >= World.__annotations__.keys())
 
 
 def lines(decision: Decision) -> list[str]:

@@ -159,7 +159,15 @@ def users(infos: Mapping[str, Engine], repo: str) -> list[str]:
     """Nodes whose running engine uses a model, as far as anybody knows."""
     using = []
     for name, info in infos.items():
-        models = (info["record"].get("plan") or {}).get("weights", {}).get("models")
-        if any(item["running"] for item in info["containers"]) and (models is None or repo in [model["repo"] for model in models]):
+        models = _recorded(info["record"])
+        if any(item["running"] for item in info["containers"]) and (models is None or repo in models):
             using.append(name)
     return using
+
+
+def _recorded(record: Any) -> list[str] | None:
+    """The models of a record of any release; None where it does not say."""
+    try:
+        return [model["repo"] for model in record["plan"]["weights"]["models"]]
+    except (KeyError, TypeError):
+        return None

@@ -202,13 +202,15 @@ def _plan(
 
 
 def other_format(record: Mapping[str, Any]) -> str:
-    """Why this release cannot serve the plan in a record again; empty if it can."""
-    found = record["plan"].get("format", 1)
-    if found == FORMAT:
+    """Why this release cannot read the plan in a record; empty if it can."""
+    plan = record["plan"]
+    lacking = sorted(Plan.__required_keys__ - {"format"} - plan.keys())
+    if plan.get("format") == FORMAT and not lacking:
         return ""
+    profile, without = plan.get("profile", "NAME"), f" without {', '.join(lacking)}" if lacking else ""
     return (
-        f"The record of {record['plan']['profile']} has a plan of another release: found format {found}; wanted {FORMAT}. "
-        f"ansible-playbook serve.yml -e profile={record['plan']['profile']} serves the profile as this release plans it."
+        f"The record of {profile} has a plan of another release: found format {plan.get('format', 1)}{without}; wanted {FORMAT}. "
+        f"ansible-playbook serve.yml -e profile={profile} serves the profile as this release plans it."
     )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.gx10.serving.plugins.module_utils.node import _log_facts, _processes
+from ansible_collections.gx10.serving.plugins.module_utils.node import _log_facts, _look, _processes
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _image, _preflight
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _context
 from conftest import ROOT, UNKNOWN, hostvars
@@ -69,6 +71,23 @@ def test_log_facts(line: str, fact: dict[str, Any]) -> None:
 )
 def test_log_signs(line: str, sign: str) -> None:
     assert _log_facts.signs(f"x\n{line}\ny") == [f"{sign}: {line}"]
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", '"text"', '{"plan": {', '{"plan": null}', '{"plan": {}}', '{"image_id": "x"}'])
+def test_what_is_no_record_counts_as_none(tmp_path: Path, text: str) -> None:
+    run = tmp_path / "run/name"
+    run.mkdir(parents=True)
+    (run / "status.json").write_text(text)
+    for name in ("current.json", "last-good.json", "previous-good.json"):
+        (tmp_path / name).write_text(text)
+    container = {
+        "Name": "/name", "Id": "c", "Image": "i", "Config": {"Labels": None}, "HostConfig": {"PortBindings": None},
+        "State": {"Running": True, "ExitCode": 0, "StartedAt": ""},
+    }  # fmt: skip
+    docker: Any = SimpleNamespace(labelled=lambda label: [container], inspect=lambda kind, names: [])
+    look = _look.engine(docker, str(tmp_path), [])
+    assert (look["record"], look["good"]["last"], look["good"]["previous"], look["image_gone"]) == ({}, {}, {}, False)
+    assert isinstance(look["containers"][0]["status"], dict)
 
 
 EXPECT: Any = {"torch": "2.11.0+cu130", "cuda": "13.0", "imports": ["vllm"], "versions": {"transformers": ">=5.0.0"}}

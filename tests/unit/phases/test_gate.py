@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _engine, _gate
 from ansible_collections.gx10.serving.plugins.module_utils.phases._types import Api, Record, Result
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve
 from conftest import hostvars
 
 IMAGE = "sha256:" + "1" * 64
@@ -206,6 +207,23 @@ def test_a_parts_hash_covers_plan_image_and_weights(record: Any) -> None:
         hash_of({**plan, "hash": "x"}, "gx10-1", IMAGE, "sha256:w"),
     }
     assert len(hashes) == 5
+
+
+def test_a_record_of_another_form_is_named(record: Any, infos: Any) -> None:
+    assert _resolve.other_format(record) == ""
+    assert "found format 3; wanted 4" in _resolve.other_format({**record, "plan": {**record["plan"], "format": 3}})
+    del record["plan"]["nodes"], record["plan"]["ready"]
+    text = _resolve.other_format(record)
+    assert "of sim-tiny-tp2 has a plan of another release: found format 4 without nodes, ready; wanted 4" in text
+    assert "serve.yml -e profile=NAME" in _resolve.other_format({"plan": {}, "image_id": IMAGE})
+    looks: Any = {"gx10-1": {"record": {"plan": {}, "image_id": IMAGE}, "good": {"last": record, "previous": {}, "at": 1.0}}}
+    assert _gate.rollback_record(looks) == record
+
+
+def test_a_record_without_a_part_of_a_node_fails_the_check(record: Any, infos: Any) -> None:
+    del record["parts"]["gx10-2"]
+    (line,) = [item for item in _gate.container_checks(record, infos) if item["ok"] is not True]
+    assert (line["node"], line["name"], line["wanted"]) == ("gx10-2", "plan hash", "none planned")
 
 
 def test_why_a_group_did_not_start(record: Any, infos: Any) -> None:

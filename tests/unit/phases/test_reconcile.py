@@ -213,10 +213,46 @@ PRUNED = ("image", "gx10-2", "send")
             [("engine", "", "replace")],
             ["gx10-1 runs another plan (999999999999)"],
         ),
+        # What will be known only later takes the place of no reason that is known now.
+        (
+            [
+                engine("gx10-2", lambda look: look["containers"].clear()),
+                weights("gx10-2", files=[FILES[0], LOST[0]], unread=2**20, hash=None),
+            ],
+            [("weights", "gx10-2", "read"), ("engine", "", "replace")],
+            ["replace the group: gx10-2 has no container\n"],
+        ),
         (
             [engine("gx10-3", lambda look: look["containers"].append({"name": "old", "running": True}))],
+            [("engine", "gx10-3", "remove")],
+            ["engine: gx10-3: remove old: left over\n"],
+        ),
+        (
+            [engine("gx10-1", lambda look: look["containers"].insert(0, {"name": "old", "running": False}))],
+            [("engine", "gx10-1", "remove")],
+            ["engine: gx10-1: remove old: left over\n"],
+        ),
+        (
+            [engine("gx10-1", lambda look: look["containers"].append({"name": "old", "running": True}))],
             [("engine", "", "replace")],
-            ["gx10-3 has old"],
+            ["replace the group: gx10-1 runs old, which holds memory and ports\n"],
+        ),
+        # A group that is replaced takes all of ours with it.
+        (
+            [
+                engine("gx10-2", lambda look: look["containers"].clear()),
+                engine("gx10-3", lambda look: look["containers"].append({"name": "old", "running": True})),
+            ],
+            [("engine", "", "replace")],
+            ["replace the group: gx10-2 has no container\n"],
+        ),
+        (
+            [
+                engine("gx10-3", lambda look: look["containers"].append({"name": "old", "running": False})),
+                weights("gx10-2", files=[FILES[0], LOST[0]], unread=2**20, hash=None),
+            ],
+            [("weights", "gx10-2", "read"), ("engine", "", "depends"), ("engine", "gx10-3", "remove")],
+            [],
         ),
         (
             [engine(name, lambda look: look["containers"].clear()) for name in ("gx10-1", "gx10-2")],
@@ -231,11 +267,13 @@ def test_each_difference_gives_its_actions(plan: Any, seen: Any, changes: Any, w
     decision = decide(plan, seen)
     assert decision["problems"] == []
     assert done(decision) == wanted
-    said = "\n".join(_reconcile.lines(decision))
+    said = "\n".join([*_reconcile.lines(decision), ""])
     for text in texts:
         assert text in said
     # What touches the engine is proven again; an image that was only brought back is not another one.
-    assert decision["proven"] is not any(phase == "engine" for phase, _node, _do in wanted)
+    assert decision["proven"] is not any(phase == "engine" and do != "remove" for phase, _node, do in wanted)
+    removals = {item["node"]: ["old"] for item in decision["actions"] if item["do"] == "remove"}
+    assert decision["engine"]["remove"] == removals, "the role removes what was said, and nothing else"
 
 
 def test_changed_inputs_build_and_replace(plan: Any, seen: Any) -> None:
@@ -245,6 +283,7 @@ def test_changed_inputs_build_and_replace(plan: Any, seen: Any) -> None:
     assert ("image", "gx10-1", "build") in done(decision)
     assert PRUNED in done(decision)
     assert "its inputs are others now" in "\n".join(_reconcile.lines(decision))
+    assert done(decision)[-2:] == [("image", "gx10-1", "good"), ("image", "gx10-2", "good")]
     assert (decision["image"]["id"], decision["proven"]) == ("", False)
 
 
@@ -299,6 +338,20 @@ def test_an_idle_node_without_docker_is_named(plan: Any, seen: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize("node", ["gx10-1", "gx10-2", "gx10-3"])
+@pytest.mark.parametrize("part", ["host", "engine", "images", "weights"])
+def test_a_node_that_told_only_a_part_is_named(plan: Any, seen: Any, node: str, part: str) -> None:
+    del seen["worlds"][node][part]
+    (problem,) = decide(plan, seen)["problems"]
+    assert problem.startswith(f"{node}: node: found no answer")
+
+
+@pytest.mark.parametrize("memory", [None, {}, {"share": None}])
+def test_a_record_that_does_not_say_how_much_memory_it_holds_is_no_problem(plan: Any, seen: Any, memory: Any) -> None:
+    seen["worlds"]["gx10-1"]["engine"]["record"] = {"plan": {"memory": memory}, "image_id": IMAGE}
+    assert decide(plan, seen)["problems"] == []
+
+
 def test_an_image_of_its_owner_is_never_built(plan: Any, seen: Any) -> None:
     for world in seen["worlds"].values():
         for item in world["images"]["images"].values():
@@ -329,6 +382,47 @@ def test_the_reason_is_what_the_user_changed(plan: Any, seen: Any, change: Any, 
     assert decision["actions"][0]["text"].count("→") == 1, "each change once, not once a node"
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"gx10_models_root": "/data/models"}, "mount /root/.cache/huggingface /srv/models → /data/models"),
+        ({"gx10_ray_object_store_bytes": 3 * 2**30}, "ray object-store-memory"),
+    ],
+)
+def test_the_reason_is_what_changed_in_the_inventory(plan: Any, seen: Any, resolve: Any, change: Any, reason: str) -> None:
+    now = resolve("sim-tiny-tp2", variables=hostvars(3, **change))["plan"]
+    for world in seen["worlds"].values():
+        world["host"]["disk"]["/data/models"] = world["host"]["disk"]["/srv/models"]
+    decision = decide(now, seen)
+    assert done(decision) == [("engine", "", "replace")]
+    assert decision["actions"][0]["text"].startswith(f"replace the group: {reason}")
+    assert "plan" not in decision["actions"][0]["text"]
+
+
+def test_adopted_weights_are_the_reason(plan: Any, seen: Any) -> None:
+    looks = {name: world["engine"] for name, world in seen["worlds"].items()}
+    (action,) = _engine_actions.decide(plan, looks, IMAGE, "others")["actions"]
+    assert action["text"] == "replace the group: other weights"
+
+
+def test_what_has_no_words_is_something_else_of_the_plan(plan: Any, seen: Any) -> None:
+    now = copy.deepcopy(plan)
+    now["nodes"][1]["ray"]["head"] = "10.0.0.9:6379"
+    now["hash"] = "sha256:other"
+    (action,) = decide(now, seen)["actions"]
+    assert action["text"] == "replace the group: something else of the plan"
+
+
+def test_a_changed_flag_is_certain_before_the_image_is_known(plan: Any, seen: Any, resolve: Any) -> None:
+    """That a build may end in the same image is no reason to doubt it."""
+    now = copy.deepcopy(plan)
+    now["nodes"][0]["engine"]["argv"] += ["--max-num-batched-tokens", "64"]
+    now["hash"] = "sha256:other"
+    looks = {name: world["engine"] for name, world in seen["worlds"].items()}
+    (action,) = _engine_actions.decide(now, looks, "", str(MANIFEST["hash"]))["actions"]
+    assert (action["do"], action["text"]) == ("replace", "replace the group: max-num-batched-tokens absent → 64")
+
+
 def test_another_profile_is_named(plan: Any, seen: Any, resolve: Any) -> None:
     other = resolve("sim-tiny-solo", variables=hostvars(3))["plan"]
     looks = {name: world["engine"] for name, world in seen["worlds"].items()}
@@ -336,17 +430,77 @@ def test_another_profile_is_named(plan: Any, seen: Any, resolve: Any) -> None:
     assert action["text"] == "replace the group: sim-tiny-tp2 → sim-tiny-solo"
 
 
+def older(plan: Any) -> dict[str, Any]:
+    """A plan of a release that knew less."""
+    nodes = [{key: value for key, value in node.items() if key != "runtime_env"} for node in plan["nodes"]]
+    return {**{key: value for key, value in plan.items() if key not in ("watch", "ready")}, "nodes": nodes, "format": 3, "hash": "sha256:o"}
+
+
+@pytest.mark.parametrize("form", [older, lambda plan: {"format": 4}, lambda plan: {}])
+def test_a_record_that_this_release_cannot_read_gives_no_details(plan: Any, seen: Any, form: Any) -> None:
+    record = {"plan": form(plan), "image_id": IMAGE}
+    for name in ("gx10-1", "gx10-2"):
+        engine(name, lambda look: look.update(record=record, good={"last": record, "previous": {}, "at": 1.0}))(seen)
+    decision = decide(plan, seen)
+    # What runs is right.
+    assert (done(decision), decision["proven"]) == ([("gate", "", "record")], False)
+    engine("gx10-1", lambda look: look["containers"][0]["labels"].update({"gx10.serving.hash": "sha256:old"}))(seen)
+    assert _reconcile.lines(decide(plan, seen)) == ["engine: replace the group: served by another release"]
+
+
 @pytest.mark.parametrize(
     "change",
     [
-        lambda look: look["containers"][0].update(started_at="2026-11-02T00:00:00Z"),
-        lambda look: look["good"].update(last={}),
-        lambda look: look.update(record={**look["record"], "image_id": OTHER}),
-        lambda look: look["good"].update(last={**look["record"], "boots": {}}),
+        {"probes": {"min_right": 1}},
+        {"expect": {"kv_cache_tokens": 123456}},
+        {"expect": {"mamba_pool": {"slots": 9, "requests": 3, "min_requests": 2}}},
     ],
 )
-def test_what_started_again_or_never_passed_is_not_proven(plan: Any, seen: Any, change: Any) -> None:
+def test_what_the_gate_expects_otherwise_is_asked_again_and_nothing_restarts(plan: Any, seen: Any, change: Any) -> None:
+    from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve, _sources
+
+    variables = hostvars(3)
+    found = _resolve.resolve(_sources.read("sim-tiny-tp2"), variables, list(variables), change)
+    assert found["plan"], found["message"]
+    assert found["plan"]["hash"] == plan["hash"]
+    decision = decide(found["plan"], seen)
+    assert _reconcile.lines(decision) == ["gate: record what runs: the gate expects something else now (gx10-1, gx10-2)"]
+    assert (done(decision), decision["proven"]) == ([("gate", "", "record")], False)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda look: look["containers"][0].update(started_at="2026-11-02T00:00:00Z"), "it has started again since it passed"),
+        (lambda look: look["good"].update(last={}), "no record that it has passed"),
+        (lambda look: look.update(record={**look["record"], "image_id": OTHER}), "no record that it has passed"),
+        (lambda look: look["good"].update(last={**look["record"], "boots": {}}), "no record that it has passed"),
+        (lambda look: (look["record"].update(image_id=OTHER), look["good"].update(last=look["record"])), "the record is of another plan"),
+    ],
+)
+def test_what_started_again_or_never_passed_is_not_proven(plan: Any, seen: Any, change: Any, why: str) -> None:
     engine("gx10-2", change)(seen)
     decision = decide(plan, seen)
-    assert decision["actions"] == []
     assert decision["proven"] is False
+    assert _reconcile.lines(decision) == [f"gate: record what runs: {why} (gx10-2)"]
+
+
+KEEPER = "gx10-keep-vllm-node-sim-last"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda look: look["containers"].clear(), f"no container {KEEPER}"),
+        (lambda look: look["containers"].update({KEEPER: OTHER}), f"{KEEPER} keeps 222222222222"),
+        (lambda look: look["tags"][0]["tags"].pop(), "vllm-node-sim:last-good does not name it"),
+        (lambda look: look["tags"].clear(), "vllm-node-sim:last-good does not name it"),
+    ],
+)
+def test_a_last_good_image_that_nothing_keeps_is_an_action_of_its_own(plan: Any, seen: Any, change: Any, why: str) -> None:
+    images("gx10-2", change)(seen)
+    decision = decide(plan, seen)
+    assert _reconcile.lines(decision) == [f"image: gx10-2: keep the image as the last good one: {why}"]
+    assert done(decision) == [("image", "gx10-2", "good")]
+    # The role image has nothing to bring, and what runs is proven.
+    assert (decision["image"]["actions"], decision["proven"]) == ([], True)

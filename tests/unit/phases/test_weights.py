@@ -178,6 +178,10 @@ def test_users_of_a_model() -> None:
     idle: Any = {"containers": [], "record": running["record"]}
     assert _weights_report.users({"n0": running, "n1": unknown, "n2": idle}, "org/old") == ["n0", "n1"]
     assert _weights_report.users({"n0": running}, "org/new") == []
+    plans: list[Any] = [{"weights": None}, {"weights": {"models": [1]}}, {"weights": []}]
+    for plan in plans:
+        garbage: Any = {**running, "record": {"plan": plan}}
+        assert _weights_report.users({"n0": garbage}, "org/new") == ["n0"]
 
 
 def test_without_a_fabric_the_management_addresses_in_one_chain() -> None:
