@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -138,13 +139,17 @@ def path_of(parts: Any) -> str:
     return text
 
 
-def check_schema(value: Mapping[str, Any], schema: Mapping[str, Any], where: str) -> list[Problem]:
-    """Check a document against its JSON Schema (draft 7); one problem per wrong key."""
+@functools.cache
+def _validator(schema: str) -> Any:
     import jsonschema
 
+    return jsonschema.Draft7Validator(json.loads(schema))
+
+
+def check_schema(value: Mapping[str, Any], schema: str, where: str) -> list[Problem]:
+    """Check a document against its JSON Schema (draft 7, as text); one problem per wrong key."""
     problems: list[Problem] = []
-    validator = jsonschema.Draft7Validator(schema)
-    for error in sorted(validator.iter_errors(value), key=lambda item: [str(part) for part in item.absolute_path]):
+    for error in sorted(_validator(schema).iter_errors(value), key=lambda item: [str(part) for part in item.absolute_path]):
         problems += _schema_problems(error, where)
     return problems
 

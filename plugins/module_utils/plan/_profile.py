@@ -49,8 +49,7 @@ def check(
     profile: Mapping[str, Any], image: Mapping[str, Any], sources: Sources, where: str, accept: bool
 ) -> tuple[list[Problem], list[str]]:
     """Every problem of a profile, and warnings. Keys of a wrong type are the schema's finding and are passed over here."""
-    schema, _none = _document.parse(sources["schema"]["text"], sources["schema"]["path"])
-    problems = _document.check_schema(profile, schema, where)
+    problems = _document.check_schema(profile, sources["schema"]["text"], where)
 
     def part(key: str) -> dict[str, Any]:
         value = profile.get(key)
@@ -97,8 +96,7 @@ def _mods(used: list[Any], repo: str, sources: Sources, where: str) -> tuple[lis
         abouts[name] = {}
         if mod["about"]:
             abouts[name], broken = _document.parse(mod["about"]["text"], mod["about"]["path"])
-            schema, _none = _document.parse(sources["mod_schema"]["text"], sources["mod_schema"]["path"])
-            problems += broken or _document.check_schema(abouts[name], schema, mod["about"]["path"])
+            problems += broken or _document.check_schema(abouts[name], sources["mod_schema"]["text"], mod["about"]["path"])
     provided = [abouts.get(name, {}).get("provides") for name in used if isinstance(name, str)]
     for name, about in abouts.items():
         required = about.get("required_for", {})

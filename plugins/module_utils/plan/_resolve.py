@@ -101,8 +101,7 @@ def _image(profile: Mapping[str, Any], sources: Sources, where: str) -> tuple[di
     source = sources["images"][name]
     image, problems = _document.parse(source["text"], source["path"])
     if not problems:
-        schema, _none = _document.parse(sources["image_schema"]["text"], sources["image_schema"]["path"])
-        problems = _document.check_schema(image, schema, source["path"])
+        problems = _document.check_schema(image, sources["image_schema"]["text"], source["path"])
     return image, problems
 
 
