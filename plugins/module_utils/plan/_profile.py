@@ -90,9 +90,9 @@ def check(profile: Mapping[str, Any], image: Mapping[str, Any], sources: Sources
         unknown, undocumented = _env.names(dialect, table, env, where)
         said = read.problems + _env.check(dialect, env, where)
         warnings += undocumented
-        limits = [_args.limit(dialect, table, limit) for limit in limits]
+        limits = [_args.limit(dialect, table, limit, all_args) for limit in limits]
         for index, limit in enumerate(limits):
-            said += _args.limit_problems(table, limit, all_args, where, f"limits[{index}].arg")
+            said += _args.limit_problem(table, limit, all_args, where, f"limits[{index}].arg")
     rules, warned = _rules.check({**profile, "args": args}, image, where)
     # A rule knows more of a name that is gone than the tables do.
     ruled = {problem.key for problem in rules}
@@ -174,8 +174,8 @@ def _check_limit(limit: Mapping[str, Any], args: Mapping[str, Any], env: Mapping
         most = limit.get(bound)
         if isinstance(most, bool) or not isinstance(most, int | float):
             continue
-        # What is no number ("auto") may be anything, so it is not within a bound.
-        if number is None or (number > most if bound == "max" else number < most):
+        # What is no number ("auto", NaN) may be anything, so it is not within a bound.
+        if number is None or not (number <= most if bound == "max" else number >= most):
             problems.append(Problem(where, at, show(value), f"{word} {most}", hint))
     return problems
 

@@ -179,6 +179,7 @@ DODGES: list[tuple[str, str | None, dict[str, Any], str]] = [
     ("qwen397-mtp2", "max-model-len", {"max_model_len": 1000000}, "found 1000000; wanted at most 262144"),
     ("qwen397-mtp2", "max-model-len", {"max-model-len": "auto"}, "found 'auto'; wanted at most 262144"),
     ("qwen397-mtp2", "max-model-len", {"max-model-len": -1}, "found 'auto'; wanted at most 262144"),
+    ("qwen397-mtp2", None, {"model-loader-extra-config": '{"num_threads": NaN}'}, "num_threads: found nan; wanted at most 16"),
     ("qwen397-mtp2", None, {"max_model_len": 1000000}, "the same flag as args.max-model-len; wanted one of them"),
     ("qwen397-mtp2", "gpu-memory-utilization", {"gpu-memory-utilization": "0.95"}, "found 0.95; wanted more than 0 and at most 0.90"),
     ("qwen397-mtp2", "gpu-memory-utilization", {"gpu-memory-utilization": "9.5e-1"}, "found 0.95; wanted more than 0 and at most 0.90"),
@@ -229,7 +230,12 @@ DODGES: list[tuple[str, str | None, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("name", "instead", "args", "words"), DODGES)
 def test_no_spelling_gets_past_a_limit(name: str, instead: str | None, args: dict[str, Any], words: str) -> None:
-    found = resolve(name, {"args": {**({instead: None} if instead else {}), **args}})
+    more = (
+        {"limits": [{"arg": "model-loader-extra-config.num_threads", "max": 16, "because": "x"}]}
+        if "model-loader-extra-config" in args
+        else {}
+    )
+    found = resolve(name, {"args": {**({instead: None} if instead else {}), **args}, **more})
     assert any(words in problem for problem in found["problems"]), found["message"]
 
 
@@ -257,6 +263,11 @@ def test_a_limit_is_read_as_the_flag_is() -> None:
     limits = [{"arg": "cc.cudagraph_mode", "equals": "NONE", "because": "x"}, {"arg": "max_num_seqs", "max": 8, "because": "it broke"}]
     (problem,) = resolve("qwen397-mtp2", {"limits": limits})["problems"]
     assert "args.max-num-seqs: found 16; wanted at most 8. Reason: it broke." in problem
+    equal = [{"arg": "gpu-memory-utilization-gb", "equals": 108, "because": "x"}, {"arg": "max-num-seqs", "equals": "6", "because": "x"}]
+    assert resolve("nemotron3-ultra", {"limits": equal})["problems"] == []
+    never = [{"arg": "speculative-config.num_spec_tokens", "max": 2, "because": "x"}]
+    (problem,) = resolve("qwen397-mtp2", {"limits": never})["problems"]
+    assert "limits[0].arg: found 'num_spec_tokens'; wanted one of the fields of vllm 0.22.1's SpeculativeConfig." in problem
     (problem,) = resolve("qwen397-mtp2", {"limits": [{"arg": "max-num-seq", "max": 8, "because": "x"}]})["problems"]
     assert "limits[0].arg: found 'max-num-seq'; wanted a flag of vllm 0.22.1. Did you mean 'max-num-seqs'?" in problem
 

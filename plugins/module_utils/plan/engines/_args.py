@@ -92,26 +92,34 @@ def read(dialect: Dialect, table: Table, args: Mapping[str, Any], mod_args: Coll
     return found
 
 
-def limit(dialect: Dialect, table: Table, entry: Mapping[str, Any]) -> dict[str, Any]:
+def limit(dialect: Dialect, table: Table, entry: Mapping[str, Any], mod_args: Collection[str]) -> dict[str, Any]:
     """An entry of `limits` in the names and values that `read` gives."""
     found = dict(entry)
     if isinstance(entry.get("arg"), str):
         found["arg"] = canonical(dialect, table, entry["arg"])
-        if "equals" in entry:
-            taken = read(dialect, table, {found["arg"]: entry["equals"]}, [], "").args
-            for name in found["arg"].split("."):
-                taken = taken.get(name, {}) if isinstance(taken, dict) else {}
+        taken: Any = read(dialect, table, {found["arg"]: entry.get("equals")}, mod_args, "").args
+        for name in found["arg"].split("."):
+            taken = taken.get(name) if isinstance(taken, dict) else None
+        if "equals" in entry and taken is not None:
             found["equals"] = taken
     return found
 
 
-def limit_problems(table: Table, entry: Mapping[str, Any], mod_args: Collection[str], where: str, at: str) -> list[Problem]:
-    """A limit of a flag that there is not would never fire."""
-    base = str(entry.get("arg", "")).partition(".")[0]
-    if "arg" not in entry or base in table.flags or base in mod_args:
+def limit_problem(table: Table, entry: Mapping[str, Any], mod_args: Collection[str], where: str, at: str) -> list[Problem]:
+    """A limit of what there is not would never fire."""
+    base, _dot, path = str(entry.get("arg", "")).partition(".")
+    if "arg" not in entry or base in mod_args:
         return []
-    hint = elsewhere(table.engine, table.version, base) or nearest(base, table.flags)
-    return [Problem(where, at, show(base), f"a flag of {table.engine} {table.version}", hint)]
+    if base not in table.flags:
+        hint = elsewhere(table.engine, table.version, base) or nearest(base, table.flags)
+        return [Problem(where, at, show(base), f"a flag of {table.engine} {table.version}", hint)]
+    of = table.flags[base].get("of")
+    try:
+        for name in path.split(".") if path else []:
+            of = _field(table, of, name, "").get("of") if of is not None else None
+    except Wrong as wrong:
+        return [Problem(where, at, wrong.found, wrong.wanted, wrong.hint)]
+    return []
 
 
 def _put(args: dict[str, Any], path: list[str], value: Any) -> None:
@@ -334,7 +342,7 @@ def _typed(table: Table, spec: Spec, value: Any, path: str, warnings: list[str],
         return _filled(table, spec["of"], value, path, warnings, at)
     try:
         for kind in kinds:
-            if type(value).__name__ == kind:
+            if type(value).__name__ == kind and kind != "float":
                 return _choose(table, spec, value, warnings, at + path)
         for kind in kinds:
             if kind == "bool" and str(value).lower() in (*TRUE, *FALSE):
