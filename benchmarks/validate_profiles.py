@@ -13,7 +13,7 @@ NODES = {f"n{rank}": {"ansible_host": f"10.0.0.{rank + 1}", "gx10_fabric_address
 def main() -> None:
     """Resolve all profiles and print the CPU time of each and of all."""
     total = 0.0
-    for name in sorted(_sources.read("")["profiles"]):
+    for name in sorted(_sources.read(None)["profiles"]):
         started = time.process_time()
         result = _resolve.resolve(_sources.read(name), NODES, list(NODES), None, True)
         used = time.process_time() - started

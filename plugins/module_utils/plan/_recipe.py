@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..common._document import parse
-from .engines import _vllm
+from .engines import _args as flags
+from .engines import _flags, _vllm
 
-ALIASES = {"-tp": "--tensor-parallel-size", "-pp": "--pipeline-parallel-size", "-cc": "--compilation-config"}
+# A recipe does not say which vLLM it is for.
+TABLE = _flags.table("vllm", _flags.versions("vllm")[-1])
 # Recipe keys that have a place in a profile; the others are named in the notes.
 CARRIED = {"name", "recipe_version", "container", "command", "description", "model", "mods", "defaults", "env", "cluster_only", "solo_only"}
 
@@ -91,24 +93,22 @@ def _args(words: list[str], notes: list[str]) -> dict[str, Any]:
     """argv as a profile's `args`."""
     args: dict[str, Any] = {}
     rest = [part for word in words for part in (word.split("=", 1) if word.startswith("--") and "=" in word else [word])]
-    dialect = _vllm.DIALECT
     while rest:
         word = rest.pop(0)
-        flag = ALIASES.get(word, word)
-        if not flag.startswith("--"):
-            notes.append(f"{word}: not a long flag, not carried")
+        name = flags.canonical(_vllm.DIALECT, TABLE, word)
+        if not word.startswith("--") and name.partition(".")[0] not in TABLE.flags:
+            notes.append(f"{word}: not a flag of vllm serve, not carried")
             continue
-        name = flag[2:]
         values = []
         while rest and not rest[0].startswith("-"):
             values.append(_value(rest.pop(0)))
-        if name.startswith("no-") and name[3:] in dialect.switches:
+        if name.startswith("no-") and TABLE.flags.get(name[3:], {}).get("type") == "bool":
             args[name[3:]] = False
         elif not values:
             args[name] = True
         else:
             args[name] = values[0] if len(values) == 1 else values
-        if name.split(".")[0] not in dialect.switches | dialect.options | set(dialect.owned) and not name.startswith("no-"):
+        if name.split(".")[0] not in TABLE.flags and not name.startswith("no-"):
             notes.append(f"--{name}: not a flag of vllm serve as this collection knows it; a mod may add it")
     return args
 

@@ -16,14 +16,14 @@ from typing import Any, TypedDict, cast
 
 from ..common import _document
 from ..common._problem import Problem, nearest, report, show
-from . import _checkpoint, _memory, _probes, _profile, _watch, _weights
-from ._inventory import Cluster, is_address
+from . import _checkpoint, _memory, _probes, _profile, _rules, _watch, _weights
+from ._inventory import Cluster, Node, is_address
 from ._inventory import read as read_cluster
 from ._profile_types import ImageFile, ModSource, NamedText, Profile, ProfileContainer, Provenance, Sources
 from ._types import Body, ContainerOptions, Definition, Deviation, HardwareOptions, MeasuredWith, Memory, Mod, Plan, Speculation
 from ._types import Engine as PlannedEngine
 from ._types import Node as PlannedNode
-from .engines import _engines
+from .engines import _engines, _env, _flags
 from .executors import _executors
 
 # Where the models root is mounted in the container; engines look for the hub cache there.
@@ -79,13 +79,13 @@ def resolve(
         if not found:
             profile, deviations, found = _profile.override(profile, override or {}, source["path"])
             image, image_found = _image(profile, sources, source["path"])
-            profile_found, warnings = _profile.check(profile, image, sources, source["path"], accept_untested)
-            found += profile_found + image_found
+            checked = _profile.check(profile, image, sources, source["path"], accept_untested)
+            found += checked.problems + image_found
         problems += found
         if not problems:
-            # Their schemas have accepted them.
-            checked = cast(Profile, profile), cast(ImageFile, image)
-            plan, problems = _plan(*checked, cluster, sources, source, deviations, warnings)
+            # Their schemas have accepted them; from here on flags are what the engine reads.
+            accepted = cast(Profile, {**profile, "args": checked.args}), cast(ImageFile, image)
+            plan, problems = _plan(*accepted, checked, cluster, sources, source, deviations)
     name = sources.get("name") or "no profile"
     message = report(f"Cannot plan {name}", problems) if problems else ""
     return {"plan": plan, "problems": [str(problem) for problem in dict.fromkeys(problems)], "message": message}
@@ -108,11 +108,11 @@ def _image(profile: Mapping[str, Any], sources: Sources, where: str) -> tuple[di
 def _plan(
     profile: Profile,
     image: ImageFile,
+    checked: _profile.Checked,
     cluster: Cluster,
     sources: Sources,
     source: NamedText,
     deviations: list[Deviation],
-    warnings: list[str],
 ) -> tuple[Plan | None, list[Problem]]:
     where = source["path"]
     site = cluster.site
@@ -130,6 +130,8 @@ def _plan(
     job = _executors.Job(profile["engine"], nodes, site)
     executor = _executors.load(profile["executor"])
     problems = executor.check(job, where)
+    unread, undocumented = _node_env(profile, image, nodes)
+    problems += unread
     checkpoint = sources["checkpoints"].get(profile["model"]["repo"])
     disagreements, skipped = _checkpoint.check(profile, checkpoint, where)
     estimate = _memory.estimate(profile, image, checkpoint)
@@ -174,7 +176,7 @@ def _plan(
         },
         "weights": _weights.document(cluster, [profile["model"], *profile["model"].get("drafts", [])], count),
         "model": {**profile["model"], "path": f"{site['models_root']}/{profile['model']['repo']}"},
-        "nodes": [_node(profile, job, executor, rank, api, sources, memory["floor_gib"]) for rank in range(count)],
+        "nodes": [_node(profile, checked.words, job, executor, rank, api, sources, memory["floor_gib"]) for rank in range(count)],
         "idle": [node.name for node in cluster.nodes[count:]],
         "ready": {
             "url": _url(reach, outer),
@@ -191,13 +193,28 @@ def _plan(
         "state_dir": site["state_dir"],
         "drop_caches": site["drop_caches"],
         "memory": memory,
-        "skipped": skipped,
+        "skipped": skipped + checked.skipped,
         "deviations": deviations,
-        "warnings": warnings
+        "warnings": checked.warnings
+        + undocumented
         + (opens if wildcard else [])
         + [f"mod {mod} is declared, but has no run.sh yet: serve refuses it" for mod in unready],
     }
     return {"hash": _launch_hash(body), **body}, []
+
+
+def _node_env(profile: Profile, image: ImageFile, nodes: Sequence[Node]) -> tuple[list[Problem], list[str]]:
+    """The engine's environment as the inventory has it: what holds for a profile's holds for a node's."""
+    problems: list[Problem] = []
+    warnings: list[str] = []
+    engine = profile["engine"]
+    dialect, (table, _note) = _engines.load(engine).DIALECT, _flags.pick(engine, _rules.pinned(image, engine))
+    for node in nodes:
+        at = f"{node.name}.gx10_env"
+        found, warned = _env.names(dialect, table, node.env, "inventory", at)
+        problems += _env.check(dialect, node.env, "inventory", at) + found
+        warnings += warned
+    return problems, warnings
 
 
 def other_format(record: Mapping[str, Any]) -> str:
@@ -290,6 +307,7 @@ def _speculative(profile: Profile) -> Speculation | None:
 
 def _node(
     profile: Profile,
+    words: list[str],
     job: _executors.Job,
     executor: _executors.Executor,
     rank: int,
@@ -306,7 +324,7 @@ def _node(
         serve: _engines.Serve = {
             "model": f"{MODELS}/{profile['model']['repo']}",
             "served_name": profile["model"]["served_name"],
-            "args": profile.get("args", {}),
+            "words": words,
             "parallel": profile["parallel"],
             "host": api.host,
             "port": api.port,

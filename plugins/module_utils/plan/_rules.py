@@ -60,9 +60,10 @@ def offline(view: View) -> Iterator[Problem]:
 
 
 def memory_ceiling(view: View) -> Iterator[Problem]:
-    for key in ("gpu-memory-utilization", "gpu-memory-utilization-gb", "mem-fraction-static"):
-        if key in view.args and _number(view.args[key]) is None:
-            yield view.problem(f"args.{key}", view.args[key], "a number, without quotes", "the plan computes each rank's memory from it")
+    # Of a mod; what the engine's own take is in its table.
+    key = "gpu-memory-utilization-gb"
+    if key in view.args and _number(view.args[key]) is None:
+        yield view.problem(f"args.{key}", view.args[key], "a number", "the plan computes each rank's memory from it")
     share, gib = (_number(view.args.get(key)) for key in ("gpu-memory-utilization", "gpu-memory-utilization-gb"))
     if share is not None and not 0 < share <= 0.90:
         why = "0.92 crashed twice on GB10; 0.90 is the proven ceiling"
@@ -150,14 +151,20 @@ def renamed(view: View) -> tuple[list[Problem], list[str]]:
     return problems, warnings
 
 
+def _part(value: Any, key: str) -> Mapping[str, Any]:
+    found = value.get(key) if isinstance(value, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def pinned(image: Mapping[str, Any], engine: str) -> str:
+    """What an image asks of its engine's version; empty where it does not."""
+    return str(_part(_part(image, "expect"), "versions").get(engine, ""))
+
+
 def check(profile: Mapping[str, Any], image: Mapping[str, Any], where: str) -> tuple[list[Problem], list[str]]:
-    """Every rule that a profile breaks, and warnings."""
-
-    def part(value: Any) -> Mapping[str, Any]:
-        return value if isinstance(value, Mapping) else {}
-
-    versions = part(part(image.get("expect")).get("versions"))
-    view = View(str(profile.get("engine")), part(profile.get("args")), part(profile.get("env")), versions, where)
+    """Every rule that a profile breaks, and warnings. Its `args` are as the engine reads them."""
+    versions = _part(_part(image, "expect"), "versions")
+    view = View(str(profile.get("engine")), _part(profile, "args"), _part(profile, "env"), versions, where)
     problems, warnings = renamed(view)
     for rule in RULES:
         problems += rule(view)

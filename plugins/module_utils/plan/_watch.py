@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -99,11 +98,7 @@ def _step(args: Mapping[str, Any]) -> int:
 
 
 def _number(value: Any) -> int | None:
-    """A positive count of tokens; vLLM also takes 256k or 1.5k (thousands) and 256K (times 1024). None for anything else."""
-    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([kKmMgG]?)", value) if isinstance(value, str) else None
-    if match and (match[2].islower() or "." not in match[1]):
-        unit = {"": 1, "k": 1000, "K": 1024, "m": 1000**2, "M": 1024**2, "g": 1000**3, "G": 1024**3}[match[2]]
-        value = int(float(match[1]) * unit)
+    """A positive count of tokens; None for anything else ("auto")."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 

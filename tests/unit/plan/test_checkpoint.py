@@ -37,6 +37,11 @@ def resolve(name: str, tmp_path: Path, config: Any = None, tensors: list[str] | 
     return _resolve.resolve(sources, variables, list(variables), override)
 
 
+def skipped(plan: Any) -> list[str]:
+    """Without the note on the engine's version, which has nothing to do with a checkpoint."""
+    return [text for text in plan["skipped"] if not text.startswith("flags by version: ")]
+
+
 def changed(**values: Any) -> dict[str, Any]:
     return {**CONFIG, "text_config": {**CONFIG["text_config"], **values}}  # type: ignore[dict-item]
 
@@ -45,12 +50,12 @@ def changed(**values: Any) -> dict[str, Any]:
 def test_a_fitting_checkpoint_passes_and_nothing_is_skipped(tmp_path: Path, name: str) -> None:
     found = resolve(name, tmp_path, CONFIG)
     assert found["problems"] == []
-    assert found["plan"]["skipped"] == []
+    assert skipped(found["plan"]) == []
 
 
 def test_without_a_checkpoint_the_skipped_checks_are_named(tmp_path: Path) -> None:
     plan = resolve("qwen397-mtp2", tmp_path)["plan"]
-    assert len(plan["skipped"]) == len(_checkpoint.CHECKS)
+    assert len(skipped(plan)) == len(_checkpoint.CHECKS)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +83,7 @@ def test_expert_parallel_needs_experts(tmp_path: Path) -> None:
 
 def test_a_config_that_says_nothing_is_skipped_not_passed(tmp_path: Path) -> None:
     plan = resolve("qwen397-mtp2", tmp_path, {}, TENSORS)["plan"]
-    assert [text.split(":")[0] for text in plan["skipped"]] == ["context length", "tensor parallel"]
+    assert [text.split(":")[0] for text in skipped(plan)] == ["context length", "tensor parallel"]
 
 
 # The reports' tightest ranks; an estimate within 0.3 GiB is as good as their own spread between ranks (1 GiB).

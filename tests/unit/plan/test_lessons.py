@@ -218,7 +218,6 @@ def test_each_lesson_has_a_check_that_fires_or_a_reason() -> None:
     assert set(CASES) - cited <= general, "cases that no lesson names"
 
 
-def test_limits_go_down_into_json_and_dotted_flags() -> None:
+def test_limits_go_down_into_json() -> None:
     assert _profile.value_of({"a": {"b": {"c": 3}}}, "a.b.c") == 3
-    assert _profile.value_of({"a.b": 4, "a": {"b": 5}}, "a.b") == 4
     assert _profile.value_of({"a": 1}, "a.b") is None

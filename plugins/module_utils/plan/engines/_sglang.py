@@ -5,25 +5,18 @@
 
 from __future__ import annotations
 
-from ._engines import Dialect, Metrics, Serve, render
-from ._flags_sglang import OPTIONS, SWITCHES
+from ._engines import Dialect, Metrics, Serve
 
 DIALECT = Dialect(
     program="sglang.launch_server",
-    switches=SWITCHES,
-    options=OPTIONS,
     owned={
         "model-path": "model.repo",
-        "model": "model.repo",
         "served-model-name": "model.served_name",
         "revision": "model.revision",
         "host": "gx10_api_address in the inventory",
         "port": "gx10_api_port in the inventory",
-        "tp-size": "parallel.tensor",
         "tensor-parallel-size": "parallel.tensor",
-        "pp-size": "parallel.pipeline",
         "pipeline-parallel-size": "parallel.pipeline",
-        "ep-size": "parallel.expert",
         "expert-parallel-size": "parallel.expert",
         "nnodes": "executor",
         "node-rank": "executor",
@@ -36,7 +29,10 @@ DIALECT = Dialect(
         "config": "the profile is the one place of the flags",
     },
     refused_env={},
-    negates=False,
+    parts=False,
+    # srt/utils/common.py, human_readable_int.
+    sizes={"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40},
+    prefixes=("SGLANG_", "SGL_"),
 )
 
 # 0.5.12 to 0.5.23, srt/observability/metrics_collector.py. The scheduler counts realtime_tokens_total with each prefill chunk and each
@@ -64,7 +60,7 @@ def argv(job: Serve, ranks: list[str]) -> list[str]:
         *("--host", job["host"], "--port", str(job["port"])),
         # Without it /metrics is 404 (entrypoints/http_server.py).
         "--enable-metrics",
-        *render(job["args"]),
+        *job["words"],
         *split,
         *ranks,
     ]

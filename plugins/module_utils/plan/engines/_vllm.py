@@ -5,13 +5,10 @@
 
 from __future__ import annotations
 
-from ._engines import Dialect, Metrics, Serve, render
-from ._flags_vllm import OPTIONS, SWITCHES
+from ._engines import Dialect, Metrics, Serve
 
 DIALECT = Dialect(
     program="vllm serve",
-    switches=SWITCHES,
-    options=OPTIONS,
     owned={
         "model": "model.repo",
         "served-model-name": "model.served_name",
@@ -35,6 +32,9 @@ DIALECT = Dialect(
         "enable-tokenizer-info-endpoint": "it shows the chat template and tokenizer to everybody who reaches the port",
         "profiler-config": "its endpoints are not protected",
         "tool-server": "it lets requests run tools on the node",
+        "spec-method": "limits, memory and the gate know it as speculative-config.method",
+        "spec-model": "limits, memory and the gate know it as speculative-config.model",
+        "spec-tokens": "limits, memory and the gate know it as speculative-config.num_speculative_tokens",
         "grpc": "it is a second, unprotected door to the engine",
     },
     refused_env={
@@ -45,7 +45,10 @@ DIALECT = Dialect(
         "VLLM_PROCESS_NAME_PREFIX": "stop recognises the engine's processes by their names",
         "VLLM_API_KEY": "it would stand in docker inspect; give it in a file of mode 0600",
     },
-    negates=True,
+    parts=True,
+    # utils/argparse_utils.py, human_readable_int.
+    sizes={"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40},
+    prefixes=("VLLM_",),
 )
 
 # 0.22.1 and 0.30.0: v1/engine/async_llm.py (output_handler) counts tokens only of steps that had outputs, so in a lone chunked prefill no
@@ -72,7 +75,7 @@ def argv(job: Serve, ranks: list[str]) -> list[str]:
         split.append("--enable-expert-parallel")
     return [
         *("vllm", "serve", job["model"], "--served-model-name", job["served_name"], "--host", job["host"], "--port", str(job["port"])),
-        *render(job["args"]),
+        *job["words"],
         *split,
         *ranks,
     ]

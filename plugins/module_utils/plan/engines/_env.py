@@ -1,0 +1,66 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The environment of an engine: what opens it, what the plan sets, and names that this version does not read. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...common._problem import Problem, nearest, show
+from ._engines import Dialect
+from ._flags import Table, elsewhere, nccl
+
+# Open the engine to whoever reaches it, or change which code runs, whatever the engine.
+REFUSED = {
+    "HF_TOKEN": "it would stand in docker inspect; weights are local at serve time",
+    "PYTHONOPTIMIZE": "it removes the engine's safety assertions",
+    "PYTHONPATH": "it changes which code runs",
+    "LD_PRELOAD": "it changes which code runs",
+}
+# Set by the plan, the same on each node in all places that must agree.
+OWNED = ("VLLM_HOST_IP", "RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH")
+
+
+def check(dialect: Dialect, env: Mapping[str, Any], where: str, prefix: str = "env") -> list[Problem]:
+    """What nobody may set."""
+    refused = {**REFUSED, **dialect.refused_env}
+    problems = []
+    for key, value in env.items():
+        if key in refused:
+            problems.append(Problem(where, f"{prefix}.{key}", show(value), f"no {key}", f"Reason: {refused[key]}."))
+        elif key in OWNED:
+            problems.append(Problem(where, f"{prefix}.{key}", show(value), f"no {key}: the plan sets it per node"))
+    return problems
+
+
+def names(dialect: Dialect, table: Table, env: Mapping[str, Any], where: str, prefix: str = "env") -> tuple[list[Problem], list[str]]:
+    """Names that nobody reads, and values that this version refuses; what NCCL reads and does not document is a warning."""
+    problems, warnings = [], []
+    version = f"{table.engine} {table.version}"
+    for key, value in env.items():
+        at = f"{prefix}.{key}"
+        if key.startswith("NCCL_"):
+            if key not in nccl():
+                wanted = "one of the variables of NCCL's manual"
+                problems.append(Problem(where, at, "a variable that NCCL does not read", wanted, nearest(key, nccl())))
+            elif nccl()[key].get("undocumented"):
+                warnings.append(f"{at}: NCCL reads it, but its manual does not have it")
+        elif key.startswith(dialect.prefixes) and key not in table.env and key not in dialect.refused_env and key not in OWNED:
+            hint = elsewhere(table.engine, table.version, key, variable=True) or nearest(key, table.env)
+            problems.append(Problem(where, at, f"a variable that {version} does not read", f"one of {version}'s variables", hint))
+        elif key in table.env and "choices" in table.env[key]:
+            problems += _value(table, key, value, where, at)
+    return problems, warnings
+
+
+def _value(table: Table, key: str, value: Any, where: str, at: str) -> list[Problem]:
+    spec = table.env[key]
+    known = [str(choice) for choice in spec["choices"]]
+    given = [item.strip() for item in str(value).split(",") if item.strip()] if spec.get("many") else [str(value)]
+    if spec.get("folds"):
+        given = [item.lower() for item in given]
+    bad = [item for item in given if item not in known and item.lower() not in [one.lower() for one in known if spec.get("folds")]]
+    wanted = f"one of {', '.join(known)} ({table.engine} {table.version})"
+    return [Problem(where, at, show(item), wanted, nearest(item, known)) for item in bad]

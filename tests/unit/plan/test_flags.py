@@ -1,0 +1,442 @@
+"""A profile's flags and variables against the engine's own tables, and what the engine would have read is what is compared."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _memory, _resolve, _rules, _sources
+from ansible_collections.gx10.serving.plugins.module_utils.plan.engines import _args, _engines, _env, _flags
+from conftest import ROOT, hostvars
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+NAMES = sorted(path.stem for path in (ROOT / "model_profiles").glob("*.yml"))
+TABLES = [(engine, version) for engine in _flags.engines() for version in _flags.versions(engine)]
+
+
+def read(engine: str, version: str, args: dict[str, Any]) -> _args.Read:
+    return _args.read(_engines.load(engine).DIALECT, _flags.table(engine, version), args, (), "p.yml")
+
+
+def resolve(name: str, override: dict[str, Any]) -> _resolve.Resolved:
+    variables = hostvars()
+    return _resolve.resolve(_sources.read(name), variables, list(variables), override, True)
+
+
+# What no version of vLLM takes, and of what each says.
+VLLM: list[tuple[str, Any, str]] = [
+    ("max-num-seqss", 4, "an unknown flag of vllm serve {v}; wanted one of the long flags of vllm serve. Did you mean 'max-num-seqs'?"),
+    ("max-num-seqs", "many", "found 'many'; wanted an integer"),
+    ("max-num-seqs", 8.5, "found 8.5; wanted an integer"),
+    ("max-num-seqs", [8, 16], "wanted one value: vllm serve takes no list here"),
+    ("gpu-memory-utilization", "high", "found 'high'; wanted a number"),
+    ("gpu-memory-utilization", float("nan"), "found nan; wanted a number"),
+    ("max-model-len", "1.5K", "decimals only before powers of ten"),
+    ("max-model-len", "256Ki", "wanted an integer, or one with k, m, g, t, K, M, G, T behind it"),
+    ("kv-cache-dtype", "fp9", "(vllm {v}). Did you mean 'fp8'?"),
+    ("kv-cache-dtype", "FP8", "wanted one of auto"),
+    ("attention-backend", "flashinfr", "Did you mean 'flashinfer'?"),
+    ("moe-backend", "cutlas", "Did you mean 'cutlass'?"),
+    ("chat-template-content-format", "strings", "wanted one of auto, openai, string (vllm {v})"),
+    ("speculative-config", {"method": "mtpp", "num_speculative_tokens": 2}, "speculative-config.method: found 'mtpp'; wanted one of"),
+    ("speculative-config", {"num_speculativ_tokens": 2}, "fields of vllm {v}'s SpeculativeConfig. Did you mean 'num_speculative_tokens'?"),
+    ("speculative-config", '{"method": "mtp"', "wanted a mapping, or its JSON text"),
+    ("speculative-config", {"num_speculative_tokens": "two"}, "num_speculative_tokens: found 'two'; wanted an integer"),
+    ("compilation-config.cudagraph_mode", "nothing", "found 'nothing'; wanted one of 0, 1, 2, full, full_and_piecewise"),
+    ("compilation-config.cudagraf_mode", "none", "Did you mean 'cudagraph_mode'?"),
+    (
+        "compilation-config",
+        {"pass_config": {"fuse_allreduce_rms": "perhaps"}},
+        "pass_config.fuse_allreduce_rms: found 'perhaps'; wanted true",
+    ),
+    ("cudagraph-capture-sizes", [1, "two"], "found 'two'; wanted an integer"),
+    ("enforce-eager", "true", "found 'true'; wanted true or false"),
+    ("dtype.x", 1, "vllm serve has none of it"),
+    ("quantization", {"method": "fp8"}, "wanted a text"),
+    ("served_model_name", "x", "a flag that the plan sets; wanted the value in model.served_name"),
+    ("tp", 4, "wanted the value in parallel.tensor"),
+    ("no_enforce_eager", True, "wanted enforce-eager: false"),
+]
+SGLANG: list[tuple[str, Any, str]] = [
+    ("mem-fraction-statik", 0.8, "an unknown flag of sglang.launch_server {v}; wanted one of the long flags"),
+    ("mem_fraction_static", 0.8, "Did you mean 'mem-fraction-static'?"),
+    ("mem-fraction-static", "much", "wanted a number"),
+    ("chunked-prefill-size", "8k", "wanted an integer"),
+    ("context-length", "256K", "wanted an integer, or one with k, M, G, T, Ki, Mi, Gi, Ti behind it"),
+    ("attention-backend", "flash", "wanted one of"),
+    ("quantization", "modelopt_fp5", "Did you mean 'modelopt_fp"),
+    ("tool-call-parser", "qwen3_code", "Did you mean 'qwen3_coder'?"),
+    ("trust-remote-code", False, "sglang.launch_server has no --no-trust-remote-code"),
+    ("json-model-override-args.rope", 1, "sglang.launch_server has none of it"),
+    ("mamba-ssm-dtype", ["float16", "float32"], "takes no list here"),
+    ("ep", 2, "wanted the value in parallel.expert"),
+    ("max-lora-chunk-size", 17, "wanted one of 16, 32, 64, 128"),
+]
+
+
+@pytest.mark.parametrize(("engine", "version"), TABLES)
+def test_planted_mistakes_are_refused_in_words(engine: str, version: str) -> None:
+    planted = {"vllm": VLLM, "sglang": SGLANG}[engine]
+    assert len(planted) >= 10
+    for key, value, words in planted:
+        (problem,) = read(engine, version, {key: value}).problems
+        text = str(problem)
+        assert words.format(v=version) in text and f"args.{key}" in text, text
+        assert len(text) <= 500
+
+
+@pytest.mark.parametrize(
+    ("version", "flag", "hint"),
+    [
+        ("0.22.1", "max-num-scheduled-tokens", "vllm 0.30.0 has it."),
+        ("0.22.0", "mm-processor-device", "vllm 0.30.0 has it."),
+        ("0.30.0", "calculate-kv-scales", "Removed after vllm 0.22.1."),
+        ("0.30.0", "max-num-partial-prefills", "Removed after vllm 0.22.1."),
+    ],
+)
+def test_a_flag_of_another_version_names_it(version: str, flag: str, hint: str) -> None:
+    (problem,) = read("vllm", version, {flag: 1}).problems
+    assert f"an unknown flag of vllm serve {version}" in str(problem) and str(problem).endswith(hint)
+
+
+def test_what_is_deprecated_or_a_plugins_is_a_warning() -> None:
+    found = read("vllm", "0.22.1", {"calculate-kv-scales": True, "tool-call-parser": "mine", "reasoning-parser": "qwen33"})
+    assert found.problems == []
+    assert "deprecated in vllm 0.22.1" in found.warnings[0]
+    assert "'mine' is none of vllm 0.22.1's own; a plugin must bring it." in found.warnings[1]
+    assert found.warnings[2].endswith("Did you mean 'qwen3'?")
+    found = read("sglang", "0.5.13", {"nsa-decode-backend": "fa3"})
+    assert found.warnings == ["args.nsa-decode-backend: deprecated in sglang 0.5.13: the new name is dsa-decode-backend"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_flag_of_every_profile_is_known_as_it_is(name: str) -> None:
+    """Read as its own image's version, nothing is refused, nothing warned of, and the values stay what was written."""
+    profile = yaml.safe_load((ROOT / f"model_profiles/{name}.yml").read_text())
+    image = yaml.safe_load((ROOT / f"files/images/{profile['image']}/image.yml").read_text())
+    engine = profile["engine"]
+    table, _note = _flags.pick(engine, _rules.pinned(image, engine))
+    mods = [yaml.safe_load((ROOT / f"files/mods/{mod}/mod.yml").read_text()) for mod in profile.get("mods", [])]
+    found = _args.read(_engines.load(engine).DIALECT, table, profile["args"], [flag for mod in mods for flag in mod.get("args", [])], "p")
+    assert (found.problems, found.warnings) == ([], [])
+    assert found.args == {
+        **{key: value for key, value in profile["args"].items() if "." not in key},
+        **({"compilation-config": {"cudagraph_mode": "none"}} if "compilation-config.cudagraph_mode" in profile["args"] else {}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("pinned", "version", "note"),
+    [
+        ("==0.30.0+cpu", "0.30.0", ""),
+        ("==0.22.0", "0.22.0", ""),
+        (
+            "==0.22.1rc1.dev124+gace95c9cf.d20260603.cu132",
+            "0.22.1",
+            "no table of vllm 0.22.1rc1.dev124; its flags are read as those of 0.22.1",
+        ),
+        ("==0.23.0", "0.22.1", "no table of vllm 0.23.0; its flags are read as those of 0.22.1"),
+        ("==0.10", "0.22.0", "no table of vllm 0.10; its flags are read as those of 0.22.0"),
+        ("==0.99", "0.30.0", "no table of vllm 0.99; its flags are read as those of 0.30.0"),
+        ("", "0.30.0", "the image pins no vllm; its flags are read as those of 0.30.0"),
+        (">=0.22", "0.30.0", "the image pins no vllm; its flags are read as those of 0.30.0"),
+    ],
+)
+def test_the_table_is_the_images_or_says_whose(pinned: str, version: str, note: str) -> None:
+    table, found = _flags.pick("vllm", pinned)
+    assert (table.version, found) == (version, note)
+
+
+def test_every_image_has_a_table_of_its_release() -> None:
+    from packaging.version import Version
+
+    for path in ROOT.glob("files/images/*/image.yml"):
+        for engine in _flags.engines():
+            pinned = _rules.pinned(yaml.safe_load(path.read_text()), engine)
+            if pinned:
+                assert Version(pinned.removeprefix("==")).base_version in _flags.versions(engine), path
+
+
+def test_the_plan_names_the_version_that_it_read_flags_of() -> None:
+    notes = {name: resolve(name, {})["plan"]["skipped"] for name in ("qwen397-mtp2", "nemotron3-super-sglang", "sim-tiny-tp2")}  # type: ignore[index]
+    assert [[text for text in found if text.startswith("flags")] for found in notes.values()] == [
+        ["flags by version: no table of vllm 0.22.1rc1.dev124; its flags are read as those of 0.22.1"],
+        ["flags by version: the image pins no sglang; its flags are read as those of 0.5.13"],
+        [],
+    ]
+
+
+# (profile, its key left out, the same in another spelling, the problem): each exceeds a limit or a rule.
+DODGES: list[tuple[str, str | None, dict[str, Any], str]] = [
+    ("qwen397-mtp2", "max-model-len", {"max-model-len": "1M"}, "args.max-model-len: found 1048576; wanted at most 262144"),
+    ("qwen397-mtp2", "max-model-len", {"max-model-len": "300k"}, "found 300000; wanted at most 262144"),
+    ("qwen397-mtp2", "max-model-len", {"max-model-len": "1000000"}, "found 1000000; wanted at most 262144"),
+    ("qwen397-mtp2", "max-model-len", {"max_model_len": 1000000}, "found 1000000; wanted at most 262144"),
+    ("qwen397-mtp2", "max-model-len", {"max-model-len": "auto"}, "found 'auto'; wanted at most 262144"),
+    ("qwen397-mtp2", "max-model-len", {"max-model-len": -1}, "found 'auto'; wanted at most 262144"),
+    ("qwen397-mtp2", None, {"model-loader-extra-config": '{"num_threads": NaN}'}, "num_threads: found nan; wanted at most 16"),
+    ("qwen397-mtp2", None, {"max_model_len": 1000000}, "the same flag as args.max-model-len; wanted one of them"),
+    ("qwen397-mtp2", "gpu-memory-utilization", {"gpu-memory-utilization": "0.95"}, "found 0.95; wanted more than 0 and at most 0.90"),
+    ("qwen397-mtp2", "gpu-memory-utilization", {"gpu-memory-utilization": "9.5e-1"}, "found 0.95; wanted more than 0 and at most 0.90"),
+    (
+        "qwen397-mtp2",
+        "speculative-config",
+        {"speculative-config": '{"method": "qwen3_next_mtp", "num_speculative_tokens": 5}'},
+        "args.speculative-config.num_speculative_tokens: found 5; wanted at most 2",
+    ),
+    (
+        "qwen397-mtp2",
+        "speculative-config",
+        {"speculative-config": {"method": "qwen3_next_mtp", "num_speculative_tokens": "5"}},
+        "args.speculative-config.num_speculative_tokens: found 5; wanted at most 2",
+    ),
+    (
+        "qwen397-mtp2",
+        "speculative-config",
+        {"speculative_config.method": "qwen3_next_mtp", "speculative_config.num_speculative_tokens": "5"},
+        "args.speculative-config.num_speculative_tokens: found 5; wanted at most 2",
+    ),
+    (
+        "qwen397-mtp2",
+        "speculative-config",
+        {"sc": {"method": "qwen3_next_mtp", "num_speculative_tokens": 5}},
+        "args.speculative-config.num_speculative_tokens: found 5; wanted at most 2",
+    ),
+    ("qwen397-mtp2", None, {"speculative-config.num_speculative_tokens": 5}, "the same flag as args.speculative-config; wanted one"),
+    (
+        "nemotron3-ultra",
+        "compilation-config",
+        {"cc": '{"pass_config": {"fuse_allreduce_rms": "yes"}}'},
+        "args.compilation-config.pass_config.fuse_allreduce_rms: found True; wanted False",
+    ),
+    (
+        "nemotron3-ultra",
+        "compilation-config",
+        {"compilation-config.pass_config": {"fuse_allreduce_rms": True}},
+        "args.compilation-config.pass_config.fuse_allreduce_rms: found True; wanted False",
+    ),
+    ("nemotron3-ultra", "moe-backend", {"moe-backend": "Triton"}, "found 'triton'; wanted 'flashinfer_cutlass'"),
+    ("nemotron3-ultra", "gpu-memory-utilization-gb", {"gpu-memory-utilization-gb": "109.5"}, "found 109.5; wanted at most 108"),
+    ("nemotron3-ultra", "gpu-memory-utilization-gb", {"gpu-memory-utilization-gb": "much"}, "found 'much'; wanted a number"),
+    ("nemotron3-ultra", "max-num-batched-tokens", {"max_num_batched_tokens": "16K"}, "found 16384; wanted at most 8192"),
+    ("nemotron3-super-sglang", "speculative-num-steps", {"speculative-num-steps": "5"}, "found 5; wanted at most 3"),
+]
+
+
+@pytest.mark.parametrize(("name", "instead", "args", "words"), DODGES)
+def test_no_spelling_gets_past_a_limit(name: str, instead: str | None, args: dict[str, Any], words: str) -> None:
+    more = (
+        {"limits": [{"arg": "model-loader-extra-config.num_threads", "max": 16, "because": "x"}]}
+        if "model-loader-extra-config" in args
+        else {}
+    )
+    found = resolve(name, {"args": {**({instead: None} if instead else {}), **args}, **more})
+    assert any(words in problem for problem in found["problems"]), found["message"]
+
+
+def test_within_the_limit_every_spelling_is_the_same_plan() -> None:
+    def words(args: dict[str, Any]) -> list[str]:
+        plan = resolve("qwen397-mtp2", {"args": args})["plan"]
+        assert plan is not None
+        return plan["nodes"][0]["engine"]["argv"]  # type: ignore[index]
+
+    asked = {"max-model-len": None, "gpu-memory-utilization": None, "moe_backend": "Flashinfer-Cutlass", "q": "fp8"}
+    asked |= {"max_model_len": "256K", "gpu_memory_utilization": "0.90", "attention-backend": "FLASHINFER"}
+    argv = words(asked)
+    for pair in (
+        ("--max-model-len", "262144"),
+        ("--gpu-memory-utilization", "0.9"),
+        ("--attention-backend", "flashinfer"),
+        ("--moe-backend", "flashinfer_cutlass"),
+        ("--quantization", "fp8"),
+    ):
+        assert argv[argv.index(pair[0]) + 1] == pair[1]
+    assert argv[argv.index("--compilation-config.cudagraph_mode") + 1] == "none"
+
+
+def test_a_limit_is_read_as_the_flag_is() -> None:
+    limits = [{"arg": "cc.cudagraph_mode", "equals": "NONE", "because": "x"}, {"arg": "max_num_seqs", "max": 8, "because": "it broke"}]
+    (problem,) = resolve("qwen397-mtp2", {"limits": limits})["problems"]
+    assert "args.max-num-seqs: found 16; wanted at most 8. Reason: it broke." in problem
+    equal = [{"arg": "gpu-memory-utilization-gb", "equals": 108, "because": "x"}, {"arg": "max-num-seqs", "equals": "6", "because": "x"}]
+    assert resolve("nemotron3-ultra", {"limits": equal})["problems"] == []
+    never = [{"arg": "speculative-config.num_spec_tokens", "max": 2, "because": "x"}]
+    (problem,) = resolve("qwen397-mtp2", {"limits": never})["problems"]
+    assert "limits[0].arg: found 'num_spec_tokens'; wanted one of the fields of vllm 0.22.1's SpeculativeConfig." in problem
+    (problem,) = resolve("qwen397-mtp2", {"limits": [{"arg": "max-num-seq", "max": 8, "because": "x"}]})["problems"]
+    assert "limits[0].arg: found 'max-num-seq'; wanted a flag of vllm 0.22.1. Did you mean 'max-num-seqs'?" in problem
+
+
+def test_a_variables_text_is_compared_as_a_number() -> None:
+    limits = [{"env": "OMP_NUM_THREADS", "max": 2, "because": "two cores"}]
+    (problem,) = resolve("qwen397-mtp2", {"limits": limits})["problems"]
+    assert "env.OMP_NUM_THREADS: found '4'; wanted at most 2" in problem
+
+
+def test_memory_is_computed_from_what_the_engine_reads() -> None:
+    for value in (0.85, "0.85"):
+        memory = resolve("qwen397-mtp2", {"args": {"gpu-memory-utilization": value}})["plan"]["memory"]  # type: ignore[index]
+        assert memory["budget_gib"] == round(0.85 * _memory.TOTAL_GIB, 2)
+
+
+@pytest.mark.parametrize(
+    ("engine", "args", "words"),
+    [
+        ("vllm", {"cudagraph-capture-sizes": [1, 2, 4]}, ["--cudagraph-capture-sizes", "1", "2", "4"]),
+        ("vllm", {"cudagraph-capture-sizes": 4}, ["--cudagraph-capture-sizes", "4"]),
+        ("vllm", {"allowed-origins": ["https://a", "https://b"]}, ["--allowed-origins", '["https://a","https://b"]']),
+        ("vllm", {"lora-modules": [{"name": "a", "path": "/a"}, "b=/b"]}, ["--lora-modules", '{"name":"a","path":"/a"}', "b=/b"]),
+        ("vllm", {"compilation-config.cudagraph_capture_sizes": [1, 2]}, ["--compilation-config.cudagraph_capture_sizes", "[1,2]"]),
+        ("vllm", {"compilation-config.pass_config.fuse_norm_quant": True}, ["--compilation-config.pass_config.fuse_norm_quant", "true"]),
+        ("vllm", {"enable-prefix-caching": False}, ["--no-enable-prefix-caching"]),
+        ("vllm", {"middleware": ["a.b", "c.d"]}, ["--middleware", "a.b", "--middleware", "c.d"]),
+        ("vllm", {"optimization-level": 3}, ["--optimization-level", "3"]),
+        ("vllm", {"kv-transfer-config": '{"kv_buffer_size": 2k}'}, ["--kv-transfer-config", '{"kv_buffer_size":2000}']),
+        ("sglang", {"cuda-graph-bs": [1, 2, 4]}, ["--cuda-graph-bs", "1", "2", "4"]),
+        ("sglang", {"context-length": "512Ki"}, ["--context-length", "524288"]),
+        ("sglang", {"lora-strict-loading": False}, ["--no-lora-strict-loading"]),
+    ],
+)
+def test_words_are_what_the_parser_wants(engine: str, args: dict[str, Any], words: list[str]) -> None:
+    found = read(engine, _flags.versions(engine)[-1], args)
+    assert found.problems == []
+    assert found.words == words
+
+
+TEXT = st.text(st.characters(exclude_characters="\x00"), min_size=1).filter(lambda text: not text.startswith("-") and text != "None")
+JSON = st.dictionaries(st.text(), st.integers(), min_size=1, max_size=3)
+
+
+def values(spec: _flags.Spec) -> st.SearchStrategy[Any]:
+    """What a profile may say of a flag."""
+    kind = spec["type"]
+    if kind in ("bool", "switch"):
+        return st.booleans() if kind == "bool" else st.just(True)
+    one: st.SearchStrategy[Any]
+    if "choices" in spec and not spec.get("open"):
+        one = st.sampled_from(spec["choices"])
+    elif kind == "json":
+        one = st.just({}) if "of" in spec else JSON
+    else:
+        numbers = st.integers(0, 10**9)
+        one = {"int": numbers, "size": numbers, "size_or_auto": numbers, "float": st.floats(0, 1), "json_or_str": JSON, "str": TEXT}[kind]
+    if kind != "json" and (spec.get("nargs", "?") != "?" or spec.get("append")):
+        return st.lists(one, min_size=1, max_size=3)
+    return one
+
+
+@pytest.mark.parametrize(("engine", "version"), TABLES)
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_argv_of_any_accepted_args(engine: str, version: str, data: Any) -> None:
+    """Argparse itself, with the table's nargs, gives back what was asked for."""
+    dialect, table = _engines.load(engine).DIALECT, _flags.table(engine, version)
+    names = sorted(set(table.flags) - set(dialect.owned) - set(dialect.refused_args))
+    args = {name: data.draw(values(table.flags[name])) for name in data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=5))}
+    found = read(engine, version, args)
+    assert found.problems == []
+    assert all(word and "\x00" not in word for word in found.words)
+    assert shlex.split(shlex.join(found.words)) == found.words
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    for name in args:
+        spec = table.flags[name]
+        if spec["type"] in ("bool", "switch"):
+            parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction)
+        else:
+            parser.add_argument(f"--{name}", **({"action": "append"} if "append" in spec else {"nargs": spec.get("nargs")}))
+    parsed = vars(parser.parse_args(found.words))
+    for name, value in found.args.items():
+        taken = parsed[name.replace("-", "_")]
+        wanted = [text(item) for item in value] if isinstance(value, list) and isinstance(taken, list) else text(value)
+        assert taken == wanted
+
+
+def text(value: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+
+
+@pytest.mark.parametrize(("engine", "version"), TABLES)
+@given(
+    key=st.sampled_from(
+        ["speculative-config", "max-model-len", "cudagraph-capture-sizes", "kv-cache-dtype", "context-length", "a.b", "cc.x.y"]
+    ),
+    value=st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.text(max_size=12)
+        | st.sampled_from(["1k", '{"a": 1}', "{", "[[", "NaN"]),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["method", "num_speculative_tokens", "x"]), inner),
+        max_leaves=8,
+    ),
+)
+@settings(max_examples=200, deadline=None)
+def test_any_value_is_read_or_refused(engine: str, version: str, key: str, value: Any) -> None:
+    found = read(engine, version, {key: value})
+    assert bool(found.problems) or all(isinstance(word, str) for word in found.words)
+
+
+ENV: list[tuple[str, dict[str, str], str]] = [
+    (
+        "qwen397-mtp2",
+        {"VLLM_USE_DEEPGEMM": "0"},
+        "a variable that vllm 0.22.1 does not read; wanted one of vllm 0.22.1's variables. Did you mean 'VLLM_USE_",
+    ),
+    ("sim-tiny-tp2", {"VLLM_FLASHINFER_MOE_BACKEND": "throughput"}, "wanted args.moe-backend. Reason: removed in vllm 0.23.0"),
+    ("sim-tiny-tp2", {"VLLM_CPU_KVCACHE_SPAC": "1"}, "Did you mean 'VLLM_CPU_KVCACHE_SPACE'?"),
+    ("qwen397-mtp2", {"VLLM_WORKER_MULTIPROC_METHOD": "spwan"}, "wanted one of fork, spawn (vllm 0.22.1). Did you mean 'spawn'?"),
+    (
+        "qwen397-mtp2",
+        {"NCCL_IB_HCAS": "x"},
+        "a variable that NCCL does not read; wanted one of the variables of NCCL's manual. Did you mean 'NCCL_IB_HCA'?",
+    ),
+    ("nemotron3-super-sglang", {"SGLANG_ENABLE_SPEC_V3": "1"}, "a variable that sglang 0.5.13 does not read"),
+]
+
+
+@pytest.mark.parametrize(("name", "env", "words"), ENV)
+def test_a_variable_that_nobody_reads_is_refused(name: str, env: dict[str, str], words: str) -> None:
+    (problem,) = resolve(name, {"env": env})["problems"]
+    assert words in problem
+
+
+def test_variables_of_the_inventory_are_held_to_the_same() -> None:
+    variables = hostvars(4, gx10_env={"NCCL_SOCKET_IFNAM": "eth0", "LD_PRELOAD": "/x.so"})
+    problems = _resolve.resolve(_sources.read("qwen397-mtp2"), variables, list(variables), None, True)["problems"]
+    assert len(problems) == 8
+    assert "inventory: gx10-1.gx10_env.NCCL_SOCKET_IFNAM: found a variable that NCCL does not read" in problems[1]
+    assert problems[1].endswith("Did you mean 'NCCL_SOCKET_IFNAME'?")
+    assert "inventory: gx10-1.gx10_env.LD_PRELOAD" in problems[0]
+
+
+def test_what_nccl_reads_and_does_not_document_is_a_warning() -> None:
+    plan = resolve("qwen397-mtp2", {"env": {"NCCL_IBVERBS_LIB": "x", "NCCL_IB_HCA": "x", "NCCL_DEBUG": "INFO"}})["plan"]
+    assert plan is not None
+    assert [text for text in plan["warnings"] if "NCCL" in text] == ["env.NCCL_IBVERBS_LIB: NCCL reads it, but its manual does not have it"]
+
+
+def test_a_variable_of_another_version_names_it() -> None:
+    dialect = _engines.load("vllm").DIALECT
+    old, new = (_flags.table("vllm", version) for version in ("0.22.1", "0.30.0"))
+    gone, added = sorted(set(old.env) - set(new.env)), sorted(set(new.env) - set(old.env))
+    assert gone and added
+    (problem,), _none = _env.names(dialect, new, {gone[0]: "1"}, "p.yml")
+    assert problem.hint == "Removed after vllm 0.22.1."
+    (problem,), _none = _env.names(dialect, old, {added[0]: "1"}, "p.yml")
+    assert problem.hint == "vllm 0.30.0 has it."
+
+
+def test_tables_are_read_once() -> None:
+    resolve("qwen397-mtp2", {})
+    misses = _flags.table.cache_info().misses, _flags.nccl.cache_info().misses
+    resolve("qwen397-mtp2", {"env": {"NCCL_DEBUG": "INFO"}})
+    resolve("nemotron3-ultra", {})
+    assert (_flags.table.cache_info().misses, max(1, misses[1])) == (misses[0], _flags.nccl.cache_info().misses)
