@@ -150,7 +150,7 @@ def test_who_lacks_least_is_the_origin_and_asks_everybody_for_it() -> None:
 
 
 def test_lanes_follow_the_node_with_the_fewest_rails() -> None:
-    mixed = [*nodes(2, rails=2), {**nodes(3)[2]}]
+    mixed = [*nodes(2, rails=2), nodes(3)[2]]
     assert _fanout.plan(mixed, FILES, everything(3), 8731)["lanes"] == 4
     assert _fanout.plan(mixed, FILES, everything(3), 8731, lanes=5)["jobs"]["n1"]["lanes"] == 5
     assert _fanout.plan([], [], {}, 8731) == {"piece": 2**20, "lanes": 4, "chains": [], "problems": [], "jobs": {}}

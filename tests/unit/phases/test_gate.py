@@ -234,7 +234,7 @@ def test_a_rollback_goes_to_what_passed_and_is_another(infos: Any, wanted: str) 
 
 
 def test_only_answers_are_answers() -> None:
-    infos = {"a": None, "b": {}, "c": {"failed": True}, "d": {"containers": []}, "e": {"models": []}}
+    infos: dict[str, Any] = {"a": None, "b": {}, "c": {"failed": True}, "d": {"containers": []}, "e": {"models": []}}
     assert list(_gate.answered(infos)) == ["d", "e"]
 
 
@@ -267,6 +267,40 @@ def test_a_boot_has_twice_its_time_and_ten_minutes_at_least(record: Any, minutes
     part = _engine.part(record["plan"], "gx10-1", IMAGE, "w")
     assert part
     assert part["deadlines"]["engine"] == pytest.approx(seconds)
+
+
+def test_a_node_gets_its_part(record: Any) -> None:
+    plan = record["plan"]
+    first, second, idle = (_engine.parts(plan, ["gx10-1", "gx10-2", "gx10-3"], IMAGE, "w")[name] for name in ("gx10-1", "gx10-2", "gx10-3"))
+    assert first and second and idle is None
+    assert first["engine"] == {**plan["nodes"][0]["engine"], "served_name": "tiny-qwen3"}
+    assert (second["engine"], second["rank"], second["role"], second["node"]) == (None, 1, "worker", "gx10-2")
+    assert (second["ray"], second["watch"]) == (plan["nodes"][1]["ray"], plan["watch"]["settings"])
+    assert second["address"] == "192.168.177.12"
+    plan["nodes"][1]["container"]["options"]["network"] = "bridge"
+    alone = _engine.part(plan, "gx10-2", IMAGE, "w")
+    assert alone
+    assert alone["address"] is None
+    plan["nodes"][0]["mods"] = [{"name": "m", "hash": "h"}, {"name": "n", "hash": "i"}]
+    labels = {key.removeprefix(_engine.LABEL): value for key, value in _engine.labels(plan, second).items()}
+    assert labels == {"profile": "sim-tiny-tp2", "plan": plan["hash"], "hash": second["hash"], "rank": "1", "mods": "m@h n@i"}
+
+
+def test_why_each_node_did_not_start(record: Any, infos: Any) -> None:
+    plan = record["plan"]
+    worker(infos)["status"].update(phase="ray", reason=None)
+    infos["gx10-2"]["log"] = {"tail": ["last words"]}
+    wanted = "gx10-2 (rank 1): found phase ray; wanted joined.\n    last words"
+    assert _engine.start_problems(plan, infos) == [wanted]
+    # Where one has ended, the others have only not come further yet.
+    head(infos).update(running=False, exit_code=1, status={})
+    wanted = "gx10-1 (rank 0): found exited with code 1 in phase nothing from the supervisor; wanted serving."
+    assert _engine.start_problems(plan, infos) == [wanted]
+    worker(infos).update(running=False, exit_code=2)
+    assert len(_engine.start_problems(plan, infos)) == 2
+    for name in ("gx10-1", "gx10-2"):
+        infos[name]["containers"].clear()
+    assert _engine.start_problems(plan, infos) == [f"gx10-{n} (rank {n - 1}): found no container; wanted sim-tiny-tp2" for n in (1, 2)]
 
 
 def test_a_listener_is_a_containers_or_dockers_proxy() -> None:

@@ -25,7 +25,7 @@ def plan(resolve: Any) -> Any:
 
 def said(plan: Any, name: str = "", engine: Any = None, present: Any = None, **change: Any) -> list[str]:
     """Problems where one node differs from a good one; its key `gone` means that it said nothing."""
-    infos = {node: copy.deepcopy(GOOD) for node in NAMES}
+    infos: Any = {node: copy.deepcopy(GOOD) for node in NAMES}
     if name:
         infos[name] |= change
     if change.get("gone"):

@@ -329,6 +329,62 @@ def test_the_reason_is_what_the_user_changed(plan: Any, seen: Any, change: Any, 
     assert decision["actions"][0]["text"].count("→") == 1, "each change once, not once a node"
 
 
+def decided(plan: Any, seen: Any, image: str = IMAGE, weights: str = str(MANIFEST["hash"])) -> Any:
+    return _engine_actions.decide(plan, {name: world["engine"] for name, world in seen["worlds"].items()}, image, weights)
+
+
+def test_every_change_of_a_group_is_a_reason(plan: Any, seen: Any) -> None:
+    new = copy.deepcopy(plan)
+    new["hash"] = "sha256:new"
+    new["supervisor"] = "new"
+    new["watch"]["settings"]["frozen_seconds"] += 10
+    first, second = new["nodes"]
+    first["memory_floor_gib"], first["mods"] = 1.5, [{"name": "m", "hash": "sha256:m"}]
+    second["env"] = {**second["env"], "A": "1"}
+    first["engine"]["argv"] = [*first["engine"]["argv"], "--new=1", "--list", "a", "b", "--flag"]
+    new["nodes"] = [first, {**second, "name": "gx10-4"}]
+    # Without a node of its own, gx10-2 still runs what it ran.
+    assert [action["text"] for action in decided(new, seen, OTHER)["actions"]] == [
+        "replace the group: nodes gx10-1, gx10-2 → gx10-1, gx10-4; new absent → 1; list absent → a b; flag absent → set; "
+        "mod m absent → sha256:m; memory floor 2 → 1.5 GiB; A absent → 1; the bounds of its watch; another release of the supervisor; "
+        "image 111111111111 → 222222222222"
+    ]
+
+
+def test_without_a_record_the_reasons_are_the_nodes(plan: Any, seen: Any) -> None:
+    for name in ("gx10-1", "gx10-2"):
+        engine(name, lambda look: (look.update(record={}), look["containers"][0].update(labels={})))(seen)
+    wanted = "replace the group: gx10-1 runs another plan (); gx10-2 runs another plan ()"
+    assert [action["text"] for action in decided(plan, seen)["actions"]] == [wanted]
+    # A record of a group that ended says nothing of what is to be started.
+    engine("gx10-1", lambda look: look["containers"][0].update(running=False))(seen)
+    engine("gx10-2", lambda look: look["containers"].clear())(seen)
+    assert (
+        decided(plan, seen)["actions"][0]["text"]
+        == "start the group: the container on gx10-1 has ended with code 0; gx10-2 has no container"
+    )
+
+
+@pytest.mark.parametrize(("image", "weights"), [("", "w"), (IMAGE, ""), ("", "")])
+def test_what_is_not_known_yet_replaces_only_if_it_differs(plan: Any, seen: Any, image: str, weights: str) -> None:
+    decision = decided(plan, seen, image, weights)
+    assert (decision["parts"], [action["do"] for action in decision["actions"]]) == ({}, ["depends"])
+    engine("gx10-2", lambda look: look["containers"][0]["status"].update(phase="stopping"))(seen)
+    (action,) = decided(plan, seen, image, weights)["actions"]
+    assert (action["do"], action["text"]) == ("replace", f"replace the group: {_engine_actions.UNKNOWN}")
+    for world in seen["worlds"].values():
+        world["engine"]["record"] = {}
+    wanted = f"replace the group: {_engine_actions.UNKNOWN}; gx10-2 is stopping: no reason given"
+    assert decided(plan, seen, image, weights)["actions"][0]["text"] == wanted
+
+
+def test_a_group_is_proven_on_every_node_by_its_own_start(plan: Any, seen: Any) -> None:
+    assert decide(plan, seen)["proven"] is True
+    for name in ("gx10-1", "gx10-2"):
+        engine(name, lambda look: look["record"]["boots"]["gx10-2"].update(started_at="x"))(seen)
+    assert decide(plan, seen)["proven"] is False
+
+
 def test_another_profile_is_named(plan: Any, seen: Any, resolve: Any) -> None:
     other = resolve("sim-tiny-solo", variables=hostvars(3))["plan"]
     looks = {name: world["engine"] for name, world in seen["worlds"].items()}

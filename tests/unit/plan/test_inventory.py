@@ -9,7 +9,7 @@ from ansible_collections.gx10.serving.plugins.module_utils.plan import _inventor
 from conftest import hostvars
 
 
-def read(variables: Any) -> tuple[_inventory.Cluster, list[str]]:
+def read(variables: Any) -> tuple[Any, list[str]]:
     cluster, problems = _inventory.read(variables, list(variables), "i")
     return cluster, [problem.key for problem in problems]
 
@@ -26,7 +26,7 @@ def read(variables: Any) -> tuple[_inventory.Cluster, list[str]]:
     ],
 )
 def test_whole_numbers_have_bounds(key: str, low: int, high: int) -> None:
-    field: Any = key.removeprefix("gx10_")
+    field = key.removeprefix("gx10_")
     for value in (low, str(high)):
         cluster, problems = read(hostvars(1, **{key: value}))
         assert (cluster.site[field], problems) == (int(value), [])

@@ -77,7 +77,7 @@ def estimate(cuda: Any = "13.0", checkpoint: Any = CONFIG, expect: Any = None, *
     profile: Any = {"engine": "vllm", "parallel": {"tensor": 2, "pipeline": 2}, "model": {"size_gib": 80}, "expect": expect or {}}
     profile["args"] = {key.replace("_", "-"): value for key, value in args.items()}
     image: Any = {"expect": {"cuda": cuda} if cuda != "any" else {}}
-    return _memory.estimate(profile, image, checkpoint and {"config": checkpoint, "tensors": [], "path": "/m"})
+    return _memory.estimate(profile, image, {"config": checkpoint, "tensors": [], "path": "/m"} if checkpoint else None)
 
 
 def test_an_estimate_is_one_ranks() -> None:
@@ -155,11 +155,13 @@ def test_the_floor_is_a_quarter_within_bounds(leaves: float, gib: float) -> None
 
 
 def test_a_start_needs_the_budget_or_the_weights_and_the_floor() -> None:
-    unknown = _memory.floor(estimate(None), None)
-    assert (unknown["floor_gib"], unknown["needs_gib"]) == (2.0, 30.35)
+    cpus = _memory.floor(estimate(None), None)
+    assert (cpus["floor_gib"], cpus["needs_gib"]) == (2.0, 30.35)
     site = _memory.floor(estimate(gpu_memory_utilization_gb=100), 3.0)
     assert (site["floor_gib"], site["floor_because"], site["needs_gib"]) == (3.0, "gx10_memory_floor_gib", 103.0)
-    assert _memory.floor({**estimate(None), "weights_gib": None}, 1.0)["needs_gib"] == 9.35
+    unknown = estimate(None)
+    unknown["weights_gib"] = None
+    assert _memory.floor(unknown, 1.0)["needs_gib"] == 9.35
 
 
 def test_a_floor_that_the_budget_crosses_is_refused_with_numbers(resolve: Any) -> None:

@@ -10,9 +10,9 @@ from ansible_collections.gx10.serving.plugins.module_utils.plan import _rules
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
 
-def broken(engine: str = "vllm", env: Any = OFFLINE, versions: Any = None, **args: Any) -> list[str]:
+def broken(args: Any = None, engine: str = "vllm", env: Any = OFFLINE, versions: Any = None) -> list[str]:
     """Keys of the broken rules."""
-    profile = {"engine": engine, "args": {key.replace("_", "-"): value for key, value in args.items()}, "env": env}
+    profile = {"engine": engine, "args": args or {}, "env": env}
     return [problem.key for problem in _rules.check(profile, {"expect": {"versions": versions or {}}}, "p")[0]]
 
 
@@ -25,15 +25,15 @@ def broken(engine: str = "vllm", env: Any = OFFLINE, versions: Any = None, **arg
     ],
 )
 def test_budgets_have_bounds(key: str, least: float, most: float, beyond: tuple[float, ...]) -> None:
-    assert [broken(**{key: value}) for value in (least, most)] == [[], []]
-    assert [broken(**{key: value}) for value in beyond] == [[f"args.{key}"]] * len(beyond)
-    assert [broken(**{key: value}) for value in ("0.5", True, None)] == [[f"args.{key}"]] * 3
+    assert [broken({key: value}) for value in (least, most)] == [[], []]
+    assert [broken({key: value}) for value in beyond] == [[f"args.{key}"]] * len(beyond)
+    assert [broken({key: value}) for value in ("0.5", True, None)] == [[f"args.{key}"]] * 3
 
 
 def test_one_budget_and_no_way_around_it() -> None:
-    assert broken(gpu_memory_utilization=0.5, gpu_memory_utilization_gb=50) == ["args.gpu-memory-utilization-gb"]
-    assert broken(gpu_memory_utilization_gb=50, kv_cache_memory_bytes=1) == ["args.kv-cache-memory-bytes"]
-    assert broken(gpu_memory_utilization=0.5, kv_cache_memory_bytes=1) == []
+    assert broken({"gpu-memory-utilization": 0.5, "gpu-memory-utilization-gb": 50}) == ["args.gpu-memory-utilization-gb"]
+    assert broken({"gpu-memory-utilization-gb": 50, "kv-cache-memory-bytes": 1}) == ["args.kv-cache-memory-bytes"]
+    assert broken({"gpu-memory-utilization": 0.5, "kv-cache-memory-bytes": 1}) == []
 
 
 def test_a_long_context_only_as_it_is_off() -> None:
@@ -43,16 +43,15 @@ def test_a_long_context_only_as_it_is_off() -> None:
 
 
 def test_backends_are_sglangs() -> None:
-    assert broken("sglang", attention_backend="triton") == ["args.attention-backend"]
-    assert broken("sglang", attention_backend="flashinfer") == []
-    assert broken("vllm", attention_backend="triton") == []
+    assert broken({"attention-backend": "triton"}, "sglang") == ["args.attention-backend"]
+    assert broken({"attention-backend": "flashinfer"}, "sglang") == []
+    assert broken({"attention-backend": "triton"}, "vllm") == []
 
 
 @pytest.mark.parametrize(("version", "keys"), [(">=5.1", []), ("==5.0", []), (">=4.57", ["image"]), ("", ["image"])])
 def test_qwens_drafter_wants_transformers_5(version: str, keys: list[str]) -> None:
-    speculative = {"speculative-config": {"method": "qwen3_next_mtp"}}
-    assert broken(versions={"transformers": version}, **speculative) == keys
-    assert broken(versions={"transformers": version}, **{"speculative-config": {"method": "mtp"}}) == []
+    assert broken({"speculative-config": {"method": "qwen3_next_mtp"}}, versions={"transformers": version}) == keys
+    assert broken({"speculative-config": {"method": "mtp"}}, versions={"transformers": version}) == []
 
 
 @pytest.mark.parametrize(
@@ -84,4 +83,4 @@ def test_a_renamed_method_warns(version: str, warnings: int) -> None:
 def test_parts_of_a_wrong_type_are_empty() -> None:
     found = _rules.check({"engine": None, "args": [], "env": "x"}, {"expect": {"versions": ["vllm"]}}, "p")
     assert ([problem.key for problem in found[0]], found[1]) == (["env.HF_HUB_OFFLINE", "env.TRANSFORMERS_OFFLINE"], [])
-    assert broken(**{"speculative-config": "qwen3_next_mtp"}) == []
+    assert broken({"speculative-config": "qwen3_next_mtp"}) == []

@@ -116,7 +116,7 @@ def test_bounds_follow_from_prefill_margin_and_what_a_look_may_take() -> None:
     found = bounds({"args": {"max-model-len": 100_000, "max-num-batched-tokens": 2048}, "expect": {"bench": MEASURED}})
     # 60 s and a step of 2048 tokens, 120 s and all of them; twice as deep as measured.
     assert (found["settings"]["frozen_seconds"], found["settings"]["silent_seconds"]) == (70, 320)
-    assert [found["settings"][key] for key in ("look_seconds", "idle_seconds", "answer_seconds")] == [5, 60, 10]  # type: ignore[literal-required]
+    assert [found["settings"][key] for key in ("look_seconds", "idle_seconds", "answer_seconds")] == [5, 60, 10]
     assert found["prefill"] == {
         "tokens": 100_000, "tokens_from": "max-model-len", "tps": 1000.0, "tps_from": "measured at 50000 tokens", "margin": 2.0,
         "step": 2048,
