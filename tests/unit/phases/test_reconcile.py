@@ -351,6 +351,17 @@ def test_every_change_of_a_group_is_a_reason(plan: Any, seen: Any) -> None:
     ]
 
 
+def test_an_action_is_of_a_node_or_of_the_group(plan: Any, seen: Any) -> None:
+    engine("gx10-2", lambda look: look["containers"].clear())(seen)
+    weights("gx10-2", recorded=None)(seen)
+    plan["warnings"].append("w")
+    assert _reconcile.lines(decide(plan, seen)) == [
+        "Warning: w",
+        "weights: gx10-2: write the manifest beside gx10/tiny-qwen3",
+        "engine: replace the group: gx10-2 has no container",
+    ]
+
+
 def test_without_a_record_the_reasons_are_the_nodes(plan: Any, seen: Any) -> None:
     for name in ("gx10-1", "gx10-2"):
         engine(name, lambda look: (look.update(record={}), look["containers"][0].update(labels={})))(seen)
