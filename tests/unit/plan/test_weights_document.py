@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _weights
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _inventory, _weights
 from conftest import hostvars
 
 MODEL: Any = {"repo": "org/name"}
@@ -42,11 +42,11 @@ def test_a_management_network_is_one_chain() -> None:
 @pytest.mark.parametrize(("count", "names"), [(0, 3), (1, 1), (2, 2), (3, 3)])
 def test_the_first_nodes_or_all(count: int, names: int) -> None:
     variables = hostvars(3)
-    cluster, _problems = _weights.read_cluster(variables, list(variables), "i")
+    cluster, _problems = _inventory.read(variables, list(variables), "i")
     pinned: Any = {**MODEL, "revision": "r", "manifest": "m", "size_gib": 5}
     found = _weights.document(cluster, [pinned], count)
     assert [node["name"] for node in found["nodes"]] == ["gx10-1", "gx10-2", "gx10-3"][:names]
-    assert [found["models"][0][key] for key in ("revision", "manifest", "size_gib")] == ["r", "m", 5]  # type: ignore[literal-required]
+    assert [found["models"][0][key] for key in ("revision", "manifest", "size_gib")] == ["r", "m", 5]
 
 
 def test_an_inventory_with_a_problem_stages_nothing() -> None:
