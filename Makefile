@@ -57,7 +57,7 @@ unit: setup-dev
 matrix: setup-dev
 	tools/matrix
 
-# Which small damages to the code that decides no unit test notices. FILES="plan/_memory.py …" and SAMPLE=N for less; a whole run takes an hour.
+# Which small damages to the code that decides no unit test notices. FILES="plan/_memory.py …" and SAMPLE=N for less; all of them take two hours.
 mutants: setup-dev
 	$(BIN)/python tools/mutants $(if $(SAMPLE),--sample $(SAMPLE)) $(FILES)
 
