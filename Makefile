@@ -7,7 +7,7 @@ export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.build/molecule
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 SIM := $(BIN)/ansible-playbook -i inventories/sim molecule/shared
 
-.PHONY: setup setup-dev demo test static cluster lint unit matrix molecule proofs bench sim-up sim-down lock clean
+.PHONY: setup setup-dev demo test static cluster lint unit matrix mutants molecule proofs bench sim-up sim-down lock clean
 
 setup: .venv/.ready
 
@@ -56,6 +56,10 @@ unit: setup-dev
 # Minutes each, so not in `make test`: unit tests and sanity with every ansible-core and Python that is supported.
 matrix: setup-dev
 	tools/matrix
+
+# Which small damages to the code that decides no unit test notices. FILES="plan/_memory.py …" and SAMPLE=N for less; all of them take two hours.
+mutants: setup-dev
+	$(BIN)/python tools/mutants $(if $(SAMPLE),--sample $(SAMPLE)) $(FILES)
 
 # DESTROY=never leaves the cluster.
 DESTROY := always

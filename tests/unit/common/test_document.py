@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
-from ansible_collections.gx10.serving.plugins.module_utils.common._document import MAX_BYTES, parse
+from ansible_collections.gx10.serving.plugins.module_utils.common._document import MAX_BYTES, check_schema, parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -81,3 +84,66 @@ def test_refused(text: str, line: str, found: str) -> None:
 def test_bytes_that_are_not_utf8() -> None:
     _value, (problem,) = parse(b"a: \xff", "p.yml")
     assert "offset 3" in problem.found
+
+
+def test_levels_and_bytes_have_bounds() -> None:
+    assert parse("a: " + "[" * 19 + "]" * 19, "p.yml")[1] == []
+    assert len(parse("a: " + "[" * 20 + "]" * 20, "p.yml")[1]) == 1
+    assert parse("a: '" + "x" * (MAX_BYTES - 5) + "'", "p.yml")[1] == []
+    assert len(parse("a: '" + "x" * (MAX_BYTES - 4) + "'", "p.yml")[1]) == 1
+
+
+def test_line_ends_and_a_byte_order_mark_are_no_content() -> None:
+    assert parse("\ufeffa: x\r\nb: y\r\n".encode(), "p.yml") == ({"a": "x", "b": "y"}, [])
+    for text in ("\ra: x", "a: x\ry"):
+        assert "U+000D" in parse(text, "p.yml")[1][0].found
+
+
+def test_what_a_caller_does_with_a_document_is_its_own_affair() -> None:
+    parse("a: [1]", "p.yml")[0]["a"].append(2)
+    assert parse("a: [1]", "p.yml")[0] == {"a": [1]}
+
+
+SCHEMA: dict[str, Any] = {
+    "additionalProperties": False,
+    "required": ["kind"],
+    "properties": {
+        "kind": {"enum": ["small", "large", 3], "description": "the size"},
+        "many": {"type": ["integer", "null"]},
+        "text": {"type": "string", "minLength": 2, "maxLength": 4, "pattern": "^a"},
+        "share": {"exclusiveMinimum": 0, "maximum": 1},
+        "count": {"minimum": 2, "multipleOf": 2},
+        "list": {"items": {"type": "string"}},
+        "env": {"propertyNames": {"pattern": "^[A-Z]+$"}},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "problems"),
+    [
+        ({"kind": "larg"}, ["kind: found 'larg'; wanted one of small, large, 3 (the size). Did you mean 'large'?"]),
+        ({"kind": None}, ["kind: found nothing; wanted the size"]),
+        ({"many": "x"}, ["many: found 'x'; wanted integer or null"]),
+        ({"text": "a"}, ["text: found 'a'; wanted at least 2 characters"]),
+        ({"text": "aaaaa"}, ["text: found 'aaaaa'; wanted at most 4 characters"]),
+        ({"text": "bb"}, ["text: found 'bb'; wanted text like ^a"]),
+        ({"share": 0}, ["share: found 0; wanted more than 0"]),
+        ({"share": 2}, ["share: found 2; wanted at most 1"]),
+        ({"count": 0}, ["count: found 0; wanted at least 2"]),
+        ({"count": 3}, ["count: found 3; wanted 3 is not a multiple of 2"]),
+        ({"list": ["x", 1]}, ["list[1]: found 1; wanted string"]),
+        ({"env": {"a": "1"}}, ["env.a: found the key 'a'; wanted text like ^[A-Z]+$"]),
+        (
+            {"texts": 1, "zzz": 1, "many": "x"},
+            [
+                "texts: found an unknown key; wanted one of count, env, kind, list, many, share, text. Did you mean 'text'?",
+                "zzz: found an unknown key; wanted one of count, env, kind, list, many, share, text",
+                "many: found 'x'; wanted integer or null",
+            ],
+        ),
+    ],
+)
+def test_each_wrong_key_is_a_problem_in_words(change: Any, problems: list[str]) -> None:
+    document = {key: value for key, value in {"kind": "small", **change}.items() if value is not None}
+    assert [str(problem) for problem in check_schema(document, json.dumps(SCHEMA), "p")] == [f"p: {text}" for text in problems]

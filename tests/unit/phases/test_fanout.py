@@ -100,6 +100,86 @@ def test_pieces_are_powers_of_two_within_their_bounds(total: int, hops: int, lan
         assert (hops - 1) * lanes * piece <= _fanout.FILL * total
 
 
+@pytest.mark.parametrize("hops", [0, 1, 2])
+def test_the_first_hop_costs_nothing(hops: int) -> None:
+    assert _fanout.piece_size(80 * 2**20, hops, 0) == _fanout.piece_size(80 * 2**20, hops, 1) == 8 * 2**20
+
+
+@pytest.mark.parametrize(("total", "piece"), [(480 * 2**20, 8 * 2**20), (480 * 2**20 - 60, 4 * 2**20), (0, 2**20), (2**50, 2**28)])
+def test_a_piece_is_the_biggest_that_keeps_the_bound(total: int, piece: int) -> None:
+    assert _fanout.piece_size(total, 3, 3) == piece
+
+
+def test_the_piece_is_of_what_travels_and_of_the_longest_chain() -> None:
+    big: list[File] = [{**item, "size": 120 * 2**20} for item in FILES]
+    assert _fanout.plan(nodes(4), big, everything(4), 8731, lanes=3)["piece"] == 8 * 2**20
+    assert _fanout.plan(nodes(4), big, {name: ["f0", "f1"] for name in ("n1", "n2", "n3")}, 8731, lanes=3)["piece"] == 4 * 2**20
+    assert _fanout.plan(nodes(4), big, everything(4), 8731, lanes=3, chains=3)["piece"] == 16 * 2**20
+
+
+@pytest.mark.parametrize(("count", "chains"), [(2, [1]), (17, [16]), (18, [9, 8])])
+def test_a_chain_feeds_sixteen(count: int, chains: list[int]) -> None:
+    assert [len(row) for row in _fanout.plan(nodes(count), FILES, everything(count), 8731)["chains"]] == chains
+
+
+def parents(plan: _fanout.Distribution, name: str) -> list[str]:
+    return [urls[0].removeprefix("http://10.0.0.").removesuffix(":8731") for urls in plan["jobs"][name]["parents"]]
+
+
+def test_a_node_asks_three_before_it_then_the_origin() -> None:
+    plan = _fanout.plan(nodes(6), FILES, everything(6), 8731)
+    assert [parents(plan, name) for name in ("n1", "n2", "n5")] == [["1"], ["2", "1"], ["5", "4", "3", "1"]]
+
+
+def test_other_holders_stand_in_three_at_most() -> None:
+    lacking = {name: ["f0"] for name in ("n5", "n6")}
+    plan = _fanout.plan(nodes(7), FILES, lacking, 8731)
+    assert parents(plan, "n5") == ["1", "2", "3", "4"]
+    assert parents(plan, "n6") == ["6", "2", "3", "4", "1"]
+
+
+def test_holders_take_the_chains_in_turn() -> None:
+    plan = _fanout.plan(nodes(5), FILES, {name: ["f0"] for name in ("n2", "n3", "n4")}, 8731, chains=3)
+    assert [parents(plan, name)[0] for name in ("n2", "n3", "n4")] == ["1", "2", "1"]
+
+
+def test_who_lacks_least_is_the_origin_and_asks_everybody_for_it() -> None:
+    plan = _fanout.plan(nodes(3), FILES, {"n0": ["f0", "f1"], "n1": ["f2"], "n2": ["f3", "f0"]}, 8731)
+    assert plan["chains"] == [["n0", "n2"]]
+    assert [parents(plan, name) for name in ("n0", "n1", "n2")] == [["2"], ["1", "3"], ["1", "2"]]
+
+
+def test_lanes_follow_the_node_with_the_fewest_rails() -> None:
+    mixed = [*nodes(2, rails=2), nodes(3)[2]]
+    assert _fanout.plan(mixed, FILES, everything(3), 8731)["lanes"] == 4
+    assert _fanout.plan(mixed, FILES, everything(3), 8731, lanes=5)["jobs"]["n1"]["lanes"] == 5
+    assert _fanout.plan([], [], {}, 8731) == {"piece": 2**20, "lanes": 4, "chains": [], "problems": [], "jobs": {}}
+
+
+def test_a_url_brackets_ipv6() -> None:
+    assert [_fanout.url(address, 1) for address in ("10.0.0.1", "fd00::1")] == ["http://10.0.0.1:1", "http://[fd00::1]:1"]
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        *[(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (2**20 - 2**10, "1023.0 KiB"), (2**20, "1.0 MiB")],
+        *[(2**30, "1.0 GiB"), (2**40, "1024.0 GiB"), (-1024, "-1.0 KiB")],
+    ],
+)
+def test_bytes_for_people(count: int, text: str) -> None:
+    assert _fanout.size_text(count) == text
+
+
+def test_progress_without_an_earlier_state_and_without_time() -> None:
+    now: _fanout.State = {"seconds": 2.0, "received": 2**22, "done": 2**22, "total": 2**23}
+    assert _fanout.progress("n", now) == "n: 4.0 MiB of 8.0 MiB (50 %), 2.0 MiB/s, 2 s left"
+    assert _fanout.progress("n", now, now) == "n: 4.0 MiB of 8.0 MiB (50 %), 0 B/s, waiting"
+    assert _fanout.progress("n", {}) == "n: 0 B of 0 B (100 %), 0 B/s, waiting"
+    assert _fanout.summary("n", {}) == "n: 0 files, 0 B in 0 s, 0 B/s"
+    assert _fanout.summary("n", {"seconds": 4.0, "received": 2}) == "n: 0 files, 2 B in 4 s, 0 B/s"
+
+
 def test_a_line_of_progress() -> None:
     before: _fanout.State = {"seconds": 10.0, "received": 10 * 2**30}
     now: _fanout.State = {"seconds": 20.0, "received": 30 * 2**30, "done": 30 * 2**30, "total": 372 * 2**30}
@@ -123,6 +203,9 @@ def test_a_summary_names_sources_and_whom_it_passed_by() -> None:
     )
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(5, "5 s"), (119, "119 s"), (600, "10 min"), (7200, "2.0 h")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(5, "5 s"), (119.4, "119 s"), (120, "2 min"), (600, "10 min"), (7199, "120 min"), (7200, "2.0 h"), (9000, "2.5 h")],
+)
 def test_durations(seconds: float, text: str) -> None:
     assert _fanout.duration(seconds) == text

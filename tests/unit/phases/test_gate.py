@@ -184,11 +184,137 @@ def test_acceptance_of_sglang_is_in_its_metrics(resolve: Any, metrics: dict[str,
     assert found in rate["found"]
 
 
-@pytest.mark.parametrize(("tokens", "ok"), [(551076, True), (530000, True), (300000, False)])
+@pytest.mark.parametrize(("tokens", "ok"), [(551076, True), (523523, True), (523522, False), (300000, False), (0, False)])
 def test_kv_cache_against_the_report(resolve: Any, tokens: int, ok: bool) -> None:
     plan = resolve("qwen397-mtp2")["plan"]
     (cache, *_rest) = _gate.evidence_checks(plan, {"facts": {"kv_cache_tokens": tokens}}, {})
     assert cache["ok"] is ok
+
+
+@pytest.mark.parametrize(("tokens", "ok"), [(1, True), (0, False), (None, None)])
+def test_kv_cache_without_a_report(record: Any, tokens: Any, ok: bool | None) -> None:
+    (cache, drafts) = _gate.evidence_checks(record["plan"], {"facts": {"kv_cache_tokens": tokens}}, {})
+    assert (cache["ok"], cache["wanted"]) == (ok, "more than 0 tokens")
+    assert (drafts["name"], drafts["ok"]) == ("speculative decoding", True)
+
+
+@pytest.mark.parametrize(("accepted", "ok"), [(50.0, True), (49.9, False), (None, None)])
+def test_acceptance_has_a_floor(record: Any, accepted: Any, ok: bool | None) -> None:
+    plan = record["plan"]
+    plan["ready"]["speculative"] = {"min_acceptance": 0.5}
+    metrics = {"vllm:spec_decode_num_draft_tokens_total": 100.0}
+    if accepted is not None:
+        metrics["vllm:spec_decode_num_accepted_tokens_total"] = accepted
+    rate = _gate.evidence_checks(plan, {}, metrics)[-1]
+    assert (rate["name"], rate["ok"], rate["wanted"]) == ("acceptance rate", ok, "at least 50%")
+
+
+def good(at: float, last: str, previous: str = "") -> Any:
+    return {"good": {"at": at, "last": one(last), "previous": one(previous)}}
+
+
+def one(name: str) -> Any:
+    """A record, by its plan's hash."""
+    return {"plan": {"hash": name}, "image_id": IMAGE} if name else {}
+
+
+@pytest.mark.parametrize(
+    ("infos", "wanted"),
+    [
+        ({}, ""),
+        # Nothing is served: what ran last. The newest word counts.
+        ({"a": good(1.0, "old"), "b": good(2.0, "new", "old")}, "new"),
+        ({"a": {**good(2.0, "a", "b"), "record": one("a")}}, "b"),
+        ({"a": {**good(2.0, "a", "b"), "record": one("c")}, "b": {**good(1.0, "d"), "record": one("a")}}, "a"),
+        ({"a": {**good(2.0, "a"), "record": one("a")}}, ""),
+        ({"a": {**good(2.0, "a", "b"), "record": {**one("a"), "image_id": "sha256:2"}}}, "a"),
+    ],
+)
+def test_a_rollback_goes_to_what_passed_and_is_another(infos: Any, wanted: str) -> None:
+    assert _gate.rollback_record(infos) == one(wanted)
+
+
+def test_only_answers_are_answers() -> None:
+    infos: dict[str, Any] = {"a": None, "b": {}, "c": {"failed": True}, "d": {"containers": []}, "e": {"models": []}}
+    assert list(_gate.answered(infos)) == ["d", "e"]
+
+
+def test_a_server_that_answers_without_a_container_is_judged(record: Record, infos: dict[str, Any], api: Api) -> None:
+    infos["gx10-1"]["containers"].clear()
+    assert [item["name"] for item in _gate.api_checks(record, infos, api)] == ["health", "model", "listener on 8000", "chat completion"]
+    api["health"] = 0
+    assert [item["name"] for item in _gate.api_checks(record, infos, api)] == ["API"]
+    # Unknown to us, so it is not ours.
+    assert _gate.api_checks(record, {}, {**api, "health": 200})[2]["found"] == "nobody"
+
+
+def test_the_result_says_what_serves_as_whom(record: Record, infos: dict[str, Any], api: Api) -> None:
+    result = judge(record, infos, api)
+    text = _gate.text(result).splitlines()
+    assert text[0] == "sim-tiny-tp2: serving at http://192.168.1.11:8000"
+    assert text[1] == f"  {len(result['checks'])} of {len(result['checks'])} checks passed"
+    assert "  model   tiny-qwen3" in text and text[-1] == "  answer  'hello'"
+    assert not judge(record, {}, None)["boot"] and judge(record, {}, None)["answer"] == ""
+    infos["gx10-1"]["image_gone"] = True
+    gone = _gate.text(judge(record, infos, api)).splitlines()
+    wanted = "  failed: gx10-1: image kept: found gone from Docker; wanted sha256:111111111111. ansible-playbook restore.yml"
+    assert gone[1].startswith(wanted)
+    assert gone[-1].endswith(f"{len(result['checks'])} of {len(result['checks']) + 1} checks passed")
+
+
+@pytest.mark.parametrize(("minutes", "seconds"), [(1, 600.0), (5, 600.0), (5.01, 601.2), (10, 1200)])
+def test_a_boot_has_twice_its_time_and_ten_minutes_at_least(record: Any, minutes: float, seconds: float) -> None:
+    record["plan"]["ready"]["boot_minutes"] = minutes
+    part = _engine.part(record["plan"], "gx10-1", IMAGE, "w")
+    assert part
+    assert part["deadlines"]["engine"] == pytest.approx(seconds)
+
+
+def test_a_node_gets_its_part(record: Any) -> None:
+    plan = record["plan"]
+    first, second, idle = (_engine.parts(plan, ["gx10-1", "gx10-2", "gx10-3"], IMAGE, "w")[name] for name in ("gx10-1", "gx10-2", "gx10-3"))
+    assert first and second and idle is None
+    assert first["engine"] == {**plan["nodes"][0]["engine"], "served_name": "tiny-qwen3"}
+    assert (second["engine"], second["rank"], second["role"], second["node"]) == (None, 1, "worker", "gx10-2")
+    assert (second["ray"], second["watch"]) == (plan["nodes"][1]["ray"], plan["watch"]["settings"])
+    assert second["address"] == "192.168.177.12"
+    plan["nodes"][1]["container"]["options"]["network"] = "bridge"
+    alone = _engine.part(plan, "gx10-2", IMAGE, "w")
+    assert alone
+    assert alone["address"] is None
+    plan["nodes"][0]["mods"] = [{"name": "m", "hash": "h"}, {"name": "n", "hash": "i"}]
+    labels = {key.removeprefix(_engine.LABEL): value for key, value in _engine.labels(plan, second).items()}
+    assert labels == {"profile": "sim-tiny-tp2", "plan": plan["hash"], "hash": second["hash"], "rank": "1", "mods": "m@h n@i"}
+
+
+def test_why_each_node_did_not_start(record: Any, infos: Any) -> None:
+    plan = record["plan"]
+    worker(infos)["status"].update(phase="ray", reason=None)
+    infos["gx10-2"]["log"] = {"tail": ["last words"]}
+    wanted = "gx10-2 (rank 1): found phase ray; wanted joined.\n    last words"
+    assert _engine.start_problems(plan, infos) == [wanted]
+    # Where one has ended, the others have only not come further yet.
+    head(infos).update(running=False, exit_code=1, status={})
+    wanted = "gx10-1 (rank 0): found exited with code 1 in phase nothing from the supervisor; wanted serving."
+    assert _engine.start_problems(plan, infos) == [wanted]
+    worker(infos).update(running=False, exit_code=2)
+    assert len(_engine.start_problems(plan, infos)) == 2
+    for name in ("gx10-1", "gx10-2"):
+        infos[name]["containers"].clear()
+    assert _engine.start_problems(plan, infos) == [f"gx10-{n} (rank {n - 1}): found no container; wanted sim-tiny-tp2" for n in (1, 2)]
+
+
+def test_a_listener_is_a_containers_or_dockers_proxy() -> None:
+    container: Any = {"id": "c", "ports": [8000]}
+    rows = [
+        ("c", "vllm", 8000),
+        ("d", "docker-proxy", 8000),
+        (None, "/usr/bin/docker-proxy", 8000),
+        (None, "docker-proxy", 1),
+        (None, "x", 8000),
+    ]
+    listeners: list[Any] = [{"container": where, "command": command, "port": port} for where, command, port in rows]
+    assert [_engine.owns(container, listener) for listener in listeners] == [True, False, True, False, False]
 
 
 def test_a_parts_hash_covers_plan_image_and_weights(record: Any) -> None:

@@ -286,6 +286,15 @@ def test_foreign_is_a_share_of_letters(said: str, share: float) -> None:
     assert _garble.foreign(said) == share
 
 
+@pytest.mark.parametrize(
+    ("said", "size", "share"),
+    [("", 2, 0.0), ("a", 2, 0.0), ("ab", 2, 0.0), ("aaa", 2, 0.5), ("aaaaa", 2, 0.75), ("abcab", 2, 0.25), ("!" * 13, 12, 0.5)],
+)
+def test_repetition_is_a_share_of_n_grams(said: str, size: int, share: float) -> None:
+    assert _garble.repetition(said, size) == share
+    assert _garble.repetition("!" * 13) == 0.5
+
+
 def test_no_answer_is_unknown_and_never_a_pass(plan: Any) -> None:
     checks = _probe_checks.checks(plan, {})
     assert checks

@@ -423,6 +423,73 @@ def test_a_changed_flag_is_certain_before_the_image_is_known(plan: Any, seen: An
     assert (action["do"], action["text"]) == ("replace", "replace the group: max-num-batched-tokens absent → 64")
 
 
+def decided(plan: Any, seen: Any, image: str = IMAGE, weights: str = str(MANIFEST["hash"])) -> Any:
+    return _engine_actions.decide(plan, {name: world["engine"] for name, world in seen["worlds"].items()}, image, weights)
+
+
+def test_every_change_of_a_group_is_a_reason(plan: Any, seen: Any) -> None:
+    new = copy.deepcopy(plan)
+    new["hash"] = "sha256:new"
+    new["supervisor"] = "new"
+    new["watch"]["settings"]["frozen_seconds"] += 10
+    first, second = new["nodes"]
+    first["memory_floor_gib"], first["mods"] = 1.5, [{"name": "m", "hash": "sha256:m"}]
+    second["env"] = {**second["env"], "A": "1"}
+    first["engine"]["argv"] = [*first["engine"]["argv"], "--new=1", "--list", "a", "b", "--flag"]
+    new["nodes"] = [first, {**second, "name": "gx10-4"}]
+    # Without a node of its own, gx10-2 still runs what it ran.
+    assert [action["text"] for action in decided(new, seen, OTHER)["actions"]] == [
+        "replace the group: nodes gx10-1, gx10-2 → gx10-1, gx10-4; new absent → 1; list absent → a b; flag absent → set; "
+        "mod m absent → sha256:m; memory floor 2 → 1.5 GiB; A absent → 1; the bounds of its watch; another release of the supervisor; "
+        "image 111111111111 → 222222222222"
+    ]
+
+
+def test_an_action_is_of_a_node_or_of_the_group(plan: Any, seen: Any) -> None:
+    engine("gx10-2", lambda look: look["containers"].clear())(seen)
+    weights("gx10-2", recorded=None)(seen)
+    plan["warnings"].append("w")
+    assert _reconcile.lines(decide(plan, seen)) == [
+        "Warning: w",
+        "weights: gx10-2: write the manifest beside gx10/tiny-qwen3",
+        "engine: replace the group: gx10-2 has no container",
+    ]
+
+
+def test_without_a_record_the_reasons_are_the_nodes(plan: Any, seen: Any) -> None:
+    for name in ("gx10-1", "gx10-2"):
+        engine(name, lambda look: (look.update(record={}), look["containers"][0].update(labels={})))(seen)
+    wanted = "replace the group: gx10-1 runs another plan (); gx10-2 runs another plan ()"
+    assert [action["text"] for action in decided(plan, seen)["actions"]] == [wanted]
+    # A record of a group that ended says nothing of what is to be started.
+    engine("gx10-1", lambda look: look["containers"][0].update(running=False))(seen)
+    engine("gx10-2", lambda look: look["containers"].clear())(seen)
+    assert (
+        decided(plan, seen)["actions"][0]["text"]
+        == "start the group: the container on gx10-1 has ended with code 0; gx10-2 has no container"
+    )
+
+
+@pytest.mark.parametrize(("image", "weights"), [("", str(MANIFEST["hash"])), (IMAGE, ""), ("", "")])
+def test_what_is_not_known_yet_replaces_only_if_it_differs(plan: Any, seen: Any, image: str, weights: str) -> None:
+    decision = decided(plan, seen, image, weights)
+    assert (decision["parts"], [action["do"] for action in decision["actions"]]) == ({}, ["depends"])
+    engine("gx10-2", lambda look: look["containers"][0]["status"].update(phase="stopping"))(seen)
+    (action,) = decided(plan, seen, image, weights)["actions"]
+    # What is certain is the reason, with a record of what runs and without one.
+    assert (action["do"], action["text"]) == ("replace", "replace the group: gx10-2 is stopping: no reason given")
+    for world in seen["worlds"].values():
+        world["engine"]["record"] = {}
+    assert decided(plan, seen, image, weights)["actions"] == [action]
+
+
+def test_a_group_is_proven_on_every_node_by_its_own_start(plan: Any, seen: Any) -> None:
+    assert decide(plan, seen)["proven"] is True
+    for name in ("gx10-1", "gx10-2"):
+        engine(name, lambda look: look["record"]["boots"]["gx10-2"].update(started_at="x"))(seen)
+    assert decide(plan, seen)["proven"] is False
+
+
 def test_another_profile_is_named(plan: Any, seen: Any, resolve: Any) -> None:
     other = resolve("sim-tiny-solo", variables=hostvars(3))["plan"]
     looks = {name: world["engine"] for name, world in seen["worlds"].items()}

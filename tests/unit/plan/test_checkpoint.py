@@ -74,6 +74,80 @@ def test_each_disagreement_is_named(tmp_path: Path, name: str, config: Any, tens
     assert message in problem
 
 
+def checked(config: Any, tensors: Any = TENSORS, mods: Any = None, **profile: Any) -> tuple[list[str], list[str]]:
+    """(keys of the problems, names of the skipped checks) of a profile on two ranks."""
+    whole: Any = {"parallel": {"tensor": 2}, **profile} | ({"mods": mods} if mods else {})
+    found, skipped = _checkpoint.check(whole, {"config": config, "tensors": tensors, "path": "/m"}, "p")
+    assert {problem.where for problem in found} <= {"p"}
+    return [problem.key for problem in found], [text.split(":")[0] for text in skipped]
+
+
+FLAT = {"max_position_embeddings": 8, "num_attention_heads": 4}
+
+
+@pytest.mark.parametrize("flag", ["max-model-len", "context-length"])
+@pytest.mark.parametrize(("length", "lifted", "keys"), [(8, {}, 0), (9, {}, 1), ("9", {}, 0), (9, "x", 1)])
+def test_a_context_is_at_most_the_checkpoints(flag: str, length: Any, lifted: Any, keys: int) -> None:
+    args = {flag: length, "json-model-override-args": lifted}
+    assert checked(FLAT, args=args) == ([f"args.{flag}"] * keys, [])
+    # What the nested part lacks may stand outside of it.
+    nested = {"max_position_embeddings": 8, "text_config": {"num_attention_heads": 4}}
+    assert checked(nested, args=args) == ([f"args.{flag}"] * keys, [])
+    lifted = {"max_position_embeddings": 9}
+    assert checked(FLAT, args={flag: length, "json-model-override-args": lifted}) == ([], ["context length"])
+
+
+@pytest.mark.parametrize("value", [0, -1, True, "8", None])
+def test_what_is_no_number_says_nothing(value: Any) -> None:
+    config = {"max_position_embeddings": value, "num_attention_heads": value}
+    assert checked(config, args={"max-model-len": 9}) == ([], ["context length", "tensor parallel"])
+    assert checked({key: 1 for key in config}, parallel={"tensor": 1}) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("experts", "keys"),
+    [({"num_experts": 4}, 0), ({"n_routed_experts": 4}, 0), ({"num_local_experts": 5}, 1), ({"num_experts": 0}, 1), ({}, 1)],
+)
+def test_ranks_divide_heads_and_experts(experts: dict[str, int], keys: int) -> None:
+    assert checked({**FLAT, **experts}, parallel={"tensor": 2, "expert": 2})[0] == ["parallel.expert"] * keys
+    assert checked({**FLAT, **experts}, parallel={"tensor": 3, "expert": 1})[0] == ["parallel.tensor"]
+
+
+@pytest.mark.parametrize(
+    ("config", "tensors", "has"),
+    [
+        *[
+            ({key: value}, [], value > 0)
+            for key in ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_layers")
+            for value in (1, 0)
+        ],
+        *[({}, [name], has) for name, has in (("mtp.fc", True), ("model.mtp.fc", True), ("xmtp.fc", False))],
+    ],
+)
+def test_mtp_needs_its_layers(config: Any, tensors: list[str], has: bool) -> None:
+    for method, wants in (("mtp", True), ("qwen3_next_mtp", True), ("eagle", False)):
+        args = {"speculative-config": {"method": method}}
+        assert checked(config, tensors, args=args)[0] == ["args.speculative-config.method"] * (wants and not has)
+    assert checked(config, tensors, args={"speculative-config": "mtp"})[0] == []
+
+
+@pytest.mark.parametrize(
+    ("tensor", "quantization", "count"),
+    [
+        *[("a.experts.0.weight_scale", {"weight_block_size": [1]}, 0), ("a.experts.0.weight_scale_inv", {"weight_block_size": [1]}, 1)],
+        *[
+            ("a.0.weight_scale", {"weight_block_size": [1]}, 1),
+            ("a.experts.0.weight_scale", {}, 1),
+            ("a.weight_scale", "weight_block_size", 2),
+        ],
+    ],
+)
+def test_the_fp8_loader_wants_block_scales_of_experts(tensor: str, quantization: Any, count: int) -> None:
+    config = {"quantization_config": quantization}
+    assert checked(config, [tensor], mods=["nex-fp8-loader"])[0] == ["mods"] * count
+    assert checked(config, [tensor], mods=["other"])[0] == []
+
+
 def test_expert_parallel_needs_experts(tmp_path: Path) -> None:
     (problem,) = resolve("qwen397-mtp2", tmp_path, changed(num_experts=None), parallel={"expert": 4})["problems"]
     assert "names no experts" in problem
@@ -99,6 +173,22 @@ def test_kv_bytes_count_full_attention_and_replicated_heads() -> None:
     assert _checkpoint.kv_bytes_per_token(CONFIG, 4, "fp8") == 2 * 15 * 1 * 256
     assert _checkpoint.kv_bytes_per_token(CONFIG, 1, "auto") == 2 * 15 * 2 * 256 * 2
     assert _checkpoint.kv_bytes_per_token({}, 1, "auto") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "tensor", "dtype", "size"),
+    [
+        *[({}, 1, "auto", 384), ({}, 1, "fp8_e5m2", 192), ({}, 1, "another", 384), ({}, 3, "auto", 128), ({}, 6, "auto", 128)],
+        # Without a word of their own: as many as there are queries, and as wide as the hidden state allows.
+        *[({"num_key_value_heads": None}, 1, "auto", 768), ({"head_dim": None}, 1, "auto", 312)],
+        *[({"head_dim": None, key: None}, 1, "auto", None) for key in ("hidden_size", "num_attention_heads")],
+        *[({"num_hidden_layers": None}, 1, "auto", None), ({"num_key_value_heads": None, "num_attention_heads": None}, 1, "auto", None)],
+        *[({"layer_types": types}, 1, "auto", size) for types, size in ((["full", "linear"], 192), (["x", "y"], 384), ("full", 384))],
+    ],
+)
+def test_kv_bytes_of_any_config(change: Any, tensor: int, dtype: str, size: float | None) -> None:
+    config = {"num_hidden_layers": 2, "num_key_value_heads": 3, "num_attention_heads": 6, "head_dim": 16, "hidden_size": 81, **change}
+    assert _checkpoint.kv_bytes_per_token(config, tensor, dtype) == size
 
 
 def test_weights_beyond_the_budget_are_refused_with_the_order(tmp_path: Path) -> None:

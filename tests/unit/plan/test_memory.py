@@ -69,6 +69,101 @@ def test_the_floor_follows_the_budget(name: str, floor: float) -> None:
     assert planned(name)["memory"]["floor_gib"] == floor
 
 
+CONFIG = {"num_hidden_layers": 2, "num_key_value_heads": 4, "num_attention_heads": 8, "head_dim": 64}
+
+
+def estimate(cuda: Any = "13.0", checkpoint: Any = CONFIG, expect: Any = None, **args: Any) -> Any:
+    """Two by two ranks of a model of 80 GiB."""
+    profile: Any = {"engine": "vllm", "parallel": {"tensor": 2, "pipeline": 2}, "model": {"size_gib": 80}, "expect": expect or {}}
+    profile["args"] = {key.replace("_", "-"): value for key, value in args.items()}
+    image: Any = {"expect": {"cuda": cuda} if cuda != "any" else {}}
+    return _memory.estimate(profile, image, {"config": checkpoint, "tensors": [], "path": "/m"} if checkpoint else None)
+
+
+def test_an_estimate_is_one_ranks() -> None:
+    assert estimate(gpu_memory_utilization_gb=100) == {
+        "weights_gib": 20.0,
+        "drafter_gib": 0.0,
+        "reserve_gib": 8.35,
+        "share": None,
+        "budget_gib": 100,
+        "leaves_gib": 11.27,
+        "kv_cache_gib": 71.65,
+        # Keys and values of two layers, two of the four heads, 64 numbers of two bytes each.
+        "kv_bytes_per_token": 1024.0,
+        "kv_cache_tokens": int(71.65 * 2**20),
+        "reported": {"kv_cache_gib": None, "kv_cache_tokens": None},
+    }
+
+
+@pytest.mark.parametrize("flag", ["speculative_config", "speculative_algorithm"])
+def test_a_drafter_takes_memory_of_each_rank(flag: str) -> None:
+    found = estimate(gpu_memory_utilization_gb=100, **{flag: {}})
+    assert (found["drafter_gib"], found["kv_cache_gib"]) == (2.0, 69.65)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "args", "share", "budget"),
+    [
+        ("13.0", {}, 0.92, 110.12),
+        # No word about CUDA says nothing; null is an image for CPUs.
+        *[("any", {}, 0.92, 110.12), (None, {}, None, None)],
+        *[(None, {"gpu_memory_utilization": 0.5}, 0.5, 59.85), ("13.0", {"mem_fraction_static": 0.5}, 0.5, 59.85)],
+        ("13.0", {"gpu_memory_utilization": 0.5, "gpu_memory_utilization_gb": 60}, None, 60),
+    ],
+)
+def test_the_budget_is_of_the_profile_or_the_engine(cuda: Any, args: Any, share: float | None, budget: float | None) -> None:
+    found = estimate(cuda, **args)
+    assert (found["share"], found["budget_gib"]) == (share, budget)
+    assert found["leaves_gib"] == (None if budget is None else round(111.27 - budget, 2))
+    assert (found["kv_cache_tokens"] is None) is (budget is None)
+
+
+def test_what_is_not_known_stays_unknown() -> None:
+    assert estimate(checkpoint=None)["kv_cache_tokens"] is None
+    assert estimate(gpu_memory_utilization_gb=10)["kv_cache_tokens"] == 0
+    assert estimate(kv_cache_dtype="fp8")["kv_bytes_per_token"] == 512.0
+    for value, known in ((6.38, 6.38), (6, 6), (True, None), ("6", None)):
+        expect = {"bench": {"kv_cache_gib": value}, "kv_cache_tokens": 7}
+        assert estimate(expect=expect)["reported"] == {"kv_cache_gib": known, "kv_cache_tokens": 7}
+
+
+@pytest.mark.parametrize(("budget", "refused"), [(20.0, True), (20.1, False)])
+def test_a_budget_holds_the_weights_at_least(budget: float, refused: bool) -> None:
+    found = _memory.problems(estimate(gpu_memory_utilization_gb=budget), None, "p")
+    assert [problem.key for problem in found] == ["memory"] * refused
+
+
+@pytest.mark.parametrize(
+    ("budget", "most", "said"),
+    # Half of what the budget leaves, never under the least; rounded down for people.
+    [(108, 1.635, "at most 1.6 GiB"), (110.27, 0.5, "at most 0.5 GiB"), (111, 0.5, "at most 0.5 GiB")],
+)
+def test_the_sites_floor_leaves_half_to_a_healthy_engine(budget: float, most: float, said: str) -> None:
+    found = estimate(gpu_memory_utilization_gb=budget)
+    assert _memory.problems(found, None, "p") == _memory.problems(found, most, "p") == []
+    (problem,) = _memory.problems(found, most + 0.001, "p")
+    assert (problem.key, problem.wanted.split(" with")[0]) == ("gx10_memory_floor_gib", said)
+    assert _memory.problems(estimate(None), 100.0, "p") == []
+
+
+@pytest.mark.parametrize(("leaves", "gib"), [(100.0, 8.0), (32.0, 8.0), (20.0, 5.0), (3.27, 0.8), (2.0, 0.5), (0.1, 0.5)])
+def test_the_floor_is_a_quarter_within_bounds(leaves: float, gib: float) -> None:
+    found = estimate(gpu_memory_utilization_gb=round(111.27 - leaves, 2))
+    floor = _memory.floor(found, None)
+    assert (floor["floor_gib"], floor["needs_gib"]) == (gib, round(111.27 - leaves + gib, 2))
+
+
+def test_a_start_needs_the_budget_or_the_weights_and_the_floor() -> None:
+    cpus = _memory.floor(estimate(None), None)
+    assert (cpus["floor_gib"], cpus["needs_gib"]) == (2.0, 30.35)
+    site = _memory.floor(estimate(gpu_memory_utilization_gb=100), 3.0)
+    assert (site["floor_gib"], site["floor_because"], site["needs_gib"]) == (3.0, "gx10_memory_floor_gib", 103.0)
+    unknown = estimate(None)
+    unknown["weights_gib"] = None
+    assert _memory.floor(unknown, 1.0)["needs_gib"] == 9.35
+
+
 def test_a_floor_that_the_budget_crosses_is_refused_with_numbers(resolve: Any) -> None:
     (problem,) = resolve("nemotron3-ultra", variables=hostvars(gx10_memory_floor_gib=8))["problems"]
     assert "gx10_memory_floor_gib: found 8 GiB; wanted at most 1.6 GiB with" in problem
@@ -111,6 +206,28 @@ def test_preflight_compares_what_is_available_with_what_the_plan_needs() -> None
     (problem,) = refusals(plan, 40.0)
     assert problem.startswith("gx10-2: memory: found 40.0 GiB available; wanted at least 108.8 GiB")
     assert "budget of 108 GiB" in problem
+
+
+def test_as_much_as_a_start_needs_is_enough() -> None:
+    plan = planned("nemotron3-ultra")
+    assert [len(refusals(plan, available)) for available in (108.8001, 108.79)] == [0, 1]
+    # A share is one of the node's own total of 119 GiB: 107.1, and the floor of 0.8.
+    share = planned("qwen397-mtp2")
+    assert [len(refusals(share, available)) for available in (107.9001, 107.89)] == [0, 1]
+    (problem,) = refusals(planned("sim-tiny-tp4"), 1.0)
+    assert "at least 10.35 GiB: weights and reserve and a floor of 2 GiB" in problem
+
+
+@pytest.mark.parametrize(
+    ("memory", "enough"),
+    # Two GiB beside its budget come back: of a share of 119 GiB, or in GiB. A record of an older release says nothing of use.
+    [({"budget_gib": 50, "share": 0.5}, 47.3001), ({"budget_gib": 50, "share": None}, 56.8001), ({"budget_gib": 50}, None), ({}, None)],
+)
+def test_what_an_engine_gives_back_is_what_its_record_says(memory: Any, enough: float | None) -> None:
+    plan = planned("nemotron3-ultra")
+    runs = {"containers": [{"running": False}, {"running": True}], "listeners": [], "record": {"plan": {"memory": memory}}}
+    assert refusals(plan, 0.0 if enough is None else enough, runs) == []
+    assert len(refusals(plan, 0.0 if enough is None else enough - 0.01, runs)) == (enough is not None)
 
 
 def test_what_our_own_engine_holds_comes_back() -> None:

@@ -71,6 +71,77 @@ def test_what_docker_would_misread_is_refused(raw: Any, expected: str) -> None:
     assert expected in str(problems[0])
 
 
+@pytest.mark.parametrize(
+    ("value", "count"), [("all", -1), (1, 1), ("64", 64), (65, None), (0, None), ("-1", None), ("100", None), (True, None)]
+)
+def test_how_many_gpus(value: Any, count: int | None) -> None:
+    options, problems = _options.parse({"gpus": value}, "i")
+    assert [problem.key for problem in problems] == ["gx10_container_options.gpus"] * (count is None)
+    wanted = {} if count is None else {"device_requests": [{"count": count, "capabilities": [["gpu"]]}]}
+    assert _options.parameters(options) == wanted
+    assert _options.flags(options) == ([] if count is None else [("--gpus", str(value))])
+
+
+@pytest.mark.parametrize(
+    ("text", "short", "whole"),
+    [
+        ("/dev/fuse", "/dev/fuse", "/dev/fuse:/dev/fuse:rwm"),
+        ("/dev/fuse:/dev/x", "/dev/fuse:/dev/x", "/dev/fuse:/dev/x:rwm"),
+        ("/dev/fuse:/dev/fuse:rm", "/dev/fuse:/dev/fuse:rm", "/dev/fuse:/dev/fuse:rm"),
+        *[
+            (text, None, None)
+            for text in ("/dev/fuse:/dev/x:rr", "/dev/fuse:/dev/x:a", "/dev/a:/dev/b:r:w", "/dev/a:/b", "/dev", "/b", "/dev/../b", 1)
+        ],
+        *[(f"/dev/{name}:/dev/x", None, None) for name in ("mem", "kmem", "port", ".")],
+    ],
+)
+def test_a_device(text: Any, short: str | None, whole: str | None) -> None:
+    options, problems = _options.parse({"devices": [text]}, "i")
+    assert [problem.key for problem in problems] == ["gx10_container_options.devices"] * (short is None)
+    assert _options.flags(options) == ([("--device", short)] if short else [])
+    assert _options.parameters(options) == {"devices": [whole] if whole else []}
+
+
+@pytest.mark.parametrize(
+    ("text", "soft", "hard"),
+    [
+        ("core=0", 0, 0),
+        ("nofile=1:2", 1, 2),
+        ("nofile=2:2", 2, 2),
+        ("stack=5:-1", 5, -1),
+        ("rss=-1:-1", -1, -1),
+        (f"cpu={'9' * 19}", 10**19 - 1, 10**19 - 1),
+    ],
+)
+def test_a_limit(text: str, soft: int, hard: int) -> None:
+    options, problems = _options.parse({"ulimits": [text]}, "i")
+    name = text.split("=")[0]
+    assert (problems, _options.flags(options)) == ([], [("--ulimit", f"{name}={soft}:{hard}")])
+    assert _options.parameters(options) == {"ulimits": [f"{name}:{soft}:{hard}"]}
+
+
+def test_everything_else_is_named() -> None:
+    raw = {
+        "runtime": "nvidia",
+        "gpus": 1,
+        "cap_adds": [],
+        "ulimits": ["core=1", "core=2", "cpu=1", "rss=1", "rss=2"],
+        "cap_add": ("A", "SYS_NICE"),
+    }
+    options, problems = _options.parse(raw, "i")
+    assert [(problem.key.rpartition(".")[2], problem.found, problem.hint.split(":")[0]) for problem in problems] == [
+        ("cap_adds", "an unknown option", "Did you mean 'cap_add'?"),
+        ("gpus", "1", "Either gives the container the node's GPUs."),
+        ("ulimits", "'core 2 times'", ""),
+        ("ulimits", "'rss 2 times'", ""),
+        ("cap_add", "('A', 'SYS_NICE')", "ALL would undo the isolation; RDMA needs IPC_LOCK alone."),
+    ]
+    assert options["runtime"] == "nvidia" and options["cap_add"] == ["SYS_NICE"]
+    assert _options.flags({"runtime": "r", "cap_add": ["A", "B"]}) == [("--runtime", "r"), ("--cap-add", "A"), ("--cap-add", "B")]
+    assert _options.parameters({"runtime": "r", "cap_add": ["A"]}) == {"runtime": "r", "capabilities": ["A"]}
+    assert len(_options.parse({"runtime": "-x"}, "i")[1]) == len(_options.parse({"runtime": 1}, "i")[1]) == 1
+
+
 def test_what_is_meant_is_taken_once() -> None:
     found, problems = _options.parse({"cap_add": ["cap_ipc_lock", "IPC_LOCK"], "devices": ["/dev//fuse", "/dev/fuse"]}, "inventory")
     assert problems == []

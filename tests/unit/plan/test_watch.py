@@ -101,6 +101,72 @@ def test_a_bench_of_another_form_is_not_measured(bench: Any) -> None:
     assert bounds({"expect": {"bench": bench}})["prefill"]["tps_from"] == "not measured"
 
 
+MEASURED = {"needle": {"input_tokens": 50_000, "prefill_tps": 1000}}
+
+
+def test_bounds_follow_from_prefill_margin_and_what_a_look_may_take() -> None:
+    found = bounds({"args": {"max-model-len": 100_000, "max-num-batched-tokens": 2048}, "expect": {"bench": MEASURED}})
+    # 60 s and a step of 2048 tokens, 120 s and all of them; twice as deep as measured.
+    assert (found["settings"]["frozen_seconds"], found["settings"]["silent_seconds"]) == (70, 320)
+    assert [found["settings"][key] for key in ("look_seconds", "idle_seconds", "answer_seconds")] == [5, 60, 10]
+    assert found["prefill"] == {
+        "tokens": 100_000, "tokens_from": "max-model-len", "tps": 1000.0, "tps_from": "measured at 50000 tokens", "margin": 2.0,
+        "step": 2048,
+    }  # fmt: skip
+    assert found["within"] == {"frozen": 160, "silent": 410}
+
+
+@pytest.mark.parametrize(
+    ("args", "step"),
+    [
+        ({}, 16384),
+        ({"max-num-batched-tokens": 4096, "chunked-prefill-size": 2048}, 4096),
+        ({"chunked-prefill-size": 2048}, 2048),
+        *[({"chunked-prefill-size": -1}, 40_000), ({"enable-chunked-prefill": False}, 40_000), ({"enable-chunked-prefill": True}, 16384)],
+        ({"max-num-batched-tokens": 50_000}, 40_000),
+    ],
+)
+def test_a_step_is_what_the_flags_say_and_never_more_than_a_prompt(args: Any, step: int) -> None:
+    assert bounds({"args": {"context-length": 40_000, **args}})["prefill"]["step"] == step
+
+
+@pytest.mark.parametrize(
+    ("value", "tokens"),
+    [
+        *[("1g", 10**9), ("2G", 2 * 1024**3), ("3m", 3_000_000), ("1.000001k", 1000), (1, 1)],
+        *[(value, None) for value in (0, -1, True, 1.5, "1.5", "0", "k", "-1", None, [1])],
+    ],
+)
+def test_a_count_of_tokens(value: Any, tokens: int | None) -> None:
+    assert bounds({"args": {"context-length": value}})["prefill"]["tokens"] == (tokens or _watch.CONTEXT)
+    checkpoint: Any = {"config": {"max_position_embeddings": value}}
+    assert bounds({}, checkpoint)["prefill"]["tokens_from"] == (
+        "max_position_embeddings" if tokens else "assumed: no flag and no config.json says"
+    )
+
+
+@pytest.mark.parametrize(
+    ("bench", "rate", "margin"),
+    [
+        (MEASURED, 1000, 2.0),
+        ({"needle": {"input_tokens": 99_000, "prefill_tps": 1500.5}}, 1500.5, 1.5),
+        *[({"needle": {**MEASURED["needle"], key: value}}, 1000.0, 2.0) for key in ("input_tokens",) for value in (0, None, True, "9")],
+        *[({"needle": {**MEASURED["needle"], "prefill_tps": value}, "prefill_tps": 700}, 700, 2.0) for value in (0, None, True, -1)],
+        # Of short prompts the slowest; several requests at once are a sum.
+        (
+            {"prefill_tps": {"a": 900, "b": 800}, "concurrency": [{"requests": 2, "prefill_tps": 1}, {"requests": 1, "prefill_tps": 750}]},
+            750,
+            2,
+        ),
+        ({"prefill_tps": 1, "concurrency": ["x"]}, 1, 2.0),
+        ({"prefill_tps": 0.5, "concurrency": None}, 0.5, 2.0),
+    ],
+)
+def test_the_rate_is_the_deepest_measured_or_the_slowest(bench: Any, rate: float, margin: float) -> None:
+    prefill = bounds({"args": {"max-model-len": 100_000}, "expect": {"bench": bench}})["prefill"]
+    assert (prefill["tps"], prefill["margin"]) == (rate, margin)
+
+
 def test_plan_part_and_terminal_have_the_bounds() -> None:
     document = plan("qwen397-mtp2")
     part = _engine.part(document, "gx10-1", "sha256:i", "sha256:w")

@@ -1,0 +1,109 @@
+"""The inventory at the bounds of what it may say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _inventory
+from conftest import hostvars
+
+
+def read(variables: Any) -> tuple[Any, list[str]]:
+    cluster, problems = _inventory.read(variables, list(variables), "i")
+    return cluster, [problem.key for problem in problems]
+
+
+@pytest.mark.parametrize(
+    ("key", "low", "high"),
+    [
+        *[(name, 1, 65535) for name in ("gx10_api_port", "gx10_ray_port", "gx10_master_port", "gx10_fanout_port")],
+        ("gx10_fanout_lanes", 0, 64),
+        ("gx10_ray_cpus", 1, 1024),
+        ("gx10_ray_object_store_bytes", 78643200, 2**50),
+        ("gx10_gpus_per_node", 1, 16),
+        ("gx10_image_keep", 1, 100),
+    ],
+)
+def test_whole_numbers_have_bounds(key: str, low: int, high: int) -> None:
+    field = key.removeprefix("gx10_")
+    for value in (low, str(high)):
+        cluster, problems = read(hostvars(1, **{key: value}))
+        assert (cluster.site[field], problems) == (int(value), [])
+    for bad in (low - 1, high + 1, f"{low}.0", "", None, 10**18):
+        assert read(hostvars(1, **{key: bad}))[1] == [key]
+
+
+@pytest.mark.parametrize(
+    ("key", "good", "bad"),
+    [
+        ("gx10_api_address", ["0.0.0.0", "::", "fd00::1"], ["head", "", "10.0.0"]),
+        ("gx10_models_root", ["/srv", "/a..b"], ["srv", "/", "/a/../b", "/a,b", "/a:b", "/a\nb"]),
+        ("gx10_image_archive", ["", "/a", "~/a"], ["a", "~a", None, 1]),
+        ("gx10_image_archive_host", ["localhost"], ["", None, 1]),
+        ("gx10_drop_caches", [True, False], ["yes", None, 1]),
+        ("gx10_fanout_network", ["fabric", "management"], ["both", None]),
+        ("gx10_memory_floor_gib", [None, 0, 1.5, "1.5", 9999], [True, "1.", "-1", 10000, ""]),
+        ("gx10_build_host", [None, "", "gx10-1"], ["gx10-9", ["gx10-1"], 1]),
+    ],
+)
+def test_what_a_setting_may_be(key: str, good: list[Any], bad: list[Any]) -> None:
+    assert [read(hostvars(1, **{key: value}))[1] for value in good] == [[]] * len(good)
+    assert [read(hostvars(1, **{key: value}))[1] for value in bad] == [[key]] * len(bad)
+
+
+def test_settings_are_kept_as_they_are_meant() -> None:
+    site = read(hostvars(1, gx10_models_root="/srv/m/", gx10_memory_floor_gib="1.5"))[0].site
+    assert (site["models_root"], site["state_dir"], site["memory_floor_gib"]) == ("/srv/m", "/var/lib/gx10", 1.5)
+    assert read(hostvars(1, gx10_memory_floor_gib="x"))[0].site["memory_floor_gib"] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        *[({"gx10_fabric_address": value}, "gx10_fabric_address") for value in (None, "fd00::1", "192.168.177.11")],
+        *[({"gx10_rank": value}, "gx10_rank") for value in (-1, "x", 10000, 0, None)],
+        *[({"gx10_fabric_rails": value}, "gx10_fabric_rails") for value in ("192.168.177.12", ["fd00::1"])],
+        ({"gx10_env": ["A=1"]}, "gx10_env"),
+    ],
+)
+def test_what_is_wrong_with_one_node_is_named_by_it(change: dict[str, Any], key: str) -> None:
+    variables = hostvars(2)
+    variables["gx10-2"] |= change
+    assert read(variables)[1] == [f"gx10-2.{key}"]
+
+
+def test_what_a_node_has_of_its_own() -> None:
+    variables = hostvars(2)
+    variables["gx10-1"] |= {"gx10_rank": 9999, "gx10_fabric_rails": ("192.168.177.11", "10.0.0.1"), "gx10_env": {"A": 1}}
+    variables["gx10-2"] |= {"gx10_management_address": "m"}
+    (second, first), problems = read(variables)[0].nodes, read(variables)[1]
+    assert problems == []
+    assert (first.name, first.rank, first.rails, first.env) == ("gx10-1", 9999, ("192.168.177.11", "10.0.0.1"), {"A": "1"})
+    assert (first.management_address, second.management_address) == ("192.168.1.11", "m")
+    assert (second.rank, second.rails, second.env) == (1, ("192.168.177.12",), {})
+    del variables["gx10-1"]["ansible_host"]
+    assert read(variables)[0].nodes[1].management_address == "192.168.177.11"
+
+
+def test_two_nodes_without_an_address_are_not_the_same_one() -> None:
+    variables = hostvars(2)
+    for host in variables.values():
+        del host["gx10_fabric_address"]
+    assert read(variables)[1] == ["gx10-1.gx10_fabric_address", "gx10-2.gx10_fabric_address"]
+
+
+def test_a_setting_is_the_groups_but_the_apis_address() -> None:
+    variables = hostvars(3)
+    variables["gx10-2"] |= {"gx10_api_port": 8000.0, "gx10_api_address": "192.168.1.12", "gx10_drop_caches": False}
+    variables["gx10-3"] |= {"gx10_api_port": "8000", "gx10_drop_caches": 1, "gx10_models_root": "/srv/models/"}
+    assert read(variables)[1] == ["gx10-2: gx10_api_port", "gx10-2, gx10-3: gx10_drop_caches"]
+
+
+def test_the_head_is_of_the_lowest_rank() -> None:
+    variables = hostvars(3)
+    assert _inventory.head(variables, list(variables)) == "gx10-1"
+    variables["gx10-1"]["gx10_rank"], variables["gx10-3"]["gx10_rank"] = 3, "0"
+    assert _inventory.head(variables, list(variables)) == "gx10-3"
+    assert _inventory.head({}, []) == ""
+    assert [_inventory.is_address(text) for text in ("10.0.0.1", "::1", "x")] == [True, True, False]

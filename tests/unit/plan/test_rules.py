@@ -1,0 +1,91 @@
+"""The rules that hold beyond one model, at their bounds. That each fires on a report's mistake: test_lessons.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _rules
+
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+
+
+def broken(args: Any = None, engine: str = "vllm", env: Any = OFFLINE, versions: Any = None) -> list[str]:
+    """Keys of the broken rules."""
+    profile = {"engine": engine, "args": args or {}, "env": env}
+    return [problem.key for problem in _rules.check(profile, {"expect": {"versions": versions or {}}}, "p")[0]]
+
+
+@pytest.mark.parametrize(
+    ("key", "least", "most", "beyond"),
+    [
+        ("gpu-memory-utilization", 0.001, 0.9, (0, -1, 0.901)),
+        ("gpu-memory-utilization-gb", 0.001, 110, (0, -1, 110.001)),
+        ("mem-fraction-static", 0.001, 0.999, (0, -1, 1)),
+    ],
+)
+def test_budgets_have_bounds(key: str, least: float, most: float, beyond: tuple[float, ...]) -> None:
+    assert [broken({key: value}) for value in (least, most)] == [[], []]
+    assert [broken({key: value}) for value in beyond] == [[f"args.{key}"]] * len(beyond)
+
+
+def test_a_budget_that_only_a_mod_knows_is_a_number() -> None:
+    # The engines' own have a type in their tables.
+    key = "gpu-memory-utilization-gb"
+    assert [broken({key: value}) for value in ("0.5", True, None)] == [[f"args.{key}"]] * 3
+
+
+def test_one_budget_and_no_way_around_it() -> None:
+    assert broken({"gpu-memory-utilization": 0.5, "gpu-memory-utilization-gb": 50}) == ["args.gpu-memory-utilization-gb"]
+    assert broken({"gpu-memory-utilization-gb": 50, "kv-cache-memory-bytes": 1}) == ["args.kv-cache-memory-bytes"]
+    assert broken({"gpu-memory-utilization": 0.5, "kv-cache-memory-bytes": 1}) == []
+
+
+def test_a_long_context_only_as_it_is_off() -> None:
+    assert broken(env={**OFFLINE, "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "0"}) == []
+    assert broken(env={**OFFLINE, "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"}) == ["env.VLLM_ALLOW_LONG_MAX_MODEL_LEN"]
+    assert broken(env={}) == ["env.HF_HUB_OFFLINE", "env.TRANSFORMERS_OFFLINE"]
+
+
+def test_backends_are_sglangs() -> None:
+    assert broken({"attention-backend": "triton"}, "sglang") == ["args.attention-backend"]
+    assert broken({"attention-backend": "flashinfer"}, "sglang") == []
+    assert broken({"attention-backend": "triton"}, "vllm") == []
+
+
+@pytest.mark.parametrize(("version", "keys"), [(">=5.1", []), ("==5.0", []), (">=4.57", ["image"]), ("", ["image"])])
+def test_qwens_drafter_wants_transformers_5(version: str, keys: list[str]) -> None:
+    assert broken({"speculative-config": {"method": "qwen3_next_mtp"}}, versions={"transformers": version}) == keys
+    assert broken({"speculative-config": {"method": "mtp"}}, versions={"transformers": version}) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "problems", "warnings"),
+    [
+        *[("==0.21.9", 0, 0), ("==0.22.0", 0, 1), ("==0.22.9", 0, 1), ("==0.23.0", 1, 0), ("==0.24.0", 1, 0)],
+        # Not pinned: nobody knows.
+        *[(">=0.23", 0, 0), ("", 0, 0)],
+    ],
+)
+def test_a_renamed_variable_warns_then_is_refused(version: str, problems: int, warnings: int) -> None:
+    profile = {"engine": "vllm", "env": {**OFFLINE, "VLLM_FLASHINFER_MOE_BACKEND": "x"}}
+    found, said = _rules.check(profile, {"expect": {"versions": {"vllm": version, "sglang": version}}}, "p")
+    assert (len(found), len(said)) == (problems, warnings)
+    assert all("VLLM_FLASHINFER_MOE_BACKEND" in str(text) and "args.moe-backend" in str(text) for text in [*found, *said])
+    assert _rules.check({**profile, "engine": "sglang"}, {"expect": {"versions": {"sglang": version}}}, "p") == ([], [])
+
+
+@pytest.mark.parametrize(("version", "warnings"), [("==0.22.1rc1.dev123", 0), ("==0.22.1rc1.dev124", 1), ("==0.30.0", 1)])
+def test_a_renamed_method_warns(version: str, warnings: int) -> None:
+    def check(method: str) -> list[str]:
+        profile = {"engine": "vllm", "env": OFFLINE, "args": {"speculative-config": {"method": method}}}
+        return _rules.check(profile, {"expect": {"versions": {"vllm": version, "transformers": ">=5"}}}, "p")[1]
+
+    assert ["qwen3_next_mtp is deprecated" in text for text in check("qwen3_next_mtp")] == [True] * warnings
+    assert check("mtp") == []
+
+
+def test_parts_of_a_wrong_type_are_empty() -> None:
+    found = _rules.check({"engine": None, "args": [], "env": "x"}, {"expect": {"versions": ["vllm"]}}, "p")
+    assert ([problem.key for problem in found[0]], found[1]) == (["env.HF_HUB_OFFLINE", "env.TRANSFORMERS_OFFLINE"], [])
+    assert broken({"speculative-config": "qwen3_next_mtp"}) == []
