@@ -61,7 +61,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gx10.serving.plugins.module_utils.node import _background
+from ansible_collections.gx10.serving.plugins.module_utils.node import _background, _processes
 
 
 def stop(work: str) -> dict[str, Any]:
@@ -90,8 +90,7 @@ def start(module: AnsibleModule, work: str) -> None:
     with open(path, "w", encoding="utf-8") as file:
         json.dump({**params["job"], "work": work, "lease_seconds": params["lease_seconds"]}, file)
     with open(os.path.join(work, "log"), "ab") as log:
-        # It outlives this module, which run_command does not allow.
-        child = subprocess.Popen(  # pylint: disable=ansible-bad-function
+        child = _processes.beside(
             [sys.executable, "-B", params["program"], path],
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -67,7 +67,7 @@ import subprocess
 from typing import IO, Any, cast
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gx10.serving.plugins.module_utils.node import _docker, _oci
+from ansible_collections.gx10.serving.plugins.module_utils.node import _docker, _oci, _processes
 
 
 def add(module: AnsibleModule, store: str, image: dict[str, Any], root: str) -> str:
@@ -77,8 +77,7 @@ def add(module: AnsibleModule, store: str, image: dict[str, Any], root: str) -> 
         return digest
     except (OSError, ValueError, KeyError) as error:
         module.warn(f"layers cannot be read from Docker's own store ({error}); docker save is taken apart instead, which is slower")
-    # Streamed: run_command would hold the whole image in memory.
-    with subprocess.Popen(["docker", "save", image["Id"]], stdout=subprocess.PIPE) as child:  # pylint: disable=ansible-bad-function
+    with _processes.beside(["docker", "save", image["Id"]], stdout=subprocess.PIPE) as child:
         digest = _oci.ingest_saved(store, cast(IO[bytes], child.stdout))
     if child.returncode:
         module.fail_json(msg=f"docker save {module.params['image']}: found exit code {child.returncode}; wanted 0")

@@ -69,7 +69,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
-from ansible_collections.gx10.serving.plugins.module_utils.node import _oci
+from ansible_collections.gx10.serving.plugins.module_utils.node import _oci, _processes
 
 # A plain registry: as a proxy in a chain it would fetch every blob twice and send it three times.
 CONFIG = """\
@@ -143,9 +143,7 @@ def main() -> None:
         with open(config, "w", encoding="utf-8") as file:
             file.write(CONFIG.format(store=store, port=port))
         with open(log, "wb") as sink:
-            # Beside `docker pull`, which run_command does not allow.
-            argv = ["docker-registry", "serve", config]
-            child = subprocess.Popen(argv, stdout=sink, stderr=sink)  # pylint: disable=ansible-bad-function
+            child = _processes.beside(["docker-registry", "serve", config], stdout=sink, stderr=sink)
         try:
             wait(module, child, port, log)
             run(module, "pull", "--quiet", reference)

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+from collections.abc import Sequence
+from typing import Any
 
 from ._types import Listener, Process
 
@@ -16,6 +19,11 @@ ENGINE = re.compile(
     r"|^ray::|(?:^|/)(?:raylet|gcs_server)\b|ray/_private/|ray/dashboard/|(?:^|/)ray start\b"
 )
 _CONTAINER = re.compile(r"([0-9a-f]{64})")
+
+
+def beside(argv: Sequence[str], **streams: Any) -> subprocess.Popen[bytes]:
+    """A child that is read as it writes, runs beside its module or outlives it; AnsibleModule.run_command waits and holds all in memory."""
+    return subprocess.Popen(list(argv), **streams)  # pylint: disable=ansible-bad-function
 
 
 def _read(path: str) -> str:

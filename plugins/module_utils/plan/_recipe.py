@@ -15,8 +15,6 @@ from ..common._document import parse
 from .engines import _args as flags
 from .engines import _flags, _vllm
 
-# A recipe does not say which vLLM it is for.
-TABLE = _flags.table("vllm", _flags.versions("vllm")[-1])
 # Recipe keys that have a place in a profile; the others are named in the notes.
 CARRIED = {"name", "recipe_version", "container", "command", "description", "model", "mods", "defaults", "env", "cluster_only", "solo_only"}
 
@@ -91,24 +89,26 @@ def _profile(recipe: Mapping[str, Any], words: list[str], notes: list[str], wher
 
 def _args(words: list[str], notes: list[str]) -> dict[str, Any]:
     """argv as a profile's `args`."""
+    # A recipe does not say which vLLM it is for.
+    table = _flags.table("vllm", _flags.versions("vllm")[-1])
     args: dict[str, Any] = {}
     rest = [part for word in words for part in (word.split("=", 1) if word.startswith("--") and "=" in word else [word])]
     while rest:
         word = rest.pop(0)
-        name = flags.canonical(_vllm.DIALECT, TABLE, word)
-        if not word.startswith("--") and name.partition(".")[0] not in TABLE.flags:
+        name = flags.canonical(_vllm.DIALECT, table, word)
+        if not word.startswith("--") and name.partition(".")[0] not in table.flags:
             notes.append(f"{word}: not a flag of vllm serve, not carried")
             continue
         values = []
         while rest and not rest[0].startswith("-"):
             values.append(_value(rest.pop(0)))
-        if name.startswith("no-") and TABLE.flags.get(name[3:], {}).get("type") == "bool":
+        if name.startswith("no-") and table.flags.get(name[3:], {}).get("type") == "bool":
             args[name[3:]] = False
         elif not values:
             args[name] = True
         else:
             args[name] = values[0] if len(values) == 1 else values
-        if name.split(".")[0] not in TABLE.flags and not name.startswith("no-"):
+        if name.split(".")[0] not in table.flags and not name.startswith("no-"):
             notes.append(f"--{name}: not a flag of vllm serve as this collection knows it; a mod may add it")
     return args
 
