@@ -80,6 +80,7 @@ class FilterModule:
             "_weights_differences": _weights.differences,
             "_weights_document": _plan_weights.of_models,
             "_weights_downloaded": _weights.downloaded,
+            "_weights_hash": lambda manifests: _weights.joined({repo: manifest["hash"] for repo, manifest in manifests.items()}),
             "_weights_lacks": _weights.lacks,
             "_weights_nowhere": _weights.nowhere,
             "_weights_other_content": _weights.other_content,

@@ -8,7 +8,7 @@ module: files_info
 short_description: Which of these hash-named files a node lacks
 version_added: 0.1.0
 description:
-  - Compares names and sizes; the files' names are their SHA-256, checked when they were written.
+  - Compares names and sizes, and the content of small files; the files' names are their SHA-256, checked when they were written.
 author: [GX10 Serving contributors (@gx10)]
 options:
   path:
@@ -16,7 +16,7 @@ options:
     type: path
     required: true
   files:
-    description: "The files: path below the folder, size in bytes."
+    description: "The files: path below the folder, size in bytes, sha256."
     type: list
     elements: dict
     required: true
@@ -32,7 +32,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 lacking:
-  description: Paths that are not there with their size.
+  description: Paths that are not there, or not as they should be.
   type: list
   elements: str
   returned: always

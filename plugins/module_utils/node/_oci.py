@@ -13,6 +13,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import tarfile
 from collections.abc import Iterable, Iterator
 from typing import IO, Any, TypedDict
@@ -26,7 +27,10 @@ CONFIG = "application/vnd.docker.container.image.v1+json"
 # Not compressed: so a layer's digest is its diff ID, the same on every node, and nothing is spent on gzip.
 LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 RECORD = "images.json"
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 CHUNK = 4 * 1024**2
+# A file of less bytes is read where others are known by their size: manifests and configs, which a look reads in any case.
+SMALL = 1024**2
 
 
 class Blob(TypedDict):
@@ -70,17 +74,20 @@ def files(manifest: Manifest, digest: str, size: int) -> list[File]:
 
 
 def read_manifest(store: str, digest: str) -> tuple[Manifest, int]:
-    """A manifest and its size in bytes; raises OSError or ValueError where it is not there or not what its name says."""
+    """A manifest and its size in bytes; raises OSError or ValueError where it is not there, not what its name says, or no manifest."""
     with open(os.path.join(store, blob(digest)), "rb") as file:
         data = file.read()
     if "sha256:" + hashlib.sha256(data).hexdigest() != digest:
         raise ValueError(f"{digest}: found other content under that name")
-    found: Manifest = json.loads(data)
-    return found, len(data)
+    found = json.loads(data)
+    if not isinstance(found, dict) or not {"config", "layers"} <= found.keys():
+        raise ValueError(f"{digest}: found no image's manifest under that name")
+    manifest: Manifest = {**found}  # type: ignore[typeddict-item]
+    return manifest, len(data)
 
 
 def complete(store: str, digest: str) -> bool:
-    """Is everything of an image here, by name and size?"""
+    """Is everything of an image here, as `lacking` looks at it?"""
     try:
         manifest, size = read_manifest(store, digest)
     except (OSError, ValueError):
@@ -89,15 +96,16 @@ def complete(store: str, digest: str) -> bool:
 
 
 def lacking(store: str, wanted: list[File]) -> list[str]:
-    """Paths of `wanted` that are not here with their size."""
+    """Paths of `wanted` that are not here with their size; of a small one its content counts, which a power loss turns into zeros."""
 
-    def size(path: str) -> int:
+    def there(item: File) -> bool:
+        path = os.path.join(store, item["path"])
         try:
-            return os.path.getsize(os.path.join(store, path))
+            return os.path.getsize(path) == item["size"] and (item["size"] >= SMALL or sha256(path) == item["sha256"])
         except OSError:
-            return -1
+            return False
 
-    return [item["path"] for item in wanted if size(item["path"]) != item["size"]]
+    return [item["path"] for item in wanted if not there(item)]
 
 
 def blobs(store: str) -> dict[str, int]:
@@ -111,7 +119,7 @@ def blobs(store: str) -> dict[str, int]:
 
 
 def put(store: str, chunks: Iterable[bytes]) -> tuple[str, int]:
-    """Write a stream as a blob; returns its digest and size. One that is there already is not written again."""
+    """Write a stream as a blob; returns its digest and size. One that is there already may be damaged: this one takes its place."""
     folder = os.path.join(store, ROOT)
     os.makedirs(folder, exist_ok=True)
     temporary = os.path.join(folder, f".incoming.{os.getpid()}")
@@ -124,9 +132,8 @@ def put(store: str, chunks: Iterable[bytes]) -> tuple[str, int]:
                 file.write(chunk)
         name = "sha256:" + digest.hexdigest()
         final = os.path.join(store, blob(name))
-        if not os.path.exists(final) or os.path.getsize(final) != size:
-            os.makedirs(os.path.dirname(final), exist_ok=True)
-            os.replace(temporary, final)
+        os.makedirs(os.path.dirname(final), exist_ok=True)
+        os.replace(temporary, final)
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)
@@ -227,17 +234,22 @@ def _finish(store: str, config: Blob, layers: list[Blob]) -> str:
 
 
 def known(store: str) -> list[Noted]:
-    """The images that the folder keeps, newest first."""
+    """The images that the folder keeps, newest first; what a record says that is none of ours is passed by. `store` "": no folder."""
     try:
-        with open(os.path.join(store, RECORD), encoding="utf-8") as file:
-            found: list[Noted] = json.load(file)
+        with open(os.path.join(store, RECORD) if store else os.devnull, encoding="utf-8") as file:
+            found = json.load(file)
     except (OSError, ValueError):
         return []
-    return [{"name": "", **item} for item in found]
+    items = [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+    return [
+        {"name": str(item.get("name", "")), "image": item["image"], "digest": item["digest"]}
+        for item in items
+        if isinstance(item.get("image"), str) and DIGEST.fullmatch(str(item.get("digest")))
+    ]
 
 
 def kept(store: str) -> list[Kept]:
-    """`known`, each with what its own files say: is it complete (by name and size), its layers' diff IDs."""
+    """`known`, each with what its own files say: is it complete, its layers' diff IDs."""
     found = []
     for item in known(store):
         about: Kept = {**item, "complete": complete(store, item["digest"]), "files": [], "layers": [], "labels": {}}

@@ -115,6 +115,11 @@ def nowhere(files: Sequence[File], differing: Mapping[str, Sequence[Differing]])
     return [item["path"] for item in files if all(item["path"] in paths for paths in lacking)]
 
 
+def joined(hashes: Mapping[str, str]) -> str:
+    """The manifests' hashes by model as one text, which an engine is started with; empty where one is not known."""
+    return " ".join(hashes[repo] for repo in sorted(hashes)) if all(hashes.values()) else ""
+
+
 def lacks(differing: Mapping[str, Sequence[Differing]], hosts: Sequence[str], filled: str = "") -> dict[str, list[str]]:
     """Paths that each of `hosts` lacks; node `filled` has just got everything."""
     return {name: [] if name == filled else [item["path"] for item in items] for name, items in differing.items() if name in hosts}

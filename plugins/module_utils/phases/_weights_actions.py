@@ -12,7 +12,7 @@ from ..node._types import Checkpoint, Manifest, ModelLook
 from ..plan._types import Weights, WeightsModel
 from ._actions import Action, action
 from ._fanout import size_text
-from ._weights import differences, other_content, truth
+from ._weights import differences, joined, other_content, truth
 
 PHASE = "weights"
 
@@ -52,8 +52,7 @@ def decide(
             lost, wanted = _compare(weights, model, manifest, infos)
             problems += lost
             actions += wanted
-    known = all(hashes.values())
-    return {"hash": " ".join(hashes[repo] for repo in sorted(hashes)) if known else "", "problems": problems, "actions": actions}
+    return {"hash": joined(hashes), "problems": problems, "actions": actions}
 
 
 def _compare(weights: Weights, model: WeightsModel, manifest: Manifest, infos: Mapping[str, ModelLook]) -> tuple[list[str], list[Action]]:

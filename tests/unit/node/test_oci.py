@@ -29,7 +29,7 @@ def layer_tar(names: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-LAYERS = [layer_tar({"a": b"x" * 700, "b/c": b""}), layer_tar({"a.wh": b"", "d": b"y" * 5000})]
+LAYERS = [layer_tar({"a": b"x" * 2**20, "b/c": b""}), layer_tar({"a.wh": b"", "d": b"y" * 5000})]
 CONFIG = json.dumps({"rootfs": {"diff_ids": [sha(data) for data in LAYERS]}}).encode()
 DIFFS = [sha(data) for data in LAYERS]
 
@@ -193,3 +193,39 @@ def test_a_registry_finds_manifest_config_and_layers(tmp_path: Path) -> None:
     base = "docker/registry/v2/repositories/name"
     wanted = {f"{base}/_layers/{item.replace(':', '/')}/link": item for item in [sha(CONFIG), *DIFFS]}
     assert _oci.links("name", manifest, digest) == {f"{base}/_manifests/revisions/{digest.replace(':', '/')}/link": digest, **wanted}
+
+
+@pytest.mark.parametrize("which", ["config", "manifest", "index"])
+def test_a_small_file_of_zeros_is_not_complete_and_is_brought_again(tmp_path: Path, which: str) -> None:
+    """Right size, wrong content, as after a power loss: the look itself must survive it."""
+    store = str(tmp_path)
+    digest = _oci.ingest_saved(store, saved("oci"))
+    manifest, size = _oci.read_manifest(store, digest)
+    if which == "index":
+        digest, _size = _oci.put(store, [b'{"manifests": []}'])
+    _oci.remember(store, "name", "sha256:one", digest, 1)
+    if which != "index":
+        path = tmp_path / _oci.blob(digest if which == "manifest" else sha(CONFIG))
+        path.write_bytes(bytes(path.stat().st_size))
+        assert _oci.lacking(store, _oci.files(manifest, digest, size)) == [_oci.blob(digest if which == "manifest" else sha(CONFIG))]
+    (item,) = _oci.kept(store)
+    assert (item["digest"], item["complete"], item["layers"]) == (digest, False, [])
+    assert _oci.damage(store, digest) != []
+    digest = _oci.ingest_saved(store, saved("oci"))
+    assert _oci.complete(store, digest)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\0" * 40, "null", "{}", "[1, null]", '[{"digest": 5, "image": "a"}]', '[{"digest": "x", "image": "a"}]']
+)
+def test_a_record_of_garbage_knows_no_image(tmp_path: Path, text: str) -> None:
+    (tmp_path / "images.json").write_text(text)
+    assert _oci.kept(str(tmp_path)) == []
+
+
+def test_without_a_folder_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive that is turned off is not the folder where somebody stands."""
+    _oci.remember(str(tmp_path), "name", "sha256:one", _oci.ingest_saved(str(tmp_path), saved("oci")), 1)
+    monkeypatch.chdir(tmp_path)
+    assert _oci.kept("") == []
+    assert len(_oci.kept(".")) == 1

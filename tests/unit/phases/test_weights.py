@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import jinja2
 import pytest
+import yaml
 from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest
 from ansible_collections.gx10.serving.plugins.module_utils.node._types import File, Staged
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _weights, _weights_report
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _weights as _plan_weights
 from ansible_collections.gx10.serving.plugins.module_utils.plan._types import WeightsModel
+from conftest import ROOT
 
 FILES: list[File] = [{"path": "config.json", "size": 2, "sha256": "a" * 64}, {"path": "model.safetensors", "size": 90, "sha256": "b" * 64}]
 MODEL: WeightsModel = {"repo": "org/name", "revision": None, "manifest": None, "size_gib": None, "path": "/srv/models/org/name"}
@@ -102,6 +105,28 @@ def test_missing_files_are_staged_and_others_are_refused_by_name() -> None:
     assert _weights.lacks(differing, ["n0", "n1"], "n1") == {"n0": [], "n1": []}
     assert _weights.nowhere(FILES, differing) == []
     assert _weights.nowhere(FILES, {"n1": [{**item, "why": "missing"} for item in FILES]}) == ["config.json", "model.safetensors"]
+
+
+def test_all_weights_have_one_hash_whoever_joins_it() -> None:
+    """A name's case must not order it otherwise in the role than in the decision: a healthy group would be replaced."""
+    from ansible_collections.gx10.serving.plugins.filter import internal
+    from ansible_collections.gx10.serving.plugins.module_utils.phases import _weights_actions
+
+    models: list[WeightsModel] = [{**MODEL, "repo": repo} for repo in ("amd/draft", "Qwen/Big")]
+    records = {"amd/draft": record(FILES[:1]), "Qwen/Big": record(FILES)}
+    looks: Any = {"n0": {repo: {**info(one["files"], one), "unread": 0, "noted": one["hash"]} for repo, one in records.items()}}
+    planned: Any = {"models": models, "state_dir": "/var/lib/gx10"}
+    decided = _weights_actions.decide(planned, looks, {}, {})
+    assert decided["actions"] == []
+    text = yaml.safe_load((ROOT / "roles/weights/tasks/main.yml").read_text())[-1]["ansible.builtin.set_fact"]["weights_hash"]
+    template = jinja2.Environment()
+    template.filters |= {f"gx10.serving.{name}": one for name, one in internal.FilterModule().filters().items()}
+    assert (
+        template.from_string(text).render(weights_manifests=records)
+        == decided["hash"]
+        == f"{records['Qwen/Big']['hash']} {records['amd/draft']['hash']}"
+    )
+    assert _weights.joined({"a/b": "x", "c/d": ""}) == ""
 
 
 def look(**disk: Any) -> Any:
