@@ -28,6 +28,8 @@ SITE_DEFAULTS: dict[str, Any] = {
     "gx10_gpus_per_node": 1,
     "gx10_memory_floor_gib": None,
     "gx10_drop_caches": True,
+    # ORG/NAME to a folder on the control node.
+    "gx10_weights_sources": {},
     "gx10_fanout_network": "fabric",
     "gx10_fanout_port": 8731,
     "gx10_fanout_lanes": 0,
@@ -71,6 +73,7 @@ class Site(TypedDict):
     gpus_per_node: int
     memory_floor_gib: float | None
     drop_caches: bool
+    weights_sources: Mapping[str, str] | None
     fanout_network: Literal["fabric", "management"]
     fanout_port: int
     fanout_lanes: int
@@ -221,6 +224,9 @@ def _check_site(site: dict[str, Any], where: str) -> list[Problem]:
             problems.append(Problem(where, f"gx10_{key}", show(site[key]), "an absolute path without '..', ',' or ':'"))
         else:
             site[key] = path.rstrip("/")
+    sources = site["weights_sources"] or {}
+    if not isinstance(sources, Mapping) or not all(isinstance(path, str) and path for path in sources.values()):
+        problems.append(Problem(where, "gx10_weights_sources", show(sources), "a mapping of ORG/NAME to a folder on the control node"))
     archive = site["image_archive"]
     if not isinstance(archive, str) or (archive and not archive.startswith(("/", "~/"))):
         problems.append(Problem(where, "gx10_image_archive", show(archive), "an absolute path, one below ~/, or '' for none"))
