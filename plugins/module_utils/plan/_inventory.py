@@ -151,9 +151,15 @@ def read(hostvars: Mapping[str, Any], hosts: Sequence[str], where: str) -> tuple
     site = {key.removeprefix("gx10_"): setting(key, head) for key in SITE_DEFAULTS}
     problems += _differences(hostvars, nodes, where)
     problems += _check_site(site, where)
-    if site["build_host"] and (not isinstance(site["build_host"], str) or site["build_host"] not in hostvars):
-        wanted = "a host of the inventory, or nothing for the head"
-        problems.append(Problem(where, "gx10_build_host", show(site["build_host"]), wanted))
+    # Only a host of the group is looked at, and has an address that layers travel from.
+    if site["build_host"] and site["build_host"] not in [node.name for node in nodes]:
+        hint = "Add it to the group, after the nodes that serve: it need not serve itself."
+        wanted = f"a host of the group ({', '.join(node.name for node in nodes)}), or nothing for the head"
+        problems.append(Problem(where, "gx10_build_host", show(site["build_host"]), wanted, hint))
+    archive = site["image_archive_host"]
+    if not isinstance(archive, str) or (archive != "localhost" and archive not in hostvars):
+        hint = "Add it to the inventory, outside of the group too."
+        problems.append(Problem(where, "gx10_image_archive_host", show(archive), "localhost or a host of the inventory", hint))
     return Cluster(tuple(nodes), site), problems
 
 
@@ -230,8 +236,6 @@ def _check_site(site: dict[str, Any], where: str) -> list[Problem]:
     archive = site["image_archive"]
     if not isinstance(archive, str) or (archive and not archive.startswith(("/", "~/"))):
         problems.append(Problem(where, "gx10_image_archive", show(archive), "an absolute path, one below ~/, or '' for none"))
-    if not isinstance(site["image_archive_host"], str) or not site["image_archive_host"]:
-        problems.append(Problem(where, "gx10_image_archive_host", show(site["image_archive_host"]), "localhost or a host of the inventory"))
     if not isinstance(site["drop_caches"], bool):
         problems.append(Problem(where, "gx10_drop_caches", show(site["drop_caches"]), "true or false"))
     if site["fanout_network"] not in NETWORKS:
