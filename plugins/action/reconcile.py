@@ -12,7 +12,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest, _oci
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _image_actions, _reconcile
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _context
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _context, _sources
 
 ARGUMENTS = {
     "plan": {"type": "dict", "required": True},
@@ -35,9 +35,8 @@ class ActionModule(ActionBase):
         _validation, given = self.validate_argument_spec(ARGUMENTS)
         plan = given["plan"]
         hashes = _manifest.HashCache(str(Path("~/.cache/gx10/hashes.json").expanduser()))
-        origins = {
-            model["repo"]: given["sources"][model["repo"]] for model in plan["weights"]["models"] if model["repo"] in given["sources"]
-        }
+        repos = [model["repo"] for model in plan["weights"]["models"]]
+        origins = {repo: _sources.absolute(given["sources"][repo]) for repo in repos if repo in given["sources"]}
         seen = _reconcile.Evidence(
             worlds=given["worlds"],
             contexts=_context.read(plan["image"], plan["image"]["wheels_path"]),

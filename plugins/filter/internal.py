@@ -23,7 +23,15 @@ from ansible_collections.gx10.serving.plugins.module_utils.phases import (
     _weights,
     _weights_report,
 )
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _catalogue, _inventory, _options, _probes, _recipe, _resolve
+from ansible_collections.gx10.serving.plugins.module_utils.plan import (
+    _catalogue,
+    _inventory,
+    _options,
+    _probes,
+    _recipe,
+    _resolve,
+    _sources,
+)
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _weights as _plan_weights
 
 
@@ -44,6 +52,7 @@ class FilterModule:
             "_engine_replaces": _engine_actions.replaces,
             "_actions_text": lambda actions: "\n".join(_actions.lines(actions)) or "Nothing differs from the plan.",
             "_evidence_checks": _gate.evidence_checks,
+            "_folder": _sources.absolute,
             "_fanout_plan": _fanout.plan,
             "_files_digest": _manifest.digest,
             "_image_differs": lambda one, other: [one.get(key) for key in ("id", "layers")] != [other.get(key) for key in ("id", "layers")],

@@ -104,3 +104,40 @@ def test_weights_are_of_a_profile_or_of_a_model(verb: str, tmp_path: Path) -> No
         assert f"found {found} profile" in output
         assert VERBS[verb] not in output
     assert VERBS[verb] in run(verb, tmp_path, model="a/b")
+
+
+def test_a_source_of_weights_is_the_same_folder_to_every_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`~` and relative folders: the checkpoint check of a plan, the decision, and what the roles read."""
+    from ansible_collections.gx10.serving.plugins.filter import internal
+    from ansible_collections.gx10.serving.plugins.module_utils.plan import _sources
+
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/config.json").write_text("{}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for text in ("~/data", "data", str(tmp_path / "data")):
+        assert internal.FilterModule().filters()["_folder"](text) == str(tmp_path / "data")
+        found = _sources.read(None, checkpoints={"a/b": text})["checkpoints"]["a/b"]
+        assert found and found["path"] == str(tmp_path / "data")
+    assert internal.FilterModule().filters()["_folder"]("") == ""
+    readers = {"roles/weights/vars/main.yml": "weights_sources[", "playbooks/remove_weights.yml": "remove_source: "}
+    for path, key in readers.items():
+        (line,) = [line for line in (ROOT / path).read_text().splitlines() if key in line]
+        assert line.endswith('| gx10.serving._folder }}"'), path
+
+
+def test_the_decision_reads_a_source_below_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ansible_collections.gx10.serving.plugins.action import reconcile
+
+    asked: list[str] = []
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(reconcile._manifest, "read", lambda path, _hashes: asked.append(path) or {})
+    monkeypatch.setattr(reconcile._context, "read", lambda *_arguments: {})
+    monkeypatch.setattr(reconcile._reconcile, "reconcile", lambda _plan, seen, *_more: {"problems": [str(dict(seen.origins))]})
+    monkeypatch.setattr(reconcile.ActionBase, "run", lambda *_arguments: {})
+    plan = {"profile": "p", "weights": {"models": [{"repo": "a/b"}]}, "image": {"wheels_path": "w"}}
+    given = {"plan": plan, "sources": {"a/b": "~/data", "c/d": "/other"}, "archived": [], "image": {"targets": [], "keep": 1}, "worlds": {}}
+    action = reconcile.ActionModule.__new__(reconcile.ActionModule)
+    monkeypatch.setattr(action, "validate_argument_spec", lambda _spec: (None, {**given, "present": []}), raising=False)
+    assert str({"a/b": f"{tmp_path}/data"}) in action.run()["msg"]
+    assert asked == [f"{tmp_path}/data"]

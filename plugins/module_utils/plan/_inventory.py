@@ -29,6 +29,8 @@ SITE_DEFAULTS: dict[str, Any] = {
     "gx10_gpus_per_node": 1,
     "gx10_memory_floor_gib": None,
     "gx10_drop_caches": True,
+    # ORG/NAME to a folder on the control node.
+    "gx10_weights_sources": {},
     "gx10_fanout_network": "fabric",
     "gx10_fanout_port": 8731,
     "gx10_fanout_lanes": 0,
@@ -72,6 +74,7 @@ class Site(TypedDict):
     gpus_per_node: int
     memory_floor_gib: float | None
     drop_caches: bool
+    weights_sources: Mapping[str, str] | None
     fanout_network: Literal["fabric", "management"]
     fanout_port: int
     fanout_lanes: int
@@ -152,9 +155,15 @@ def read(
     site = {key.removeprefix("gx10_"): settings.get(key, setting(key, head)) for key in SITE_DEFAULTS}
     problems += _differences(hostvars, nodes, where)
     problems += _check_site(site, where)
-    if site["build_host"] and (not isinstance(site["build_host"], str) or site["build_host"] not in hostvars):
-        wanted = "a host of the inventory, or nothing for the head"
-        problems.append(Problem(where, "gx10_build_host", show(site["build_host"]), wanted))
+    # Only a host of the group is looked at, and has an address that layers travel from.
+    if site["build_host"] and site["build_host"] not in [node.name for node in nodes]:
+        hint = "Add it to the group, after the nodes that serve: it need not serve itself."
+        wanted = f"a host of the group ({', '.join(node.name for node in nodes)}), or nothing for the head"
+        problems.append(Problem(where, "gx10_build_host", show(site["build_host"]), wanted, hint))
+    archive = site["image_archive_host"]
+    if not isinstance(archive, str) or (archive != "localhost" and archive not in hostvars):
+        hint = "Add it to the inventory, outside of the group too."
+        problems.append(Problem(where, "gx10_image_archive_host", show(archive), "localhost or a host of the inventory", hint))
     return Cluster(tuple(nodes), site), problems
 
 
@@ -225,11 +234,12 @@ def _check_site(site: dict[str, Any], where: str) -> list[Problem]:
             problems.append(Problem(where, f"gx10_{key}", show(site[key]), "an absolute path without '..', ',' or ':'"))
         else:
             site[key] = path.rstrip("/")
+    sources = site["weights_sources"] or {}
+    if not isinstance(sources, Mapping) or not all(isinstance(path, str) and path for path in sources.values()):
+        problems.append(Problem(where, "gx10_weights_sources", show(sources), "a mapping of ORG/NAME to a folder on the control node"))
     archive = site["image_archive"]
     if not isinstance(archive, str) or (archive and not archive.startswith(("/", "~/"))):
         problems.append(Problem(where, "gx10_image_archive", show(archive), "an absolute path, one below ~/, or '' for none"))
-    if not isinstance(site["image_archive_host"], str) or not site["image_archive_host"]:
-        problems.append(Problem(where, "gx10_image_archive_host", show(site["image_archive_host"]), "localhost or a host of the inventory"))
     if not isinstance(site["drop_caches"], bool):
         problems.append(Problem(where, "gx10_drop_caches", show(site["drop_caches"]), "true or false"))
     if site["fanout_network"] not in NETWORKS:

@@ -36,7 +36,7 @@ def read(
     return {
         "name": name,
         "profiles": {stem: _text(path) for stem, path in files.items()} if name is None else {},
-        "checkpoints": {repo: _checkpoint(Path(folder)) for repo, folder in (checkpoints or {}).items()},
+        "checkpoints": {repo: _checkpoint(Path(absolute(folder))) for repo, folder in (checkpoints or {}).items()},
         "profile": {"name": name, **_text(files[name])} if name is not None and name in files else None,
         "schema": _text(ROOT / "model_profiles" / "schema.json"),
         "image_schema": _text(ROOT / "files" / "images" / "schema.json"),
@@ -48,6 +48,11 @@ def read(
         "supervisor": _manifest.digest(_manifest.tree(str(ROOT / "roles" / "engine" / "files" / "supervisor"))),
         "problems": [problem.as_dict() for problem in problems],
     }
+
+
+def absolute(folder: str) -> str:
+    """A folder of the user's on the control node: ~ is the user's home, a relative one starts where the user stands. "" stays none."""
+    return str(Path(folder).expanduser().absolute()) if folder else ""
 
 
 def _text(path: Path) -> Text:
@@ -85,4 +90,4 @@ def _mod(path: Path) -> ModSource:
 
 def _folders(paths: Sequence[str], own: str) -> list[Path]:
     """Last one first: what is found in a later folder replaces what an earlier one had."""
-    return [folder for folder in (ROOT / own, *reversed([Path(path).expanduser().absolute() for path in paths])) if folder.is_dir()]
+    return [folder for folder in (ROOT / own, *reversed([Path(absolute(path)) for path in paths])) if folder.is_dir()]

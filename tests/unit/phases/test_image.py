@@ -97,11 +97,28 @@ def test_a_base_that_has_a_definition_is_built_first(resolve: Any) -> None:
     assert [node["name"] for node in plan["nodes"]] == ["gx10-1", "gx10-2", "gx10-3", "gx10-4"]
 
 
-def test_a_build_host_is_a_host_of_the_inventory(resolve: Any) -> None:
+def test_a_build_host_is_a_host_of_the_group(resolve: Any) -> None:
     variables = {name: {**values, "gx10_build_host": "gx10-4"} for name, values in hostvars().items()}
     assert resolve("qwen397-mtp2", variables=variables)["plan"]["image"]["builder"] == "gx10-4"
     (problem,) = resolve("qwen397-mtp2", variables=hostvars(gx10_build_host="gx10-9"))["problems"]
-    assert "gx10_build_host: found 'gx10-9'; wanted a host of the inventory" in problem
+    assert (
+        "gx10_build_host: found 'gx10-9'; wanted a host of the group (gx10-1, gx10-2, gx10-3, gx10-4), or nothing for the head" in problem
+    )
+
+
+def test_a_host_outside_of_the_group_keeps_the_archive_and_builds_nothing(resolve: Any) -> None:
+    from ansible_collections.gx10.serving.plugins.module_utils.plan import _inventory
+
+    def problems(**site: Any) -> list[str]:
+        variables = {**hostvars(2, **site), "nas": {}}
+        return [str(problem) for problem in _inventory.read(variables, ["gx10-1", "gx10-2"], "inventory")[1]]
+
+    assert problems(gx10_image_archive_host="nas") == problems(gx10_image_archive_host="localhost") == []
+    (problem,) = problems(gx10_build_host="nas")
+    assert "gx10_build_host: found 'nas'; wanted a host of the group" in problem
+    for host in ("nos", "", ["nas"]):
+        (problem,) = problems(gx10_image_archive_host=host)
+        assert f"gx10_image_archive_host: found {host!r}; wanted localhost or a host of the inventory" in problem
 
 
 DEFINITION: Any = {"name": "small", "reference": "small:latest", "base": "base:1", "size_gib": None, "expect": {"imports": []}}

@@ -272,3 +272,16 @@ def test_the_page_cache_is_dropped_right_before_a_start(resolve: Any) -> None:
         "gx10_drop_caches: found 'no'; wanted true or false"
         in resolve("sim-tiny-tp2", variables=hostvars(gx10_drop_caches="no"))["message"]
     )
+
+
+def test_sources_of_weights_are_the_groups(resolve: Any) -> None:
+    variables = hostvars(2, gx10_weights_sources={"a/b": "~/data"})
+    assert resolve("sim-tiny-tp2", variables=variables)["problems"] == []
+    variables["gx10-2"]["gx10_weights_sources"] = {"a/b": "/elsewhere"}
+    (problem,) = resolve("sim-tiny-tp2", variables=variables)["problems"]
+    assert problem.startswith(
+        "inventory: gx10-2: gx10_weights_sources: found {'a/b': '/elsewhere'}; wanted {'a/b': '~/data'}, as on gx10-1"
+    )
+    for value in ("/data", {"a/b": ""}, ["/data"]):
+        (problem,) = resolve("sim-tiny-tp2", variables=hostvars(2, gx10_weights_sources=value))["problems"]
+        assert "wanted a mapping of ORG/NAME to a folder on the control node" in problem
