@@ -282,6 +282,32 @@ def test_a_file_of_other_content_is_refused_not_overwritten(plan: Any, seen: Any
     assert "adopt=true takes what gx10-1 has as the new truth" in problem
 
 
+@pytest.mark.parametrize(
+    ("files", "revision", "hint"),
+    [
+        ([], None, "or put the files on one node."),
+        ([], "c" * 40, f"stage.yml -e model=gx10/tiny-qwen3 -e revision={'c' * 40} -e adopt=true downloads revision {'c' * 40} anew."),
+        (FILES[1:], "c" * 40, "-e adopt=true takes what gx10-1 has as the new truth, without them."),
+    ],
+)
+def test_weights_that_no_node_has_any_more_are_refused_at_once(plan: Any, seen: Any, files: Any, revision: Any, hint: str) -> None:
+    recorded = {**MANIFEST, "revision": revision}
+    for name in ("gx10-1", "gx10-2"):
+        weights(name, files=files, recorded=recorded, problems=[] if files else ["config.json: found nothing"])(seen)
+    decision = decide(plan, seen)
+    (problem,) = decision["problems"]
+    found = "2 of 2 files on no node (config.json, model.safetensors)" if not files else "1 of 2 files on no node (config.json)"
+    assert problem.startswith(f"weights gx10/tiny-qwen3: found {found}; wanted each on at least one, as they were staged. ")
+    assert "gx10_weights_sources ({gx10/tiny-qwen3: FOLDER})" in problem
+    assert problem.endswith(hint)
+    assert [item for item in done(decision) if item[0] == "weights"] == []
+    # What no node has the control node may have; and one node is enough.
+    source = {"files": FILES, "size": 2, "problems": [], "hash": MANIFEST["hash"], "hub": {"revision": None, "sha256": {}}}
+    assert decide(plan, {**seen, "sources": {"gx10/tiny-qwen3": source}, "origins": {"gx10/tiny-qwen3": "/data"}})["problems"] == []
+    weights("gx10-2", files=FILES)(seen)
+    assert decide(plan, seen)["problems"] == []
+
+
 def test_every_problem_of_every_phase_is_there_at_once(plan: Any, seen: Any) -> None:
     weights("gx10-2", files=[FILES[0], {**FILES[1], "sha256": "c" * 64}])(seen)
     images("gx10-2", lambda look: look.update(architecture="amd64"))(seen)
