@@ -107,7 +107,7 @@ def recovery(
             if wanted and fits(there["id"], there["labels"]):
                 return {"node": name, "ingest": True, "image": there["id"], "digest": "", "files": [], "layers": there["layers"]}
     for item in archived:
-        if item["name"] == definition["name"] and fits(item["image"], item["labels"]):
+        if item["name"] == definition["name"] and item["complete"] and fits(item["image"], item["labels"]):
             return _layers("", item)
     return {}
 

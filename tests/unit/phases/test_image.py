@@ -192,6 +192,8 @@ def kept(**more: Any) -> Any:
         ({"a": [kept(labels={"c": "2"})], "b": [kept(name="other")]}, [kept(digest="old")], {"c": "1"}, ("", "old", False)),
         ({"a": [], "b": [kept(image="x")]}, [kept(image="y", digest="old")], {"image": "y"}, ("", "old", False)),
         ({"a": [], "b": []}, [kept(labels={})], {"c": "1"}, None),
+        ({"a": [], "b": []}, [kept(digest="new", complete=False), kept(digest="old")], {}, ("", "old", False)),
+        ({"a": [], "b": []}, [kept(image="y", complete=False)], {"image": "y"}, None),
     ],
 )
 def test_a_lost_image_comes_from_the_nearest_place(places: Any, archived: Any, wanted: Any, found: Any) -> None:
