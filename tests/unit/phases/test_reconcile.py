@@ -51,6 +51,7 @@ def seen(plan: Plan) -> dict[str, Any]:
         "files": BLOBS,
         "layers": ["a", "b"],
         "labels": labels,
+        "architecture": "arm64",
     }
     disk = {"path": "/", "free": 2**40, "device": 1}
     images = {
@@ -313,6 +314,18 @@ def test_every_problem_of_every_phase_is_there_at_once(plan: Any, seen: Any) -> 
     images("gx10-2", lambda look: look.update(architecture="amd64"))(seen)
     problems = decide(plan, seen)["problems"]
     assert ["architecture" in problems[0], "not what was staged" in problems[1]] == [True, True]
+
+
+def test_the_architecture_is_that_of_the_image_that_comes_back(plan: Any, seen: Any) -> None:
+    """What is tagged now is another one, of the wrong architecture: it is replaced, and is no reason to refuse."""
+    images("gx10-1", lambda look: look["images"]["vllm-node-sim:latest"].update(id=OTHER, architecture="amd64"))(seen)
+    decision = decide(plan, seen, build=False, wanted=IMAGE)
+    assert decision["problems"] == []
+    assert ("image", "gx10-1", "restore") in done(decision)
+    # And a node that the restored one does not fit is named.
+    images("gx10-2", lambda look: look.update(architecture="amd64"))(seen)
+    (problem,) = decide(plan, seen, build=False, wanted=IMAGE)["problems"]
+    assert problem.startswith("gx10-2: image vllm-node-sim:latest: architecture: found arm64; wanted amd64")
 
 
 def test_an_idle_node_without_docker_is_named(plan: Any, seen: Any) -> None:
