@@ -338,6 +338,24 @@ def test_an_idle_node_without_docker_is_named(plan: Any, seen: Any) -> None:
     ]
 
 
+def without_tools(seen: dict[str, Any]) -> None:
+    seen["worlds"]["gx10-3"]["host"] = {**seen["worlds"]["gx10-3"]["host"], "missing_tools": ["nginx", "rsync"]}
+
+
+def test_an_idle_node_that_builds_or_restores_needs_its_tools(plan: Any, seen: Any, resolve: Any) -> None:
+    wanted = "gx10-3: tools: found no nginx rsync; wanted all of them installed. apt-get install nginx-light rsync"
+    without_tools(seen)
+    assert decide(plan, seen)["problems"] == []
+    images("gx10-2", lambda look: look["images"].clear())(seen)
+    assert decide(plan, seen)["problems"] == [], "it has nothing to do with it"
+    built = resolve("sim-tiny-tp2", variables=hostvars(3, gx10_build_host="gx10-3"))["plan"]
+    assert decide(built, seen)["problems"] == [wanted]
+    for name in ("gx10-1", "gx10-2"):
+        images(name, lambda look: (look["images"].clear(), look["kept"].clear()))(seen)
+    assert decide(plan, seen)["image"]["restore"]["node"] == "gx10-3"
+    assert decide(plan, seen)["problems"] == [wanted]
+
+
 def test_an_image_of_its_owner_is_never_built(plan: Any, seen: Any) -> None:
     for world in seen["worlds"].values():
         for item in world["images"]["images"].values():
