@@ -249,10 +249,10 @@ def known(store: str) -> list[Noted]:
 
 
 def kept(store: str) -> list[Kept]:
-    """`known`, each with what its own files say: is it complete, its layers' diff IDs."""
+    """`known`, each with what its own files say: is it complete, its layers' diff IDs, its architecture."""
     found = []
     for item in known(store):
-        about: Kept = {**item, "complete": complete(store, item["digest"]), "files": [], "layers": [], "labels": {}}
+        about: Kept = {**item, "complete": complete(store, item["digest"]), "files": [], "layers": [], "labels": {}, "architecture": ""}
         if about["complete"]:
             manifest, size = read_manifest(store, item["digest"])
             with open(os.path.join(store, blob(manifest["config"]["digest"])), encoding="utf-8") as file:
@@ -260,6 +260,7 @@ def kept(store: str) -> list[Kept]:
             about["files"] = files(manifest, item["digest"], size)
             about["layers"] = config["rootfs"]["diff_ids"]
             about["labels"] = (config.get("config") or {}).get("Labels") or {}
+            about["architecture"] = config.get("architecture", "")
         found.append(about)
     return found
 

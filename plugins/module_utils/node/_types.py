@@ -289,10 +289,13 @@ class Noted(TypedDict):
 
 
 class Kept(Noted):
+    """`architecture` is empty where it is not known."""
+
     complete: bool
     files: list[File]
     layers: list[str]
     labels: dict[str, str]
+    architecture: str
 
 
 class Images(TypedDict):

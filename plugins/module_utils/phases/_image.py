@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from ..common._problem import Problem, show
-from ..node._types import Disk, File, Images, Kept
+from ..node._types import Disk, DockerImage, File, Images, Kept
 from ..plan._context import Context
 from ..plan._profile_types import ImageExpect
 from ..plan._types import Definition
@@ -27,6 +27,7 @@ class Recovery(TypedDict, total=False):
     digest: str
     files: list[File]
     layers: list[str]
+    architecture: str
 
 
 def problems(evidence: Mapping[str, Any], expect: ImageExpect, rebuild: str, where: str, gpu: bool = False) -> list[str]:
@@ -91,23 +92,33 @@ def recovery(
     """Where a lost image can come from.
 
     `archived`: what the archive keeps; `wanted`: {"image": ID} or labels that it must have. In order: what the builder keeps as layers,
-    what a peer keeps, what a node's Docker has, the archive.
+    what a peer keeps, what a node's Docker has, the archive. One that is known to be of another architecture than the builder is passed by.
     """
+    machine = infos[builder]["architecture"]
 
-    def fits(image: str, labels: Mapping[str, str]) -> bool:
-        return all((image if key == "image" else labels.get(key)) == value for key, value in wanted.items())
+    def fits(image: str, item: Kept | DockerImage) -> bool:
+        named = all((image if key == "image" else item["labels"].get(key)) == value for key, value in wanted.items())
+        return named and item["architecture"] in ("", machine)
 
     order = sorted(infos, key=lambda name: name != builder)
     places = [(name, item) for name in order for item in infos[name]["kept"]]
     for name, item in places:
-        if item["name"] == definition["name"] and item["complete"] and fits(item["image"], item["labels"]):
+        if item["name"] == definition["name"] and item["complete"] and fits(item["image"], item):
             return _layers(name, item)
     for name in order:
         for there in infos[name]["images"].values():
-            if wanted and fits(there["id"], there["labels"]):
-                return {"node": name, "ingest": True, "image": there["id"], "digest": "", "files": [], "layers": there["layers"]}
+            if wanted and fits(there["id"], there):
+                return {
+                    "node": name,
+                    "ingest": True,
+                    "image": there["id"],
+                    "digest": "",
+                    "files": [],
+                    "layers": there["layers"],
+                    "architecture": there["architecture"],
+                }
     for item in archived:
-        if item["name"] == definition["name"] and fits(item["image"], item["labels"]):
+        if item["name"] == definition["name"] and item["complete"] and fits(item["image"], item):
             return _layers("", item)
     return {}
 
@@ -120,6 +131,7 @@ def _layers(node: str, kept: Kept) -> Recovery:
         "digest": kept["digest"],
         "files": kept["files"],
         "layers": kept["layers"],
+        "architecture": kept["architecture"],
     }
 
 

@@ -131,7 +131,7 @@ def decide(
     built = builds[name]["build"]
     identifier = "" if built else restore["image"] if restore else _id(look, reference)
     layers = restore["layers"] if restore else now["layers"] if now else []
-    there = {"id": identifier, "layers": layers, "architecture": now["architecture"] if now else ""}
+    there = {"architecture": restore["architecture"] if restore else now["architecture"] if now else ""}
     files = _files(look, restore, identifier)
     send: list[str] = []
     forget: dict[str, list[str]] = {}

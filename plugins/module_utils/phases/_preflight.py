@@ -79,14 +79,17 @@ def _docker(name: str, info: Host) -> list[Problem]:
     return [Problem(name, "Docker engine", error, "an engine that answers", "systemctl start docker")] if error else []
 
 
+def tools(name: str, info: Host) -> list[Problem]:
+    """The programs that a node lacks, which builds, sends or receives."""
+    if not info["missing_tools"]:
+        return []
+    packages = " ".join(PACKAGES.get(tool, tool) for tool in info["missing_tools"])
+    return [Problem(name, "tools", f"no {' '.join(info['missing_tools'])}", "all of them installed", f"apt-get install {packages}")]
+
+
 def _one(plan: Plan, node: Node, info: Host, engine: Engine | None) -> list[Problem]:
     name = node["name"]
-    problems = []
-    if info["missing_tools"]:
-        missing = " ".join(info["missing_tools"])
-        packages = " ".join(PACKAGES.get(tool, tool) for tool in info["missing_tools"])
-        problems.append(Problem(name, "tools", f"no {missing}", "all of them installed", f"apt-get install {packages}"))
-    problems += _docker(name, info)
+    problems = tools(name, info) + _docker(name, info)
     if not info["journal"]:
         hint = "systemctl start systemd-journald.socket; the engine's supervisor tells the journal what it does."
         problems.append(Problem(name, "/run/systemd/journal/socket", "nothing", "the socket of systemd-journald", hint))

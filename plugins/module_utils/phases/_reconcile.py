@@ -62,6 +62,9 @@ def reconcile(plan: Plan, seen: Evidence, wish: _image_actions.Wish, present: Se
         return {"image": {}, "weights": {}, "engine": {}, "actions": [], "problems": problems, "proven": False, "cautions": []}
     images = {node["name"]: worlds[node["name"]]["images"] for node in plan["image"]["nodes"] if node["name"] in worlds}
     image = _image_actions.decide(plan["image"], images, seen.contexts, seen.archived, wish)
+    # Who builds, and who has what another lost, need not be a node of the plan.
+    helpers = {plan["image"]["builder"], image["restore"].get("node", "")} if image["actions"] else set()
+    lacking = [str(problem) for name in plan["idle"] if name in helpers for problem in _preflight.tools(name, hosts[name])]
     stored = {node["name"]: worlds[node["name"]]["weights"] for node in plan["weights"]["nodes"]}
     weights = _weights_actions.decide(plan["weights"], stored, seen.sources, seen.origins)
     engine = _engine_actions.decide(plan, engines, image["id"], weights["hash"])
@@ -73,7 +76,7 @@ def reconcile(plan: Plan, seen: Evidence, wish: _image_actions.Wish, present: Se
         "weights": weights,
         "engine": {**engine, "looks": engines},
         "actions": [*image["actions"], *weights["actions"], *engine["actions"], *record, *image["good"]],
-        "problems": [*image["problems"], *weights["problems"]],
+        "problems": [*lacking, *image["problems"], *weights["problems"]],
         "proven": not starts and not record,
         "cautions": [*plan["warnings"], *_hardware_checks.warnings(plan, hosts)],
     }

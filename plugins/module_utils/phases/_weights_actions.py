@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from ..node._types import Checkpoint, Manifest, ModelLook
 from ..plan._types import Weights, WeightsModel
 from ._actions import Action, action
 from ._fanout import size_text
-from ._weights import differences, joined, other_content, truth
+from ._weights import differences, joined, nowhere, other_content, truth
 
 PHASE = "weights"
 
@@ -49,14 +49,16 @@ def decide(
         manifest = found["manifest"]
         hashes[repo] = manifest["hash"] if manifest else ""
         if manifest and not found["problems"]:
-            lost, wanted = _compare(weights, model, manifest, infos)
+            lost, wanted = _compare(weights, model, manifest, infos, repo in sources)
             problems += lost
             actions += wanted
     return {"hash": joined(hashes), "problems": problems, "actions": actions}
 
 
-def _compare(weights: Weights, model: WeightsModel, manifest: Manifest, infos: Mapping[str, ModelLook]) -> tuple[list[str], list[Action]]:
-    """Every node against the manifest: refusals, actions."""
+def _compare(
+    weights: Weights, model: WeightsModel, manifest: Manifest, infos: Mapping[str, ModelLook], source: bool
+) -> tuple[list[str], list[Action]]:
+    """Every node against the manifest: refusals, actions. `source`: the control node has what no node has."""
     repo, actions = model["repo"], []
     differing = differences(manifest, infos)
     other = other_content(model, differing)
@@ -65,9 +67,12 @@ def _compare(weights: Weights, model: WeightsModel, manifest: Manifest, infos: M
         text = f"weights {repo} are not what was staged:\n" + "\n".join(other)
         hint = "brings these files again from a node that has them right; -e adopt=true takes what"
         return [f"{text}\nstage.yml -e profile=NAME {hint} {first} has as the new truth."], []
+    gone = [] if source else nowhere(manifest["files"], differing)
+    if gone:
+        return [_gone(model, manifest, infos, gone)], []
     for name, items in differing.items():
         if items:
-            paths = ", ".join(item["path"] for item in items[:3]) + (f" and {len(items) - 3} more" if len(items) > 3 else "")
+            paths = _few([item["path"] for item in items])
             size = size_text(sum(item["size"] for item in items))
             actions.append(action(PHASE, name, "bring", f"bring {len(items)} files of {repo}, {size}: missing ({paths})"))
     for name, info in infos.items():
@@ -77,3 +82,21 @@ def _compare(weights: Weights, model: WeightsModel, manifest: Manifest, infos: M
         folder = f"{weights['state_dir']}/manifests"
         actions.append(action(PHASE, first, "note", f"keep the manifest of {repo} in {folder}, too"))
     return [], actions
+
+
+def _few(paths: Sequence[str]) -> str:
+    return ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+
+
+def _gone(model: WeightsModel, manifest: Manifest, infos: Mapping[str, ModelLook], paths: Sequence[str]) -> str:
+    """What was staged, and no node has any more: what brings it back, with the records in the way or without."""
+    repo, revision = model["repo"], model["revision"] or manifest["revision"]
+    whole = next((name for name, info in infos.items() if info["files"] and not info["problems"]), "")
+    adopt = f"stage.yml -e model={repo}" + (f" -e revision={revision}" if revision else "") + " -e adopt=true"
+    ways = [f"Name a folder on the control node in gx10_weights_sources ({{{repo}: FOLDER}}), or put the files on one node"]
+    if whole:
+        ways.append(f"{adopt} takes what {whole} has as the new truth, without them")
+    elif revision:
+        ways.append(f"{adopt} downloads revision {revision} anew")
+    found = f"{len(paths)} of {len(manifest['files'])} files on no node ({_few(paths)})"
+    return f"weights {repo}: found {found}; wanted each on at least one, as they were staged. {'; '.join(ways)}."

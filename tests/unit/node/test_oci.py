@@ -30,7 +30,7 @@ def layer_tar(names: dict[str, bytes]) -> bytes:
 
 
 LAYERS = [layer_tar({"a": b"x" * 2**20, "b/c": b""}), layer_tar({"a.wh": b"", "d": b"y" * 5000})]
-CONFIG = json.dumps({"rootfs": {"diff_ids": [sha(data) for data in LAYERS]}}).encode()
+CONFIG = json.dumps({"architecture": "arm64", "rootfs": {"diff_ids": [sha(data) for data in LAYERS]}}).encode()
 DIFFS = [sha(data) for data in LAYERS]
 
 
@@ -161,6 +161,7 @@ def test_an_image_says_what_is_kept_of_it(tmp_path: Path) -> None:
     _oci.remember(store, "name", "sha256:one", digest, 1)
     (item,) = _oci.kept(store)
     assert (item["name"], item["image"], item["complete"], item["layers"]) == ("name", "sha256:one", True, DIFFS)
+    assert item["architecture"] == "arm64"
     assert _oci.damage(store, digest) == []
 
 

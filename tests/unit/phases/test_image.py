@@ -181,7 +181,8 @@ def test_room_for_a_build_is_counted_on_both_disks() -> None:
 
 
 def kept(**more: Any) -> Any:
-    return {"name": "small", "image": "id", "digest": "d", "complete": True, "labels": {"c": "1"}, "files": [], "layers": ["l"], **more}
+    whole = {"name": "small", "image": "id", "digest": "d", "complete": True, "labels": {"c": "1"}, "files": [], "layers": ["l"]}
+    return {**whole, "architecture": "arm64", **more}
 
 
 @pytest.mark.parametrize(
@@ -192,21 +193,30 @@ def kept(**more: Any) -> Any:
         ({"a": [kept(labels={"c": "2"})], "b": [kept(name="other")]}, [kept(digest="old")], {"c": "1"}, ("", "old", False)),
         ({"a": [], "b": [kept(image="x")]}, [kept(image="y", digest="old")], {"image": "y"}, ("", "old", False)),
         ({"a": [], "b": []}, [kept(labels={})], {"c": "1"}, None),
+        # Of another architecture, or of one that nobody knows.
+        ({"a": [], "b": [kept(architecture="amd64")]}, [kept(digest="old")], {"c": "1"}, ("", "old", False)),
+        ({"a": [], "b": [kept(architecture="")]}, [kept(digest="old")], {"c": "1"}, ("b", "d", False)),
+        ({"a": [], "b": []}, [kept(digest="new", architecture="amd64"), kept(digest="old")], {}, ("", "old", False)),
+        ({"a": [], "b": []}, [kept(digest="new", complete=False), kept(digest="old")], {}, ("", "old", False)),
+        ({"a": [], "b": []}, [kept(image="y", complete=False)], {"image": "y"}, None),
     ],
 )
 def test_a_lost_image_comes_from_the_nearest_place(places: Any, archived: Any, wanted: Any, found: Any) -> None:
-    infos: Any = {name: {"kept": items, "images": {}} for name, items in places.items()}
+    infos: Any = {name: {"kept": items, "images": {}, "architecture": "arm64"} for name, items in places.items()}
     answer = _image.recovery(infos, archived, "a", DEFINITION, wanted)
     assert (answer and (answer["node"], answer["digest"], answer["ingest"])) == (found or {})
 
 
 def test_a_lost_image_comes_from_a_peers_docker_before_the_archive() -> None:
+    there = {"id": "id", "labels": {"c": "1"}, "layers": ["l"], "architecture": "arm64"}
     infos: Any = {
-        "a": {"kept": [], "images": {}},
-        "b": {"kept": [], "images": {"small:latest": {"id": "id", "labels": {"c": "1"}, "layers": ["l"]}}},
+        "a": {"kept": [], "images": {}, "architecture": "arm64"},
+        "b": {"kept": [], "images": {"small:latest": there}, "architecture": "arm64"},
     }
     answer = _image.recovery(infos, [kept()], "a", DEFINITION, {"c": "1"})
     assert (answer["node"], answer["image"], answer["ingest"]) == ("b", "id", True)
+    there["architecture"] = "amd64"
+    assert _image.recovery(infos, [kept()], "a", DEFINITION, {"c": "1"})["node"] == ""
 
 
 def test_only_our_tags_of_old_images_are_forgotten() -> None:

@@ -29,7 +29,15 @@ def docker(name: str, context: str = "", base: str = "") -> Any:
 def seen() -> Any:
     """Two nodes that have the image as it shall be; the build host has what it is built on, too."""
     top = docker("top", base=ID["mid"])
-    kept = {"name": "top", "image": ID["top"], "digest": "d", "complete": True, "files": [{"path": "f", "size": 1}], "layers": ["top"]}
+    kept = {
+        "name": "top",
+        "image": ID["top"],
+        "digest": "d",
+        "complete": True,
+        "files": [{"path": "f", "size": 1}],
+        "layers": ["top"],
+        "architecture": "arm64",
+    }
     disk = {"path": "/", "free": 2**40, "device": 1}
     node = {
         "images": {"top:latest": top, _image_actions.verified(IMAGE): top}, "containers": {"gx10-keep-top-last": ID["top"]},

@@ -51,6 +51,7 @@ def seen(plan: Plan) -> dict[str, Any]:
         "files": BLOBS,
         "layers": ["a", "b"],
         "labels": labels,
+        "architecture": "arm64",
     }
     disk = {"path": "/", "free": 2**40, "device": 1}
     images = {
@@ -321,11 +322,49 @@ def test_a_file_of_other_content_is_refused_not_overwritten(plan: Any, seen: Any
     assert "adopt=true takes what gx10-1 has as the new truth" in problem
 
 
+@pytest.mark.parametrize(
+    ("files", "revision", "hint"),
+    [
+        ([], None, "or put the files on one node."),
+        ([], "c" * 40, f"stage.yml -e model=gx10/tiny-qwen3 -e revision={'c' * 40} -e adopt=true downloads revision {'c' * 40} anew."),
+        (FILES[1:], "c" * 40, "-e adopt=true takes what gx10-1 has as the new truth, without them."),
+    ],
+)
+def test_weights_that_no_node_has_any_more_are_refused_at_once(plan: Any, seen: Any, files: Any, revision: Any, hint: str) -> None:
+    recorded = {**MANIFEST, "revision": revision}
+    for name in ("gx10-1", "gx10-2"):
+        weights(name, files=files, recorded=recorded, problems=[] if files else ["config.json: found nothing"])(seen)
+    decision = decide(plan, seen)
+    (problem,) = decision["problems"]
+    found = "2 of 2 files on no node (config.json, model.safetensors)" if not files else "1 of 2 files on no node (config.json)"
+    assert problem.startswith(f"weights gx10/tiny-qwen3: found {found}; wanted each on at least one, as they were staged. ")
+    assert "gx10_weights_sources ({gx10/tiny-qwen3: FOLDER})" in problem
+    assert problem.endswith(hint)
+    assert [item for item in done(decision) if item[0] == "weights"] == []
+    # What no node has the control node may have; and one node is enough.
+    source = {"files": FILES, "size": 2, "problems": [], "hash": MANIFEST["hash"], "hub": {"revision": None, "sha256": {}}}
+    assert decide(plan, {**seen, "sources": {"gx10/tiny-qwen3": source}, "origins": {"gx10/tiny-qwen3": "/data"}})["problems"] == []
+    weights("gx10-2", files=FILES)(seen)
+    assert decide(plan, seen)["problems"] == []
+
+
 def test_every_problem_of_every_phase_is_there_at_once(plan: Any, seen: Any) -> None:
     weights("gx10-2", files=[FILES[0], {**FILES[1], "sha256": "c" * 64}])(seen)
     images("gx10-2", lambda look: look.update(architecture="amd64"))(seen)
     problems = decide(plan, seen)["problems"]
     assert ["architecture" in problems[0], "not what was staged" in problems[1]] == [True, True]
+
+
+def test_the_architecture_is_that_of_the_image_that_comes_back(plan: Any, seen: Any) -> None:
+    """What is tagged now is another one, of the wrong architecture: it is replaced, and is no reason to refuse."""
+    images("gx10-1", lambda look: look["images"]["vllm-node-sim:latest"].update(id=OTHER, architecture="amd64"))(seen)
+    decision = decide(plan, seen, build=False, wanted=IMAGE)
+    assert decision["problems"] == []
+    assert ("image", "gx10-1", "restore") in done(decision)
+    # And a node that the restored one does not fit is named.
+    images("gx10-2", lambda look: look.update(architecture="amd64"))(seen)
+    (problem,) = decide(plan, seen, build=False, wanted=IMAGE)["problems"]
+    assert problem.startswith("gx10-2: image vllm-node-sim:latest: architecture: found arm64; wanted amd64")
 
 
 def test_an_idle_node_without_docker_is_named(plan: Any, seen: Any) -> None:
@@ -350,6 +389,24 @@ def test_a_node_that_told_only_a_part_is_named(plan: Any, seen: Any, node: str, 
 def test_a_record_that_does_not_say_how_much_memory_it_holds_is_no_problem(plan: Any, seen: Any, memory: Any) -> None:
     seen["worlds"]["gx10-1"]["engine"]["record"] = {"plan": {"memory": memory}, "image_id": IMAGE}
     assert decide(plan, seen)["problems"] == []
+
+
+def without_tools(seen: dict[str, Any]) -> None:
+    seen["worlds"]["gx10-3"]["host"] = {**seen["worlds"]["gx10-3"]["host"], "missing_tools": ["nginx", "rsync"]}
+
+
+def test_an_idle_node_that_builds_or_restores_needs_its_tools(plan: Any, seen: Any, resolve: Any) -> None:
+    wanted = "gx10-3: tools: found no nginx rsync; wanted all of them installed. apt-get install nginx-light rsync"
+    without_tools(seen)
+    assert decide(plan, seen)["problems"] == []
+    images("gx10-2", lambda look: look["images"].clear())(seen)
+    assert decide(plan, seen)["problems"] == [], "it has nothing to do with it"
+    built = resolve("sim-tiny-tp2", variables=hostvars(3, gx10_build_host="gx10-3"))["plan"]
+    assert decide(built, seen)["problems"] == [wanted]
+    for name in ("gx10-1", "gx10-2"):
+        images(name, lambda look: (look["images"].clear(), look["kept"].clear()))(seen)
+    assert decide(plan, seen)["image"]["restore"]["node"] == "gx10-3"
+    assert decide(plan, seen)["problems"] == [wanted]
 
 
 def test_an_image_of_its_owner_is_never_built(plan: Any, seen: Any) -> None:
