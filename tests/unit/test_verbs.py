@@ -12,6 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.plugins.action import ActionBase
+from ansible_collections.gx10.serving.plugins.action import reconcile
+from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest
+from ansible_collections.gx10.serving.plugins.module_utils.phases import _reconcile
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _context
 
 ROOT = Path(__file__).resolve().parents[2]
 # What each does first on the nodes.
@@ -127,15 +132,17 @@ def test_a_source_of_weights_is_the_same_folder_to_every_verb(tmp_path: Path, mo
 
 
 def test_the_decision_reads_a_source_below_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ansible_collections.gx10.serving.plugins.action import reconcile
-
     asked: list[str] = []
+
+    def read(path: str, _hashes: Any) -> dict[str, Any]:
+        asked.append(path)
+        return {}
+
     monkeypatch.setenv("HOME", str(tmp_path))
-    ours = reconcile.__name__
-    monkeypatch.setattr(f"{ours}._manifest.read", lambda path, _hashes: asked.append(path))
-    monkeypatch.setattr(f"{ours}._context.read", lambda *_arguments: {})
-    monkeypatch.setattr(f"{ours}._reconcile.reconcile", lambda _plan, seen, *_more: {"problems": [str(dict(seen.origins))]})
-    monkeypatch.setattr(f"{ours}.ActionBase.run", lambda *_arguments: {})
+    monkeypatch.setattr(_manifest, "read", read)
+    monkeypatch.setattr(_context, "read", lambda *_arguments: {})
+    monkeypatch.setattr(_reconcile, "reconcile", lambda _plan, seen, *_more: {"problems": [str(dict(seen.origins))]})
+    monkeypatch.setattr(ActionBase, "run", lambda *_arguments: {})
     plan = {"profile": "p", "weights": {"models": [{"repo": "a/b"}]}, "image": {"wheels_path": "w"}}
     given = {"plan": plan, "sources": {"a/b": "~/data", "c/d": "/other"}, "archived": [], "image": {"targets": [], "keep": 1}, "worlds": {}}
     action = reconcile.ActionModule.__new__(reconcile.ActionModule)
