@@ -149,3 +149,41 @@ def test_the_decision_reads_a_source_below_home(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(action, "validate_argument_spec", lambda _spec: (None, {**given, "present": []}), raising=False)
     assert str({"a/b": f"{tmp_path}/data"}) in action.run()["msg"]
     assert asked == [f"{tmp_path}/data"]
+
+
+DOCKER = """\
+#!/bin/sh
+if [ "$GX10_DOWN" ]; then echo "Cannot connect to the Docker daemon" >&2; exit 1; fi
+case "$*" in *json*) echo '"/"';; info*) echo "28 /";; *inspect*) echo "[]";; esac
+"""
+
+
+def test_a_rollback_gives_the_true_reason_alone_where_docker_is_down(tmp_path: Path) -> None:
+    from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve, _sources
+
+    (tmp_path / "docker").write_text(DOCKER)
+    (tmp_path / "docker").chmod(0o755)
+    hosts: dict[str, Any] = {}
+    for number, down in ((1, ""), (2, "1")):
+        python = tmp_path / f"python{number}"
+        python.write_text(f'#!/bin/sh\nGX10_DOWN="{down}" PATH="{tmp_path}:$PATH" exec {sys.executable} "$@"\n')
+        python.chmod(0o755)
+        state = tmp_path / f"state{number}"
+        state.mkdir()
+        hosts[f"gx10-{number}"] = {"ansible_connection": "local", "ansible_python_interpreter": str(python), "gx10_state_dir": str(state)}
+        hosts[f"gx10-{number}"]["gx10_fabric_address"] = f"10.0.0.{number}"
+    # The plan's folders are those of the head; nothing is written in check mode.
+    variables = {name: {**values, "gx10_state_dir": str(tmp_path / "state1"), "gx10_image_archive": ""} for name, values in hosts.items()}
+    plan = _resolve.resolve(_sources.read("sim-tiny-tp2"), variables, list(variables))["plan"]
+    (tmp_path / "state1/last-good.json").write_text(json.dumps({"plan": plan, "image_id": "sha256:" + "1" * 64, "parts": {}, "boots": {}}))
+    (tmp_path / "hosts.json").write_text(json.dumps({"gx10": {"hosts": hosts}}))
+    argv = [str(Path(sys.executable).parent / "ansible-playbook"), f"{ROOT}/playbooks/rollback.yml", "--check", "-i", "hosts.json"]
+    env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
+    done = subprocess.run(argv, capture_output=True, text=True, env=env, cwd=tmp_path)
+    output = done.stdout + done.stderr
+    assert "gx10-2: Docker engine: found Cannot connect to the Docker daemon; wanted an engine that answers" in output
+    assert "no answer, or left out by --limit" not in output
+    (tmp_path / "state1/last-good.json").unlink()
+    done = subprocess.run(argv, capture_output=True, text=True, env=env, cwd=tmp_path)
+    assert "none of gx10-1 has a record" in done.stdout + done.stderr
+    assert "gx10-2: docker ps: found exit code 1: Cannot connect" in done.stdout + done.stderr

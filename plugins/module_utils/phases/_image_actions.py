@@ -102,16 +102,21 @@ def decide(
     look = looks[builder]
     now = look["images"].get(reference)
     context = contexts[name]["context"]
-    stale = now is not None and now["labels"].get(CONTEXT, context) != context
-    lost = now is None or (bool(wish.wanted) and now["id"] != wish.wanted) or (wish.promote and not wish.wanted and stale)
-    identity = {"image": wish.wanted} if wish.wanted else {CONTEXT: context} if contexts[name]["dockerfile"] else {}
+    # A restore brings back what is tagged, whatever the definition says by now.
+    peers = [each["images"][reference] for each in looks.values() if reference in each["images"]]
+    tagged = now or next((item for item in peers if item["architecture"] in ("", look["architecture"])), None)
+    wanted = wish.wanted or (tagged["id"] if tagged and not wish.build else "")
+    other = tagged is not None and tagged["labels"].get(CONTEXT, context) != context
+    stale = now is not None and other
+    lost = now is None or (bool(wanted) and now["id"] != wanted) or (wish.promote and not wanted and stale)
+    identity = {"image": wanted} if wanted else {CONTEXT: context} if contexts[name]["dockerfile"] else {}
     restore: Recovery = recovery(looks, archived, builder, image, identity) if lost else {}
     actions: list[Action] = []
     problems: list[str] = []
     if restore:
         actions.append(action(PHASE, builder, "restore", f"bring {reference} back from {_place(restore, builder)}: {_why(now, wish)}"))
     elif lost and not wish.build:
-        problems.append(_nowhere(reference, wish))
+        problems.append(_nowhere(image, look["architecture"], looks, archived, wish, wanted))
     outdated = wish.build and not restore and (now is None or stale)
     builds: dict[str, Build] = {}
     for item in [*image["lineage"], image] if outdated else [image]:
@@ -122,7 +127,9 @@ def decide(
             build = bool(why)
         found = restore["image"] if restore and item is image else _id(look, item["reference"])
         proven = _id(look, verified(item))
-        builds[item["name"]] = {"build": build, "verify": build or (bool(found) and found != proven)}
+        # What is tagged of other inputs was verified as that: the definition of now says nothing of it.
+        unproven = bool(found) and found != proven and (wish.build or bool(wish.wanted) or not other)
+        builds[item["name"]] = {"build": build, "verify": build or unproven}
         if build:
             problems += _unbuildable(item, look, contexts[item["name"]], builder)
             actions.append(action(PHASE, builder, "build", f"build {item['reference']}: {why}"))
@@ -185,9 +192,20 @@ def _place(restore: Recovery, builder: str) -> str:
     return f"its own {kind}" if restore["node"] == builder else f"the {kind} of {restore['node']}"
 
 
-def _nowhere(reference: str, wish: Wish) -> str:
-    where = f"image {reference}{' with ID ' + wish.wanted if wish.wanted else ''}"
-    found = f"neither in Docker nor as layers on any node, nor in the archive ({wish.archive or 'there is none'})"
+def _nowhere(image: Image, machine: str, looks: Mapping[str, Images], archived: Sequence[Kept], wish: Wish, wanted: str) -> str:
+    """Where it was looked for, and what is there instead."""
+    where = f"image {image['reference']}{' with ID ' + wanted if wanted else ''}"
+    places = {**{f"the layers of {name}": look["kept"] for name, look in looks.items()}, "the archive": archived}
+    fits = ("", machine)
+    others = [
+        place
+        for place, items in places.items()
+        if any(item["name"] == image["name"] and item["complete"] and item["architecture"] in fits for item in items)
+    ]
+    if others and not wanted:
+        hint = f"Put {image['folder']} back as it was when they were built, or serve.yml builds it as it is now."
+        return f"{where}: found it of other inputs only, in {', '.join(others)}; wanted one of the inputs of {image['folder']}. {hint}"
+    found = f"neither in Docker nor as layers on any node, nor in the archive ({wish.archive or 'there is none'}), for {machine}"
     hint = "Choose another one." if wish.wanted else "serve.yml builds it again."
     return f"{where}: found it {found}; wanted it in one of them. {hint}"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-from ..common._problem import Problem
+from ..common._problem import Problem, nearest
 from ..node import _manifest
 from ..node._types import Engine, File, Manifest, Models, Staged
 from ..plan._types import Weights, WeightsModel
@@ -108,9 +108,16 @@ def removal_problems(
     if confirm != repo:
         problems.append(Problem("command line", "confirm", repr(confirm), repr(repo), "Say the name twice: nothing is removed by mistake."))
     have = {name: [item for item in look["models"] if item["name"] == repo] for name, look in looks.items()}
-    if not any(have[name] for name in targets if name in have):
+    nodes = [*looks, *missing]
+    unknown = [name for name in targets if name not in nodes]
+    for name in unknown:
+        problems.append(Problem("command line", "only", repr(name), f"one of {', '.join(nodes)}", nearest(name, nodes)))
+    holders = [name for name, items in have.items() if items]
+    if not holders:
         known = sorted({item["name"] for look in looks.values() for item in look["models"]})
         problems.append(Problem("command line", "model", repr(repo), "one that is there: " + (", ".join(known) or "none is")))
+    elif not unknown and not set(targets) & {*holders, *missing}:
+        problems.append(Problem("command line", "only", ", ".join(targets), f"a node that has {repo}: {', '.join(holders)}"))
     whole = [name for name, items in have.items() if items and items[0]["whole"]]
     if whole and not set(whole) - set(targets) and not elsewhere:
         hint = "Name fewer nodes with -e only=NODE, or keep a whole copy on the control node and name it in gx10_weights_sources."

@@ -315,6 +315,47 @@ def test_a_rollback_wants_its_image_and_builds_none(plan: Any, seen: Any) -> Non
     assert decide(plan, seen, build=False, wanted=IMAGE)["actions"] == []
 
 
+def test_a_restore_brings_back_what_is_tagged_whatever_its_definition_says_now(plan: Any, seen: Any) -> None:
+    seen["contexts"][plan["image"]["name"]]["context"] = "c2"
+    assert decide(plan, seen, build=False)["actions"] == []
+    # A worker lost it; then the build host lost it, tag, verification and all.
+    images("gx10-2", lambda look: look["images"].clear())(seen)
+    decision = decide(plan, seen, build=False)
+    assert (decision["problems"], done(decision), decision["image"]["id"]) == ([], [PRUNED], IMAGE)
+    images("gx10-1", lambda look: (look["images"].clear(), look["kept"].clear()))(seen)
+    seen["archived"].clear()
+    decision = decide(plan, seen, build=False)
+    assert (decision["problems"], decision["image"]["restore"]["image"]) == ([], IMAGE)
+    assert [item for item in done(decision) if item[2] in ("restore", "verify", "send")] == [("image", "gx10-1", "restore"), PRUNED]
+    # A peer of another machine has nothing to say.
+    images("gx10-3", lambda look: look["images"].clear())(seen)
+    other = {"id": OTHER, "layers": ["c"], "labels": {}, "size": 3, "architecture": "amd64"}
+    images("gx10-2", lambda look: look["images"].update({plan["image"]["reference"]: other}))(seen)
+    assert "found it of other inputs only" in decide(plan, seen, build=False)["problems"][0]
+    images("gx10-2", lambda look: look["images"].update({plan["image"]["reference"]: {**other, "id": IMAGE, "architecture": "arm64"}}))(
+        seen
+    )
+    # With its inputs it is what the definition asks for, which says what to expect of it.
+    seen["contexts"][plan["image"]["name"]]["context"] = "c1"
+    assert ("image", "gx10-1", "verify") in done(decide(plan, seen, build=False))
+
+
+def test_layers_of_other_inputs_are_named_where_nothing_is_tagged(plan: Any, seen: Any) -> None:
+    seen["contexts"][plan["image"]["name"]]["context"] = "c2"
+    for name in ("gx10-1", "gx10-2", "gx10-3"):
+        images(name, lambda look: look["images"].clear())(seen)
+    images("gx10-1", lambda look: look["kept"].clear())(seen)
+    (problem,) = decide(plan, seen, build=False)["problems"]
+    places = "the layers of gx10-2, the layers of gx10-3, the archive"
+    assert f"image vllm-node-sim:latest: found it of other inputs only, in {places}; wanted one of the inputs of " in problem
+    assert problem.endswith("back as it was when they were built, or serve.yml builds it as it is now.")
+    images("gx10-2", lambda look: look["kept"].clear())(seen)
+    images("gx10-3", lambda look: look["kept"].clear())(seen)
+    seen["archived"].clear()
+    (problem,) = decide(plan, seen, build=False)["problems"]
+    assert "found it neither in Docker nor as layers on any node, nor in the archive (/archive), for arm64; wanted it" in problem
+
+
 def test_a_file_of_other_content_is_refused_not_overwritten(plan: Any, seen: Any) -> None:
     weights("gx10-2", files=[FILES[0], {**FILES[1], "sha256": "c" * 64}])(seen)
     (problem,) = decide(plan, seen)["problems"]
