@@ -133,8 +133,9 @@ def test_a_step_is_what_the_flags_say_and_never_more_than_a_prompt(args: Any, st
 @pytest.mark.parametrize(
     ("value", "tokens"),
     [
-        *[("1g", 10**9), ("2G", 2 * 1024**3), ("3m", 3_000_000), ("1.000001k", 1000), (1, 1)],
-        *[(value, None) for value in (0, -1, True, 1.5, "1.5", "0", "k", "-1", None, [1])],
+        *[(1, 1), (3_000_000, 3_000_000)],
+        # A text is read as its engine reads it before it comes here.
+        *[(value, None) for value in (0, -1, True, 1.5, "1g", "0", "-1", None, [1])],
     ],
 )
 def test_a_count_of_tokens(value: Any, tokens: int | None) -> None:
