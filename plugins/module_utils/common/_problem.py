@@ -12,18 +12,23 @@ from collections.abc import Iterable
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: where, which key, what was found, what is needed, what to do."""
+    """One thing that is wrong: where, which key, what was found, what is needed, what to do.
+
+    `code`: the kind of problem as a stable word (unknown-key, out-of-range), which a program or a search may rely on.
+    """
 
     where: str
     key: str
     found: str
     wanted: str
     hint: str = ""
+    code: str = ""
 
     def __str__(self) -> str:
         subject = f"{self.where}: {self.key}" if self.key else self.where
         text = f"{subject}: found {self.found}; wanted {self.wanted}"
-        return f"{text}. {self.hint}" if self.hint else text
+        text = f"{text}. {self.hint}" if self.hint else text
+        return f"{text} [{self.code}]" if self.code else text
 
     def as_dict(self) -> dict[str, str]:
         """The problem as plain data, for results that cross a process."""

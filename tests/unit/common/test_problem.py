@@ -9,7 +9,8 @@ from ansible_collections.gx10.serving.plugins.module_utils.common._problem impor
 def test_a_problem_says_where_which_what_and_what_next() -> None:
     assert str(Problem("w", "k", "f", "x", "Do it.")) == "w: k: found f; wanted x. Do it."
     assert str(Problem("w", "", "f", "x")) == "w: found f; wanted x"
-    assert Problem("w", "k", "f", "x").as_dict() == {"where": "w", "key": "k", "found": "f", "wanted": "x", "hint": ""}
+    assert str(Problem("w", "k", "f", "x", code="c")) == "w: k: found f; wanted x [c]"
+    assert Problem("w", "k", "f", "x").as_dict() == {"where": "w", "key": "k", "found": "f", "wanted": "x", "hint": "", "code": ""}
 
 
 @pytest.mark.parametrize(("value", "text"), [("a", "'a'"), (1, "1"), ("x" * 78, f"'{'x' * 78}'"), ("x" * 79, f"'{'x' * 78}…")])
