@@ -76,7 +76,7 @@ class FilterModule:
             "_profile_table": _catalogue.table,
             "_rank_checks": _rank_checks.rank_checks,
             "_boot_facts": _rank_checks.boot_facts,
-            "_record_differs": _gate.record_differs,
+            "_record_files": _gate.record_files,
             "_rollback_record": _gate.rollback_record,
             "_other_format": _resolve.other_format,
             "_recipe_profile": _recipe.convert,

@@ -8,7 +8,9 @@ PRIVATE to the collection.
 
 from __future__ import annotations
 
+import base64
 import itertools
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,6 +38,24 @@ def served_record(infos: Mapping[str, Engine]) -> Record:
 def record_differs(before: Record, now: Record) -> bool:
     """Is `before` a record, and of another plan or image than `now`?"""
     return bool(before) and (before["plan"].get("hash"), before["image_id"]) != (now["plan"].get("hash"), now["image_id"])
+
+
+def record_files(now: EngineInfo, record: Record, passed: bool) -> list[dict[str, str]]:
+    """The records that a node keeps after a gate, as files for the module node_files, in the order in which they may be written.
+
+    What ran good before is safe before it is replaced. One that is there already is left as it is.
+    """
+    last, files = now["good"]["last"], []
+    if passed and record_differs(last, record):
+        files.append(("previous-good.json", last))
+    if passed and last != record:
+        files.append(("last-good.json", record))
+    if now["record"] != record:
+        files.append(("current.json", record))
+    return [
+        {"path": name, "content": base64.b64encode(f"{json.dumps(one, indent=1, sort_keys=True)}\n".encode()).decode()}
+        for name, one in files
+    ]
 
 
 def rollback_record(infos: Mapping[str, Engine]) -> Record:

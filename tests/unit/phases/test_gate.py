@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
 
 import pytest
@@ -54,6 +56,29 @@ def api() -> Any:
 
 
 LOG = {"facts": {"kv_cache_tokens": 1000}}
+
+
+def written(now: Any, record: Any, passed: bool) -> list[tuple[str, Any]]:
+    """The files of a node after a gate, read."""
+    return [(file["path"], json.loads(base64.b64decode(file["content"]))) for file in _gate.record_files(now, record, passed)]
+
+
+def test_what_ran_good_before_is_kept_before_it_is_replaced(record: Any) -> None:
+    before = {**record, "image_id": "sha256:" + "2" * 64}
+    now = {"record": before, "good": {"last": before, "previous": {}, "at": 0.0}}
+    assert written(now, record, passed=True) == [("previous-good.json", before), ("last-good.json", record), ("current.json", record)]
+    # What did not pass is what runs, and nobody's good one.
+    assert written(now, record, passed=False) == [("current.json", record)]
+
+
+def test_what_is_kept_already_is_not_written_again(record: Any) -> None:
+    none = {"record": {}, "good": {"last": {}, "previous": {}, "at": 0.0}}
+    assert [name for name, _text in written(none, record, passed=True)] == ["last-good.json", "current.json"]
+    same = {"record": record, "good": {"last": record, "previous": {}, "at": 0.0}}
+    assert written(same, record, passed=True) == []
+    # The same plan and image, booted again: what was good before is still good before.
+    booted = {**record, "boots": {"gx10-1": {}}}
+    assert [name for name, _text in written(same, booted, passed=True)] == ["last-good.json", "current.json"]
 
 
 def judge(record: Record, infos: dict[str, Any], api: Api | None, log: Any = LOG) -> Result:
