@@ -100,10 +100,12 @@ def work(seed: int, numbers: list[int], only: str, answers: Connection) -> None:
         if only and only not in one.kind:
             answers.send((number, "", [], ""))
             continue
-        answers.send((number, one.kind, None, one.about))
+        about = one.about.encode("utf-8", "backslashreplace").decode()[:200]
+        answers.send((number, one.kind, None, about))
         folder = Path(tempfile.mkdtemp(prefix="bad-input-"))
         try:
-            answers.send((number, one.kind, *judge(one, folder)))
+            counted, outcome = judge(one, folder)
+            answers.send((number, one.kind, counted, f"{about}\n{outcome}"))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -171,7 +173,7 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.case is not None:
         for number, kind, counted, about in run(asked.seed, 1, first=asked.case):
-            print(f"{number}: {kind}: {case(asked.seed, asked.case).about}: {', '.join(counted) or 'good'}\n{about}")
+            print(f"{number}: {kind}: {', '.join(counted) or 'good'}: {about}")
         return 0
     rows: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     shown = 0
@@ -180,8 +182,9 @@ def main() -> int:
         rows[kind].update(counted)
         if counted and shown < asked.show:
             shown += 1
-            tail = about if "traceback" not in counted else "\n".join(about.splitlines()[-4:])
-            print(f"case {number} ({kind}): {', '.join(counted)}\n{tail[-600:]}", file=sys.stderr)
+            said = about.splitlines()
+            lines = said[:1] + said[-4:] if "traceback" in counted else said[:4]
+            print("\n".join([f"case {number} ({kind}): {', '.join(counted)}", *(line[:300] for line in lines)]), file=sys.stderr)
     lines = table(rows)
     print("\n".join(lines))
     if asked.write:
