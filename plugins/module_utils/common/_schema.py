@@ -93,18 +93,19 @@ def accept(value: Mapping[str, Any], schema: str, where: str, hint: Hint | None 
         else:
             out.append(path)
     # A key that is missing because it is misspelt, or elsewhere, is one problem.
-    hints = [one.hint for one in problems if one.code == "unknown-key"]
-    problems += [one for one in missing if not any(_names(text, one.key) for text in hints)]
+    unknown = [one for one in problems if one.code == "unknown-key"]
+    problems += [one for one in missing if not any(_means(other, one.key) for other in unknown)]
     # From the end, since what is taken out of a list moves the rest.
     for path in sorted(out, key=lambda path: [(isinstance(part, str), str(part).zfill(9)) for part in path], reverse=True):
         _take_out(taken, path)
     return taken, problems
 
 
-def _names(hint: str, key: str) -> bool:
-    """Does a hint name this key, or one within it, or its last part?"""
-    words = re.findall(r"[\w.-]*\w", hint)
-    return any(word == key or word.startswith(f"{key}.") or word == key.rpartition(".")[2] for word in words)
+def _means(unknown: Problem, key: str) -> bool:
+    """Does the hint of an unknown key name this one, or one within it, or one beside it?"""
+    above, _dot, last = key.rpartition(".")
+    beside = unknown.key.rpartition(".")[0] == above
+    return any(word == key or word.startswith(f"{key}.") or (beside and word == last) for word in re.findall(r"[\w.-]*\w", unknown.hint))
 
 
 def _take_out(value: Any, path: list[str | int]) -> None:
