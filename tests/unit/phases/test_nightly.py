@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.node import _look
-from ansible_collections.gx10.serving.plugins.module_utils.phases import _gate, _nightly
+from ansible_collections.gx10.serving.plugins.module_utils.phases import _gate, _nightly, _rollback
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve
 from conftest import ROOT
 
@@ -115,7 +115,7 @@ A, B, C = record("a", "1"), record("a", "2"), record("c", "1")
     ],
 )
 def test_what_to_go_back_to(infos: dict[str, Any], wanted: dict[str, Any]) -> None:
-    assert _gate.rollback_record(infos) == wanted
+    assert _rollback.choose(infos) == wanted
 
 
 def test_a_record_of_another_release_is_refused_by_name(resolve: Any) -> None:
