@@ -81,11 +81,12 @@ def test_what_is_broken_beside_a_plan_is_its_own_affair(site: Path, kind: str) -
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SAID if kind != "a folder"])
-def test_a_mod_is_of_files_alone(site: Path, kind: str) -> None:
-    (site / "mods/own/deep").mkdir()
-    kinds.kinds_of_file()[kind](site / "mods/own/deep/more")
+@pytest.mark.parametrize("what", ["mods", "images"])
+def test_a_mod_and_an_image_are_of_files_alone(site: Path, kind: str, what: str) -> None:
+    (site / what / "own/deep").mkdir()
+    kinds.kinds_of_file()[kind](site / what / "own/deep/more")
     (problem,) = problems(read(site))
-    assert "mods/own/deep/more" in problem
+    assert f"{what}/own/deep/more" in problem
     assert SAID[kind] in problem
 
 
@@ -97,7 +98,7 @@ def test_a_mods_file_has_a_name_that_can_be_said(site: Path, name: str) -> None:
 
 
 def test_a_mod_is_small(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_sources, "MAX_MOD_FILES", 2)
+    monkeypatch.setattr(_sources, "MAX_FILES", 2)
     assert problems(read(site)) == []
     (site / "mods/own/more").write_text("x")
     (problem,) = problems(read(site))
@@ -107,10 +108,9 @@ def test_a_mod_is_small(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("stranger", kinds.STRANGERS)
 def test_strangers_change_nothing(site: Path, stranger: str) -> None:
     plan = _resolve.resolve(read(site), hostvars(), list(hostvars()))["plan"]
-    for part in ("profiles", "images", "mods", "images/own"):
+    editors = stranger in ("an editor's lock", "an editor's swap file", "a backup")
+    for part in ("profiles", "images", "mods", *(("images/own", "mods/own") if editors else ())):
         kinds.STRANGERS[stranger](site / part)
-    if stranger in ("an editor's lock", "an editor's swap file", "a backup"):
-        kinds.STRANGERS[stranger](site / "mods/own")
     assert _resolve.resolve(read(site), hostvars(), list(hostvars()))["plan"] == plan
     _catalogue.table(read(site, None)).encode()
 
