@@ -52,7 +52,7 @@ def test_one_that_waits_is_counted_and_the_rest_goes_on(monkeypatch: pytest.Monk
     def case(_seed: int, number: int) -> Any:
         return entry.Case("kind", lambda _folder: entry.time.sleep(60) if number == 1 else [])
 
-    monkeypatch.setattr(runner, "SECONDS", 0.1)
+    monkeypatch.setattr(runner, "WAIT", 3.0)
     monkeypatch.setattr(runner, "case", case)
     monkeypatch.setattr(entry, "time", importlib.import_module("time"), raising=False)
     assert [(number, verdict.found) for number, verdict in runner.run(1, 3)] == [(0, []), (1, ["hang"]), (2, [])]

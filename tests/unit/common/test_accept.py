@@ -95,8 +95,8 @@ def test_what_is_left_lacks_at_most_what_is_required(document: dict[str, Any]) -
         ),
         ({"model": {"repo": "a", "name": "b"}, "sise": 1}, ["sise: found an unknown key"]),
         ({"model": {"repo": "a", "name": "b"}, "nme": 1}, ["nme: found an unknown key", "size: found nothing"]),
-        ({"model": "org", "size": 1}, ["model: found 'org'; wanted object. Did you mean model.repo: 'org'?"]),
-        ({"model": ["org"], "size": 1}, ["model: found ['org']; wanted object [wrong-type]"]),
+        ({"model": "org", "size": 1}, ["model: found 'org'; wanted mapping. Did you mean model.repo: 'org'?"]),
+        ({"model": ["org"], "size": 1}, ["model: found ['org']; wanted mapping [wrong-type]"]),
     ],
 )
 def test_one_mistake_is_one_problem(document: dict[str, Any], texts: list[str]) -> None:
