@@ -76,6 +76,7 @@ def file_case(random: Random) -> Case:
             "mod.yml",
             "run.sh",
             "in a mod",
+            "in an image",
             "another mod",
             "config.json",
             "index",
@@ -101,6 +102,7 @@ def file_case(random: Random) -> Case:
             "mod.yml": mod / "mod.yml",
             "run.sh": mod / "run.sh",
             "in a mod": mod / "more",
+            "in an image": image / "more",
             "another mod": mods / "another" / "run.sh",
         }
         if where in ("config.json", "index"):
@@ -127,8 +129,8 @@ def file_case(random: Random) -> Case:
     listing = random.random() < 0.25
     about = random.choice(list(STRANGERS)) if where == "strangers" else name
     stranger = STRANGERS[about] if where == "strangers" else None
-    used = where in ("profile", "image", "mod.yml", "run.sh", "in a mod")
-    if where == "in a mod" and name == "a folder":
+    used = where in ("profile", "image", "mod.yml", "run.sh", "in a mod", "in an image")
+    if where in ("in a mod", "in an image") and name == "a folder":
         used = False
     oracle: Any = "any" if listing or where in ("config.json", "index", "folder") else "refuse" if used else "accept"
     return Case("files: " + ("list" if listing else where), run, oracle, about=about)
