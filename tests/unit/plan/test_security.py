@@ -33,3 +33,12 @@ def test_finding_1_a_port_is_a_port(resolve: Any, port: str) -> None:
 def test_finding_1_every_port_can_be_published(resolve: Any) -> None:
     for port in (1, 9, 10, 999, 1000, 9999, 10000, 59999, 60000, 64999, 65000, 65499, 65500, 65529, 65530, 65535):
         assert resolve(text=published(f"{port}:{port}"), variables=hostvars(1), accept_untested=True)["plan"], port
+
+
+QUIET = ("HF_HUB_OFFLINE=1", "HF_HUB_DISABLE_TELEMETRY=1", "VLLM_NO_USAGE_STATS=1", "DO_NOT_TRACK=1", "RAY_usage_stats_enabled=0")
+
+
+@pytest.mark.parametrize("name", ["qwen397-mtp2", "nemotron3-super-sglang", "sim-tiny-solo"])
+def test_no_engine_tells_anybody_that_it_runs(resolve: Any, name: str) -> None:
+    for node in resolve(name, accept_untested=True)["plan"]["nodes"]:
+        assert {f"{key}={value}" for key, value in node["runtime_env"].items()} >= set(QUIET)
