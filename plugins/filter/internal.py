@@ -27,8 +27,8 @@ from ansible_collections.gx10.serving.plugins.module_utils.phases import (
 )
 from ansible_collections.gx10.serving.plugins.module_utils.plan import (
     _catalogue,
+    _commands,
     _inventory,
-    _options,
     _probes,
     _recipe,
     _resolve,
@@ -46,7 +46,7 @@ class FilterModule:
             "_api_checks": _gate.api_checks,
             "_checks_text": lambda result: "\n".join(_gate.lines(result["checks"])),
             "_container_checks": _gate.container_checks,
-            "_docker_parameters": _options.parameters,
+            "_docker_parameters": _commands.parameters,
             "_engine_labels": _engine.labels,
             "_engine_part": _engine.part,
             "_engine_parts": _engine.parts,
