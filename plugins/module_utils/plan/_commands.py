@@ -14,8 +14,8 @@ from ._types import HardwareOptions, Memory, Node, Plan
 # Of the inventory's options, those that the field reports' commands have, too.
 REPORTED = ("--runtime", "--gpus")
 # Of Docker's own set: mods change files of the image, whoever owns them; pip and apt do it as other users, whom the supervisor must be
-# able to end. What RDMA needs (IPC_LOCK) comes from the inventory.
-CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID")
+# able to end; gx10_api_port may be one below 1024. What RDMA needs (IPC_LOCK) comes from the inventory.
+CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID")
 # Threads count. Ray and the engine's compilers start thousands; a fork bomb stays in its container.
 PIDS = 16384
 # What every engine container gets beyond the profile, as (docker option, reason). The engine role sets exactly these.

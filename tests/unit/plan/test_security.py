@@ -58,7 +58,7 @@ def test_a_container_has_no_more_rights_than_it_needs() -> None:
     given = _commands.parameters({"cap_add": ["IPC_LOCK", "KILL"]})
     assert given == {
         "cap_drop": ["ALL"],
-        "capabilities": ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID", "IPC_LOCK"],
+        "capabilities": ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID", "IPC_LOCK"],
         "security_opts": ["no-new-privileges"],
         "pids_limit": 16384,
     }

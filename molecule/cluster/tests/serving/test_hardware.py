@@ -38,7 +38,16 @@ def test_the_container_has_the_samples_devices_and_capabilities(nodes: dict[str,
         assert host["Runtime"] == SAMPLE["gx10_container_options"]["runtime"]
         assert host["CapDrop"] == ["ALL"]
         added = {name.removeprefix("CAP_") for name in host["CapAdd"]}
-        assert added == {"CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID", *SAMPLE["gx10_container_options"]["cap_add"]}
+        assert added == {
+            "CHOWN",
+            "DAC_OVERRIDE",
+            "FOWNER",
+            "KILL",
+            "NET_BIND_SERVICE",
+            "SETGID",
+            "SETUID",
+            *SAMPLE["gx10_container_options"]["cap_add"],
+        }
         assert [device["PathOnHost"] for device in host["Devices"]] == SAMPLE["gx10_container_options"]["devices"]
 
 
