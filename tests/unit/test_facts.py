@@ -12,7 +12,7 @@ import yaml
 from conftest import ROOT
 
 ROW = re.compile(r"\| ([QNMUS])(\d+) \| (.+?) \| (.+) \|")
-REPORTS = {"Q": 60, "N": 60, "M": 40, "U": 80, "S": 45}
+REPORTS = {"Q": 100, "N": 95, "M": 45, "U": 100, "S": 60}
 
 
 @cache
