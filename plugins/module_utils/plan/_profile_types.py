@@ -139,9 +139,9 @@ class StatedProbes(TypedDict, total=False):
 
 class Provenance(TypedDict):
     source: str
-    date: str
     hardware: str
     status: Literal["measured", "refused", "untested"]
+    date: NotRequired[str]
     engine: NotRequired[str]
     driver: NotRequired[str]
     kernel: NotRequired[str]
