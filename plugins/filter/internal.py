@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest
@@ -79,7 +80,7 @@ class FilterModule:
             "_record_files": _gate.record_files,
             "_rollback_record": _gate.rollback_record,
             "_other_format": _resolve.other_format,
-            "_recipe_profile": _recipe.convert,
+            "_recipe_profile": lambda path, date: _recipe.convert(_sources.text(Path(_sources.absolute(path))), _sources.schema(), date),
             "_result_document": _gate.document,
             "_result_text": _gate.text,
             "_served_record": _gate.served_record,
