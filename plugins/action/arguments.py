@@ -39,7 +39,7 @@ class ActionModule(ActionBase):
             hosts = variables["groups"].get(found.get("nodes"), [])
             problems += _inventory.settings(variables["hostvars"], hosts, "inventory")
         if given["refuse"] and problems:
-            return {**result, "failed": True, "msg": _problem.report(f"Cannot {given['verb'].replace('_', ' ')}", problems)}
+            return {**result, "failed": True, "msg": _problem.report(f"Cannot run {given['verb']}.yml", problems)}
         return {**result, "changed": False, "given": found, "problems": [problem.as_dict() for problem in problems]}
 
     def _owners(self, variables: dict[str, Any]) -> str:

@@ -88,7 +88,7 @@ def read(
         except KeyError:
             if option.get("required"):
                 hint = f"ansible-playbook {verb}.yml -e {name}=…"
-                problems.append(Problem(WHERE, name, "nothing", option["description"].lower().rstrip("."), hint, "missing"))
+                problems.append(Problem(WHERE, name, "nothing", _wanted(option), hint, "missing"))
             continue
         except Exception as error:
             text = f"a template that fails: {printable(str(error))[:200]}"
@@ -120,6 +120,10 @@ def read(
     return found, problems
 
 
+def _wanted(option: Option) -> str:
+    return option["description"][:1].lower() + option["description"][1:].rstrip(".")
+
+
 def _typed(name: str, raw: Any, option: Option) -> tuple[Any, list[Problem]]:
     """A value as its option has it; key=value on the command line makes every value a text."""
     try:
@@ -148,5 +152,5 @@ def _typed(name: str, raw: Any, option: Option) -> tuple[Any, list[Problem]]:
         wanted = " or ".join(choice or "nothing" for choice in option["choices"])
         problems.append(Problem(WHERE, name, show(value), wanted, nearest(value, option["choices"]), "not-a-choice"))
     elif option.get("required") and value == "" and name != "profile":
-        problems.append(Problem(WHERE, name, "an empty text", option["description"].lower().rstrip("."), code="missing"))
+        problems.append(Problem(WHERE, name, "an empty text", _wanted(option), code="missing"))
     return value, problems
