@@ -101,7 +101,7 @@ def _planned(kind: str, variables: Mapping[str, Any], oracle: Any, about: str, s
 def _node(random: Random) -> Case:
     key = random.choice(list(NODE))
     bad = random.choice(NODE[key])
-    return _planned("a node's variable", _vars(lambda it: it["gx10-2"].update({key: bad})), "refuse", f"{key}: {show(bad)}", "gx10_")
+    return _planned("a node's variable", _vars(lambda it: it["gx10-2"].update({key: bad})), "refuse", f"{key}: {show(bad)}")
 
 
 def _group(random: Random) -> Case:

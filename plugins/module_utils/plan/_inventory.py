@@ -89,7 +89,7 @@ def read(
         node, found = _node(name, position, variables[name], where)
         nodes.append(node)
         problems += [problem for problem in found if problem.key not in said]
-    problems += _same(nodes, where) + _subnets(nodes, where)
+    problems += _same(nodes, variables, where) + _subnets(nodes, where)
 
     nodes.sort(key=lambda node: node.rank)
     site = {key.removeprefix("gx10_"): given.get(key, setting(key, variables[nodes[0].name])) for key in SITE_DEFAULTS}
@@ -164,8 +164,7 @@ def _node(name: str, position: int, variables: Mapping[str, Any], where: str) ->
         rails = [_rail(rail, f"{at}.gx10_fabric_rails", where, problems) for rail in rails]
     for twice in sorted({rail for rail in rails if rail and rails.count(rail) > 1}):
         bad("gx10_fabric_rails", f"{twice} twice", "each address once", "not-unique")
-    # Where the variable is read, so that the one that the user has set is blamed.
-    key = "gx10_management_address" if variables.get("gx10_management_address") else "ansible_host"
+    key = _management(variables)
     management = variables.get(key) or fabric
     if not _is_host(management) and management != "":
         bad(key, management, "an address of the node's own, or its name", "not-an-address")
@@ -216,15 +215,20 @@ def _is_host(value: object) -> bool:
     return not (address.is_unspecified or address.is_multicast or str(address) == "255.255.255.255")
 
 
-def _addresses(node: Node) -> Iterator[tuple[str, str]]:
+def _management(variables: Mapping[str, Any]) -> str:
+    """The variable that has the management address: the one that the user has set is blamed."""
+    return "gx10_management_address" if variables.get("gx10_management_address") else "ansible_host"
+
+
+def _addresses(node: Node, variables: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """A node's addresses with the variable that has them, each once."""
     found = {rail: "gx10_fabric_rails" for rail in node.rails}
-    found = {node.management_address: "gx10_management_address", **found, node.fabric_address: "gx10_fabric_address"}
+    found = {node.management_address: _management(variables), **found, node.fabric_address: "gx10_fabric_address"}
     # Of the same port of the control node, each by another forwarded one.
     yield from ((text, key) for text, key in found.items() if text and not (is_address(text) and ipaddress.ip_address(text).is_loopback))
 
 
-def _same(nodes: Sequence[Node], where: str) -> list[Problem]:
+def _same(nodes: Sequence[Node], variables: Mapping[str, Any], where: str) -> list[Problem]:
     """Ranks and addresses that two nodes have."""
     problems = []
     ranks: dict[int, str] = {}
@@ -235,7 +239,7 @@ def _same(nodes: Sequence[Node], where: str) -> list[Problem]:
         if node.rank in ranks:
             problems.append(Problem(where, f"{at}.gx10_rank", f"{node.rank}, as on {ranks[node.rank]}", wanted, code="not-unique"))
         ranks.setdefault(node.rank, at)
-        for text, key in _addresses(node):
+        for text, key in _addresses(node, variables[node.name]):
             if text in owners:
                 problems.append(Problem(where, f"{at}.{key}", f"{text}, as on {owners[text]}", wanted, code="not-unique"))
             owners.setdefault(text, at)

@@ -129,6 +129,9 @@ def test_an_address_is_of_one_node_and_named_once() -> None:
     variables = hostvars(2)
     variables["gx10-2"]["gx10_management_address"] = "192.168.1.11"
     assert codes(variables) == [("gx10-2.gx10_management_address", "not-unique")]
+    variables = hostvars(2)
+    variables["gx10-2"]["ansible_host"] = "192.168.1.11"
+    assert codes(variables) == [("gx10-2.ansible_host", "not-unique")]
     # Both behind forwarded ports of the control node; and one network for all.
     assert codes({name: {**host, "ansible_host": "127.0.0.1"} for name, host in hostvars(2).items()}) == []
     assert codes({name: {**host, "ansible_host": host["gx10_fabric_address"]} for name, host in hostvars(2).items()}) == []
