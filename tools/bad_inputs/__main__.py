@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import collections
+import dataclasses
 import datetime
 import importlib
+import json
 import multiprocessing
 import pkgutil
 import resource
@@ -20,7 +22,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
@@ -29,11 +31,24 @@ from .case import Case
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 2.0
+# Of real time, after which a case waits for what never comes: a busy machine is no hang.
+WAIT = 90.0
 MIB = 200
 PROBLEMS, CHARACTERS = 50, 500
 # Of address space: what floods memory ends alone.
 BYTES = 3 * 1024**3
 COUNTED = ("traceback", "hang", "memory", "accepted", "refused", "unsaid", "many", "long")
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What came of a case. `found`: words of COUNTED; `seconds` of processor time, `mib` of memory beyond what was there before."""
+
+    kind: str
+    found: list[str]
+    outcome: str
+    seconds: float
+    mib: float
 
 
 def makers() -> list[str]:
@@ -60,58 +75,60 @@ def peak() -> int:
     return int(status.partition("VmHWM:")[2].split()[0])
 
 
-def judge(one: Case, folder: Path) -> tuple[list[str], str]:
-    """What is to be counted of a case, and what came of it."""
+def judge(one: Case, folder: Path) -> Verdict:
+    """What came of a case."""
     peak()
     before = peak()
     start = time.process_time()
+    problems: list[str] = []
+    found, outcome = [], ""
     try:
         problems = one.run(folder)
+        # A result crosses a process as JSON.
+        json.dumps(problems, ensure_ascii=False).encode()
+        outcome = "\n".join(problem[:2000] for problem in problems[:60]) or "accepted"
     except MemoryError:
-        return ["memory"], "MemoryError"
+        found, outcome = ["memory"], "MemoryError"
     except BaseException:
-        return ["traceback"], traceback.format_exc()
-    found = []
+        found, outcome = ["traceback"], traceback.format_exc()
     # Of processor time: others work on this machine, too. What waits is ended by the one who waits for it.
-    if time.process_time() - start > SECONDS:
-        found.append("hang")
-    if peak() - before > MIB * 1024:
-        found.append("memory")
-    if one.oracle == "refuse" and not problems:
-        found.append("accepted")
-    if one.oracle == "accept" and problems:
-        found.append("refused")
-    if one.says and not any(one.says in problem for problem in problems):
-        found.append("unsaid")
-    if len(problems) > PROBLEMS:
-        found.append("many")
-    if any(len(problem) > CHARACTERS for problem in problems):
-        found.append("long")
-    for problem in problems:
-        problem.encode()
-    return found, "\n".join(problem[:2000] for problem in problems[:60]) or "accepted"
+    seconds, mib = time.process_time() - start, max(0, peak() - before) / 1024
+    told = not found
+    found += [
+        word
+        for word, wrong in (
+            ("hang", seconds > SECONDS),
+            ("memory", mib > MIB and "memory" not in found),
+            ("accepted", told and one.oracle == "refuse" and not problems),
+            ("refused", told and one.oracle == "accept" and problems),
+            ("unsaid", told and one.says and not any(one.says in problem for problem in problems)),
+            ("many", len(problems) > PROBLEMS),
+            ("long", any(len(problem) > CHARACTERS for problem in problems)),
+        )
+        if wrong
+    ]
+    about = one.about.encode("utf-8", "backslashreplace").decode()[:200]
+    return Verdict(one.kind, found, f"{about}\n{outcome}", seconds, mib)
 
 
 def work(seed: int, numbers: list[int], only: str, answers: Connection) -> None:
-    """In a process of its own: one answer a case, (number, kind, what is counted, what came of it)."""
+    """In a process of its own: of each case its number and kind before, and what came of it (None: not asked for) after."""
     resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
     for number in numbers:
         one = case(seed, number)
-        if only and only not in one.kind:
-            answers.send((number, "", [], ""))
-            continue
-        about = one.about.encode("utf-8", "backslashreplace").decode()[:200]
-        answers.send((number, one.kind, None, about))
-        folder = Path(tempfile.mkdtemp(prefix="bad-input-"))
-        try:
-            counted, outcome = judge(one, folder)
-            answers.send((number, one.kind, counted, f"{about}\n{outcome}"))
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        answers.send((number, one.kind))
+        verdict = None
+        if only in one.kind:
+            folder = Path(tempfile.mkdtemp(prefix="bad-input-"))
+            try:
+                verdict = judge(one, folder)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+        answers.send((number, verdict))
 
 
-def run(seed: int, count: int, only: str = "", first: int = 0) -> Iterator[tuple[int, str, list[str], str]]:
-    """(number, kind, what is counted, what came of it) of each case; a worker that hangs or dies is replaced."""
+def run(seed: int, count: int, only: str = "", first: int = 0) -> Iterator[tuple[int, Verdict]]:
+    """The number of each case, and what came of it; a worker that hangs or dies is replaced."""
     context = multiprocessing.get_context("fork")
     numbers = list(range(first, first + count))
     while numbers:
@@ -119,33 +136,52 @@ def run(seed: int, count: int, only: str = "", first: int = 0) -> Iterator[tuple
         worker = context.Process(target=work, args=(seed, numbers, only, theirs), daemon=True)
         worker.start()
         theirs.close()
-        kind, about = "?", ""
+        kind = "?"
         try:
             while numbers:
-                # Generously: a busy machine is no hang.
-                if not ours.poll(SECONDS * 10):
-                    yield numbers.pop(0), kind, ["hang"], about
+                if not ours.poll(WAIT):
+                    yield numbers.pop(0), Verdict(kind, ["hang"], "it waits", SECONDS, 0.0)
                     break
-                number, kind, counted, about = ours.recv()
-                if counted is not None:
-                    numbers.remove(number)
-                    if kind:
-                        yield number, kind, counted, about
+                number, said = ours.recv()
+                if isinstance(said, str):
+                    kind = said
+                    continue
+                numbers.remove(number)
+                if said is not None:
+                    yield number, said
         except EOFError:
-            yield numbers.pop(0), kind, ["traceback"], f"the process died: {about}"
+            yield numbers.pop(0), Verdict(kind, ["traceback"], "the process died", 0.0, 0.0)
         finally:
             worker.kill()
             worker.join()
 
 
-def table(rows: dict[str, collections.Counter[str]]) -> list[str]:
+@dataclasses.dataclass
+class Row:
+    """All cases of a kind."""
+
+    inputs: int = 0
+    counts: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    seconds: float = 0.0
+    mib: float = 0.0
+
+    def add(self, other: Row) -> None:
+        self.inputs += other.inputs
+        self.counts.update(other.counts)
+        self.seconds, self.mib = max(self.seconds, other.seconds), max(self.mib, other.mib)
+
+    def cells(self) -> list[str]:
+        return [str(self.inputs), *(str(self.counts[word]) for word in COUNTED), f"{self.seconds:.1f}", f"{self.mib:.0f}"]
+
+
+def table(rows: Mapping[str, Row]) -> list[str]:
     """The counts by kind, in Markdown."""
-    head = ("kind", "inputs", *COUNTED)
-    total: collections.Counter[str] = sum(rows.values(), collections.Counter())
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    for kind, counts in [*sorted(rows.items()), ("**all**", total)]:
-        lines.append(f"| {kind} | {' | '.join(str(counts[word]) for word in head[1:])} |")
-    return lines
+    head = ("kind", "inputs", *COUNTED, "most s", "most MiB")
+    whole = Row()
+    for row in rows.values():
+        whole.add(row)
+    cells = [[kind, *row.cells()] for kind, row in [*sorted(rows.items()), ("**all**", whole)]]
+    return [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *(f"| {' | '.join(row)} |" for row in cells)]
 
 
 PAGE = """\
@@ -172,19 +208,20 @@ def main() -> int:
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
     if asked.case is not None:
-        for number, kind, counted, about in run(asked.seed, 1, first=asked.case):
-            print(f"{number}: {kind}: {', '.join(counted) or 'good'}: {about}")
+        for number, verdict in run(asked.seed, 1, first=asked.case):
+            print(f"{number}: {verdict.kind}: {', '.join(verdict.found) or 'good'}: {verdict.outcome}")
         return 0
-    rows: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+    rows: dict[str, Row] = collections.defaultdict(Row)
     shown = 0
-    for number, kind, counted, about in run(asked.seed, asked.count, asked.only):
-        rows[kind]["inputs"] += 1
-        rows[kind].update(counted)
-        if counted and shown < asked.show:
+    for number, verdict in run(asked.seed, asked.count, asked.only):
+        rows[verdict.kind].add(Row(1, collections.Counter(verdict.found), verdict.seconds, verdict.mib))
+        if verdict.found and shown < asked.show:
             shown += 1
-            said = about.splitlines()
-            lines = said[:1] + said[-4:] if "traceback" in counted else said[:4]
-            print("\n".join([f"case {number} ({kind}): {', '.join(counted)}", *(line[:300] for line in lines)]), file=sys.stderr)
+            said = verdict.outcome.splitlines()
+            tail = said[:1] + said[-4:] if "traceback" in verdict.found else said[:4]
+            print(
+                "\n".join([f"case {number} ({verdict.kind}): {', '.join(verdict.found)}", *(line[:300] for line in tail)]), file=sys.stderr
+            )
     lines = table(rows)
     print("\n".join(lines))
     if asked.write:
@@ -194,7 +231,7 @@ def main() -> int:
             date=datetime.datetime.now(datetime.UTC).date(), table="\n".join(lines),
         )  # fmt: skip
         (ROOT / "docs/bad-inputs.md").write_text(text)
-    return int(any(counts[word] for counts in rows.values() for word in COUNTED))
+    return int(any(row.counts for row in rows.values()))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ PRIVATE to the collection.
 from __future__ import annotations
 
 import copy
+import datetime
 import functools
 import json
 import re
@@ -39,7 +40,26 @@ def _validator(schema: str) -> Any:
         "integer", lambda _checker, item: isinstance(item, int) and not isinstance(item, bool)
     )
     extend: Any = jsonschema.validators.extend
-    return extend(jsonschema.Draft7Validator, type_checker=types)(json.loads(schema))
+    return extend(jsonschema.Draft7Validator, type_checker=types)(json.loads(schema), format_checker=_formats())
+
+
+# Beyond JSON Schema's patterns; in words.
+FORMATS = {
+    "date": "a day of the calendar, as 2026-06-13",
+    "ports": "HOST:CONTAINER, both from 1 to 65535",
+    "specifiers": "version specifiers, as >=1.2,<2",
+}
+
+
+def _formats() -> Any:
+    import jsonschema
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    checker: Any = jsonschema.FormatChecker(formats=())
+    checker.checks("date", raises=ValueError)(lambda item: not isinstance(item, str) or datetime.date.fromisoformat(item))
+    checker.checks("ports")(lambda item: not isinstance(item, str) or all(0 < int(port) < 2**16 for port in re.findall("[0-9]{1,5}", item)))
+    checker.checks("specifiers", raises=InvalidSpecifier)(lambda item: not isinstance(item, str) or SpecifierSet(item) is not None)
+    return checker
 
 
 def read(source: Mapping[str, Any], schema: str, hint: Hint | None = None) -> tuple[dict[str, Any], list[Problem]]:
@@ -58,6 +78,8 @@ def accept(value: Mapping[str, Any], schema: str, where: str, hint: Hint | None 
     missing: list[Problem] = []
     out: list[list[str | int]] = []
     for error in sorted(_validator(schema).iter_errors(taken), key=lambda item: [str(part) for part in item.absolute_path]):
+        if error.validator == "format" and list(error.absolute_path) in out:
+            continue  # its pattern has refused it
         found = _schema_problems(error, where, hint)
         if error.validator == "required":
             missing += found
@@ -71,18 +93,19 @@ def accept(value: Mapping[str, Any], schema: str, where: str, hint: Hint | None 
         else:
             out.append(path)
     # A key that is missing because it is misspelt, or elsewhere, is one problem.
-    hints = [one.hint for one in problems if one.code == "unknown-key"]
-    problems += [one for one in missing if not any(_names(text, one.key) for text in hints)]
+    unknown = [one for one in problems if one.code == "unknown-key"]
+    problems += [one for one in missing if not any(_means(other, one.key) for other in unknown)]
     # From the end, since what is taken out of a list moves the rest.
     for path in sorted(out, key=lambda path: [(isinstance(part, str), str(part).zfill(9)) for part in path], reverse=True):
         _take_out(taken, path)
     return taken, problems
 
 
-def _names(hint: str, key: str) -> bool:
-    """Does a hint name this key, or one within it, or its last part?"""
-    words = re.findall(r"[\w.-]*\w", hint)
-    return any(word == key or word.startswith(f"{key}.") or word == key.rpartition(".")[2] for word in words)
+def _means(unknown: Problem, key: str) -> bool:
+    """Does the hint of an unknown key name this one, or one within it, or one beside it?"""
+    above, _dot, last = key.rpartition(".")
+    beside = unknown.key.rpartition(".")[0] == above
+    return any(word == key or word.startswith(f"{key}.") or (beside and word == last) for word in re.findall(r"[\w.-]*\w", unknown.hint))
 
 
 def _take_out(value: Any, path: list[str | int]) -> None:
@@ -101,6 +124,8 @@ def _of_a_name(error: Any) -> bool:
     return error.validator == "propertyNames" or "propertyNames" in error.absolute_schema_path
 
 
+# YAML's words for JSON's types.
+TYPES = {"object": "mapping", "array": "list"}
 CODES = {
     "additionalProperties": "unknown-key",
     "required": "missing",
@@ -108,6 +133,7 @@ CODES = {
     "anyOf": "wrong-type",
     "enum": "not-a-choice",
     "pattern": "wrong-text",
+    "format": "wrong-text",
     "minLength": "wrong-text",
     "maxLength": "wrong-text",
 }
@@ -140,7 +166,7 @@ def _schema_problems(error: Any, where: str, hint: Hint | None) -> list[Problem]
         ]
     wanted: Callable[[Any], str] = {
         "enum": lambda limit: "one of " + ", ".join(str(item) for item in limit),
-        "type": lambda limit: " or ".join(limit) if isinstance(limit, list) else str(limit),
+        "type": lambda limit: " or ".join(TYPES.get(one, one) for one in (limit if isinstance(limit, list) else [limit])),
         "pattern": lambda limit: f"text like {limit}",
         "minimum": lambda limit: f"at least {limit}",
         "maximum": lambda limit: f"at most {limit}",
@@ -152,6 +178,7 @@ def _schema_problems(error: Any, where: str, hint: Hint | None) -> list[Problem]
         "minProperties": lambda limit: f"at least {limit} key",
         "maxProperties": lambda limit: f"at most {limit} keys",
         "anyOf": lambda _limit: "another type",
+        "format": lambda limit: FORMATS[limit],
     }.get(rule, lambda _limit: str(error.message))
     more = nearest(str(found), map(str, error.validator_value)) if rule == "enum" else ""
     if rule == "type" and error.validator_value == "object" and error.schema.get("required") and not isinstance(found, list):

@@ -38,7 +38,8 @@ def hint(engine: object, schema: str) -> Hint:
 
 
 def _places(engines: list[str], schema: str, key: str) -> Iterator[str]:
-    name = key.lstrip("-").replace("_", "-")
+    base, dot, part = key.lstrip("-").partition(".")
+    name = base.replace("_", "-")
     if name in ALIASES:
         yield ALIASES[name]
     keys = _keys(schema)
@@ -47,10 +48,10 @@ def _places(engines: list[str], schema: str, key: str) -> Iterator[str]:
     for engine in engines:
         owned = _engines.load(engine).DIALECT.owned
         for version in _flags.versions(engine)[::-1]:
-            flag = _flags.table(engine, version).names.get(name.partition(".")[0])
+            flag = _flags.table(engine, version).names.get(name)
             if flag:
                 # What the plan sets from elsewhere has its place there.
-                yield owned.get(flag, f"args.{flag}{name[len(name.partition('.')[0]) :]}")
+                yield owned.get(flag, f"args.{flag}{dot}{part}")
     if re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", key):
         yield f"env.{key}"
 

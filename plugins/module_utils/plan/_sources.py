@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from ..common import _document, _files
 from ..common._files import Refused
@@ -24,9 +24,9 @@ from ._profile_types import Checkpoint, ModSource, Sources, Text
 ROOT = Path(__file__).resolve().parents[3]
 PROFILES = ROOT / "model_profiles" / "schema.json"
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-# Of a folder, and of a mod. A mod is a few scripts, and is copied to every node.
+# Of a folder of definitions, and of one of them. A mod is a few scripts, and is copied to every node.
 MAX_ENTRIES = 2000
-MAX_MOD_FILES, MAX_MOD_BYTES = 500, 64 * 1024**2
+MAX_FILES, MAX_MOD_BYTES, MAX_CONTEXT_BYTES = 500, 64 * 1024**2, 1024**3
 # Of a checkpoint: see _document.MAX_JSON_VALUES.
 MAX_CONFIG, MAX_INDEX = 16 * 1024**2, 64 * 1024**2
 
@@ -58,7 +58,7 @@ def read(
         "schema": {"path": str(PROFILES), "text": schema()},
         "image_schema": text(ROOT / "files" / "images" / "schema.json"),
         "mod_schema": text(ROOT / "files" / "mods" / "schema.json"),
-        "images": {path.name: text(path / "image.yml") for path in _holding(images, "files/images", "image.yml")},
+        "images": {path.name: _image(path) for path in _holding(images, "files/images", "image.yml")},
         "mods": {path.name: _mod(path) for path in _holding(mods, "files/mods", "run.sh", "mod.yml")},
         # A folder per image; what is fetched for a build lies beside the collection.
         "wheels_path": str(ROOT / "wheels"),
@@ -125,27 +125,45 @@ def _tensors(raw: bytes) -> list[str]:
     return sorted(names)
 
 
+def _image(path: Path) -> Text:
+    """An image's definition; what it is built from is hashed and copied, so it is of files alone."""
+    return {**text(path / "image.yml"), **_refused(path, "image.yml", MAX_CONTEXT_BYTES)}
+
+
 def _mod(path: Path) -> ModSource:
     """A mod: its folder's hash, whether it has a program, and the text of its mod.yml (field mods have none)."""
-    about, at = path / "mod.yml", path
-    found: ModSource = {"path": printable(str(path)), "hash": "", "ready": False, "about": None}
+    about, refused = path / "mod.yml", _refused(path, "run.sh", MAX_MOD_BYTES)
+    return {
+        "path": printable(str(path)),
+        "hash": "" if refused else _manifest.digest(_manifest.tree(str(path))),
+        "ready": os.path.isfile(path / "run.sh"),
+        "about": text(about) if os.path.lexists(about) else None,
+        **refused,
+    }
+
+
+class _Refused(TypedDict, total=False):
+    problem: dict[str, str]
+
+
+def _refused(path: Path, first: str, left: int) -> _Refused:
+    """Why a small folder cannot be read, if that is so. `first`: a file that may be missing, but not be anything else."""
+    at = path / first
     try:
-        left = MAX_MOD_BYTES
+        if os.path.lexists(at):
+            _files.check(str(at), left)
         for count, name in enumerate(_manifest.kept(str(path))):
             at = path / name
-            if count >= MAX_MOD_FILES:
-                raise Refused(f"more than {MAX_MOD_FILES} files", "the folder of one mod", code="too-large")
+            if count >= MAX_FILES:
+                raise Refused(f"more than {MAX_FILES} files", "a small folder", code="too-large")
             if not name.isprintable():
                 raise Refused("a name that is not printable", "a name of letters", code="wrong-name")
             left -= _files.check(str(at), left)
-        at = path / "run.sh"
-        if os.path.lexists(at):
-            _files.check(str(at), MAX_MOD_BYTES)
-        found["hash"] = _manifest.digest(_manifest.tree(str(path)))
-    except (Refused, OSError) as error:
-        refused = error if isinstance(error, Refused) else Refused(str(error.strerror), "files that can be read", code="not-a-file")
-        found["problem"] = _document.problem(refused, printable(str(at))).as_dict()
-    return {**found, "ready": os.path.isfile(path / "run.sh"), "about": text(about) if os.path.lexists(about) else None}
+            if not os.access(at, os.R_OK):
+                raise Refused("a file that cannot be read", "one that can", code="not-a-file")
+    except Refused as refused:
+        return {"problem": _document.problem(refused, printable(str(at))).as_dict()}
+    return {}
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
