@@ -99,9 +99,10 @@ def read(
         if not wrong:
             found[name] = value
     if "profile" in spec and "model" in spec and not problems and bool(found["profile"]) == bool(found["model"]):
-        text = "both profile and model" if found["model"] else "neither profile nor model"
+        both = bool(found["model"])
+        text = "both profile and model" if both else "neither profile nor model"
         wanted = "one: -e profile=NAME for what a profile serves, or -e model=ORG/NAME"
-        problems.append(Problem(WHERE, "", text, wanted, code="missing" if not found["model"] else "exclusive"))
+        problems.append(Problem(WHERE, "", text, wanted, code="exclusive" if both else "missing"))
     if found.get("nodes") and found["nodes"] not in {*groups, spec["nodes"]["default"]}:
         wanted = f"a group of the inventory: {', '.join(sorted(set(groups) - {'all', 'ungrouped'}))}"
         problems.append(Problem(WHERE, "nodes", show(found["nodes"]), wanted, nearest(found["nodes"], groups), "not-a-choice"))
