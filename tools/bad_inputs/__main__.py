@@ -111,8 +111,9 @@ def judge(one: Case, folder: Path) -> Verdict:
     return Verdict(one.kind, found, f"{about}\n{outcome}", seconds, mib)
 
 
-def work(seed: int, numbers: list[int], only: str, answers: Connection) -> None:
+def work(seed: int, numbers: list[int], only: str, read: Connection, answers: Connection) -> None:
     """In a process of its own: of each case its number and kind before, and what came of it (None: not asked for) after."""
+    read.close()  # without it nobody would notice that the reader is gone
     resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
     for number in numbers:
         one = case(seed, number)
@@ -133,7 +134,7 @@ def run(seed: int, count: int, only: str = "", first: int = 0) -> Iterator[tuple
     numbers = list(range(first, first + count))
     while numbers:
         ours, theirs = context.Pipe(duplex=False)
-        worker = context.Process(target=work, args=(seed, numbers, only, theirs), daemon=True)
+        worker = context.Process(target=work, args=(seed, numbers, only, ours, theirs), daemon=True)
         worker.start()
         theirs.close()
         kind = "?"

@@ -166,7 +166,7 @@ def _schema_problems(error: Any, where: str, hint: Hint | None) -> list[Problem]
         ]
     wanted: Callable[[Any], str] = {
         "enum": lambda limit: "one of " + ", ".join(str(item) for item in limit),
-        "type": lambda limit: " or ".join(TYPES.get(one, one) for one in (limit if isinstance(limit, list) else [limit])),
+        "type": lambda limit: " or ".join(str(TYPES.get(one, one)) for one in (limit if isinstance(limit, list) else [limit])),
         "pattern": lambda limit: f"text like {limit}",
         "minimum": lambda limit: f"at least {limit}",
         "maximum": lambda limit: f"at most {limit}",
