@@ -92,6 +92,7 @@ class FilterModule:
             "_served_record": _gate.served_record,
             "_head": lambda hosts, hostvars: _inventory.head(hostvars, hosts),
             "_setting": _inventory.setting,
+            "_sources_of_weights": _inventory.weights_sources,
             "_start_problems": _engine.start_problems,
             "_weights_differences": _weights.differences,
             "_weights_document": _plan_weights.of_models,

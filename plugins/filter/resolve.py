@@ -10,7 +10,7 @@ version_added: 0.1.0
 description:
   - Pure; the same input gives the same bytes. All problems are reported at once.
 author: [GX10 Serving contributors (@gx10)]
-positional: hostvars, hosts, override, accept_untested, settings
+positional: hostvars, hosts, override, accept_untested, settings, known
 options:
   _input:
     description: What the lookup P(gx10.serving.sources#lookup) returned.
@@ -35,6 +35,10 @@ options:
   settings:
     description: Settings of the inventory that this plan has otherwise, by their names.
     type: dict
+  known:
+    description: Problems that were found before, as M(gx10.serving.arguments) returns them; they are told with the rest.
+    type: list
+    elements: dict
 """
 
 EXAMPLES = r"""

@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def hostvars(nodes: int = 4, **site: Any) -> dict[str, dict[str, Any]]:
-    """Inventory variables of `nodes` machines."""
+    """Inventory variables of `nodes` machines, which give an engine their GPUs."""
+    site = {"gx10_container_options": {"runtime": "nvidia"}, **site}
     return {
         f"gx10-{number}": {"ansible_host": f"192.168.1.1{number}", "gx10_fabric_address": f"192.168.177.1{number}", **site}
         for number in range(1, nodes + 1)

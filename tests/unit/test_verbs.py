@@ -79,7 +79,7 @@ def test_what_is_not_found_is_named_before_a_host_is_touched(verb: str, site: di
 
 
 def test_a_verb_without_its_profile_is_refused(tmp_path: Path) -> None:
-    assert "missing required arguments: profile" in run("serve", tmp_path)
+    assert "command line: profile: found nothing; wanted name of a model profile" in run("serve", tmp_path)
     for name in ("", "*"):
         assert f"profile: found '{name}'; wanted one of" in run("serve", tmp_path, profile=name)
 

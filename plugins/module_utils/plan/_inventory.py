@@ -8,41 +8,25 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Literal, TypedDict
+from typing import Any
 
-from ..common._problem import Problem, show
-from . import _options
-from ._types import HardwareOptions
+from ..common import _document
+from ..common._problem import Problem, nearest, printable, show
+from . import _site, _variables
+from ._site import SITE_DEFAULTS, Site
 
-# Every inventory variable that resolve reads, with its default (None: required, or found per node).
-SITE_DEFAULTS: dict[str, Any] = {
-    "gx10_models_root": "/srv/models",
-    "gx10_state_dir": "/var/lib/gx10",
-    "gx10_api_address": None,
-    "gx10_api_port": 8000,
-    "gx10_ray_port": 6379,
-    "gx10_master_port": 29501,
-    "gx10_ray_cpus": 2,
-    "gx10_ray_object_store_bytes": 1024**3,
-    "gx10_gpus_per_node": 1,
-    "gx10_memory_floor_gib": None,
-    "gx10_drop_caches": True,
-    # ORG/NAME to a folder on the control node.
-    "gx10_weights_sources": {},
-    "gx10_fanout_network": "fabric",
-    "gx10_fanout_port": 8731,
-    "gx10_fanout_lanes": 0,
-    "gx10_build_host": None,
-    # How many images of a name each node keeps, in Docker and as layers, for the next one to travel by its changed layers only.
-    "gx10_image_keep": 2,
-    # A folder for verified copies on a host; empty: none.
-    "gx10_image_archive": "~/.local/share/gx10/images",
-    "gx10_image_archive_host": "localhost",
-    "gx10_container_options": {},
-}
-NETWORKS = ("fabric", "management")
+# In paths, options of ssh and names of containers and files.
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
+# IPv4, as the interface that holds it is looked up by it and Ray's addresses are written HOST:PORT.
+FABRIC = "the node's IPv4 address on the fabric"
+# Nobody has a fabric whose network is wider; how wide it is, only the nodes know, and preflight asks them.
+WIDEST = 16
+LAST_RANK = 9999
+MAX_ENV = 200
+# Of NCCL and UCX: comma lists of interfaces or HCAs.
+LISTS = ("NCCL_IB_HCA", "NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME", "UCX_NET_DEVICES")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,31 +42,6 @@ class Node:
     management_address: str
     rails: tuple[str, ...] = ()
     env: Mapping[str, str] = dataclasses.field(default_factory=dict)
-
-
-class Site(TypedDict):
-    """The site's settings: keys of SITE_DEFAULTS without the prefix."""
-
-    models_root: str
-    state_dir: str
-    api_address: str | None
-    api_port: int
-    ray_port: int
-    master_port: int
-    ray_cpus: int
-    ray_object_store_bytes: int
-    gpus_per_node: int
-    memory_floor_gib: float | None
-    drop_caches: bool
-    weights_sources: Mapping[str, str] | None
-    fanout_network: Literal["fabric", "management"]
-    fanout_port: int
-    fanout_lanes: int
-    build_host: str | None
-    image_keep: int
-    image_archive: str
-    image_archive_host: str
-    container_options: HardwareOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,73 +71,207 @@ def read(
     `hosts` are names of `hostvars` in inventory order. A setting is the group's, so a host with another value is a problem; only the API's
     address may be each host's own, and the head's counts. `settings` are taken in place of the inventory's, by their names there.
     """
-    unknown = sorted(set(settings) - set(SITE_DEFAULTS))
-    problems = [Problem("settings", name, "no setting of the group", "one of " + ", ".join(SITE_DEFAULTS)) for name in unknown]
+    problems, given = _settings(settings)
     # Whatever the inventory says, until it is checked.
     site: Any = {}
     if not hosts:
         hint = "Start the virtual cluster with `make sim-up`, or name an inventory with -i (inventories/sample is one)."
-        return Cluster((), site), [Problem(where, "group gx10", "no node", "at least one node", hint)]
-
+        return Cluster((), site), [Problem(where, "group gx10", "no node", "at least one node", hint, "missing")]
+    if len(hosts) > _variables.MAX_HOSTS:
+        problems.append(Problem(where, "group gx10", f"{len(hosts)} hosts", f"at most {_variables.MAX_HOSTS}", code="too-many"))
+        hosts = hosts[: _variables.MAX_HOSTS]
+    variables, broken, found = _variables.read(hostvars, hosts, where)
+    problems += found
+    # Of a variable that has a problem already, nothing is said again.
+    said = {f"{printable(name)}.{key}" for name, key in broken}
     nodes = []
-    for position, name in enumerate(hosts):
-        variables = hostvars[name]
-        # IPv4, as the interface that holds it is looked up by it and Ray's addresses are written HOST:PORT.
-        wanted, key = "the node's IPv4 address on the fabric", f"{name}.gx10_fabric_address"
-        fabric = _address(variables.get("gx10_fabric_address"), key, where, problems, wanted, (4,))
-        management = variables.get("gx10_management_address") or variables.get("ansible_host") or fabric
-        rank = variables.get("gx10_rank", position)
-        if not re.fullmatch(r"[0-9]{1,4}", str(rank)):
-            problems.append(Problem(where, f"{name}.gx10_rank", show(rank), "a whole number from 0"))
-            rank = position
-        rails = variables.get("gx10_fabric_rails") or ([fabric] if fabric else [])
-        if not isinstance(rails, list | tuple):
-            problems.append(Problem(where, f"{name}.gx10_fabric_rails", show(rails), "a list of addresses"))
-            rails = []
-        checked = [_address(rail, f"{name}.gx10_fabric_rails", where, problems, wanted, (4,)) for rail in rails]
-        env = variables.get("gx10_env", {})
-        if not isinstance(env, Mapping):
-            problems.append(Problem(where, f"{name}.gx10_env", show(env), "a mapping"))
-            env = {}
-        own = {str(key): str(value) for key, value in env.items()}
-        nodes.append(Node(str(name), int(rank), fabric, str(management), tuple(checked), own))
-    for field in ("rank", "fabric_address"):
-        seen: dict[Any, str] = {}
-        for node in nodes:
-            value = getattr(node, field)
-            if value != "" and value in seen:
-                problems.append(Problem(where, f"{node.name}.gx10_{field}", f"{value}, as on {seen[value]}", "one that no other node has"))
-            seen[value] = node.name
+    for position, name in enumerate(variables):
+        node, found = _node(name, position, variables[name], where)
+        nodes.append(node)
+        problems += [problem for problem in found if problem.key not in said]
+    problems += _same(nodes, variables, where) + _subnets(nodes, where)
 
     nodes.sort(key=lambda node: node.rank)
-    head = hostvars[nodes[0].name]
-    site = {key.removeprefix("gx10_"): settings.get(key, setting(key, head)) for key in SITE_DEFAULTS}
-    problems += _differences(hostvars, nodes, where)
-    problems += _check_site(site, where)
+    site = {key.removeprefix("gx10_"): given.get(key, setting(key, variables[nodes[0].name])) for key in SITE_DEFAULTS}
+    problems += _differences(variables, [node.name for node in nodes], where) + _site.check(site, where)
     # Only a host of the group is looked at, and has an address that layers travel from.
     if site["build_host"] and site["build_host"] not in [node.name for node in nodes]:
         hint = "Add it to the group, after the nodes that serve: it need not serve itself."
-        wanted = f"a host of the group ({', '.join(node.name for node in nodes)}), or nothing for the head"
-        problems.append(Problem(where, "gx10_build_host", show(site["build_host"]), wanted, hint))
+        names = [node.name for node in nodes]
+        wanted = f"a host of the group ({', '.join(names[:8])}{', …' if len(names) > 8 else ''}), or nothing for the head"
+        more = nearest(site["build_host"], names) if isinstance(site["build_host"], str) else ""
+        problems.append(Problem(where, "gx10_build_host", show(site["build_host"]), wanted, more or hint, "not-a-choice"))
     archive = site["image_archive_host"]
     if not isinstance(archive, str) or (archive != "localhost" and archive not in hostvars):
         hint = "Add it to the inventory, outside of the group too."
-        problems.append(Problem(where, "gx10_image_archive_host", show(archive), "localhost or a host of the inventory", hint))
+        wanted = "localhost or a host of the inventory"
+        problems.append(Problem(where, "gx10_image_archive_host", show(archive), wanted, hint, "not-a-choice"))
     return Cluster(tuple(nodes), site), problems
 
 
-def _differences(hostvars: Mapping[str, Any], nodes: Sequence[Node], where: str) -> list[Problem]:
+def settings(hostvars: Mapping[str, Any], hosts: Sequence[str], where: str) -> list[Problem]:
+    """What is wrong with the settings; for verbs that need no plan, and may be the way out of a group that is not well."""
+    if not hosts:
+        return []
+    variables, _broken, problems = _variables.read(hostvars, hosts[: _variables.MAX_HOSTS], where)
+    first = variables[str(head(variables, list(variables)))]
+    site = {key.removeprefix("gx10_"): setting(key, first) for key in SITE_DEFAULTS}
+    # Each host's own is read there, so that they may differ.
+    return problems + _site.check(site, where)
+
+
+def weights_sources(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> Any:
+    """The group's folders of weights on the control node; none where `read` has a problem with them."""
+    variables, _broken, _problems = _variables.read(hostvars, hosts[:1], "inventory")
+    found = next(iter(variables.values()), {}).get("gx10_weights_sources")
+    return found if isinstance(found, dict) else {}
+
+
+def _settings(settings: Mapping[str, Any]) -> tuple[list[Problem], dict[str, Any]]:
+    """Settings that are taken in place of the inventory's."""
+    given, problems = _document.plain(settings, "settings", "")
+    if not isinstance(given, dict):
+        return problems or [Problem("settings", "", show(settings), "a mapping", code="wrong-type")], {}
+    wanted = "one of " + ", ".join(SITE_DEFAULTS)
+    unknown = sorted(set(given) - set(SITE_DEFAULTS))
+    found = [Problem("settings", key, "no setting of the group", wanted, nearest(key, SITE_DEFAULTS), "unknown-key") for key in unknown]
+    return problems + found, {key: value for key, value in given.items() if key in SITE_DEFAULTS}
+
+
+def _node(name: str, position: int, variables: Mapping[str, Any], where: str) -> tuple[Node, list[Problem]]:
+    """One machine, and what is wrong with what it says of itself."""
+    problems: list[Problem] = []
+    at = printable(name)
+
+    def bad(key: str, value: object, wanted: str, code: str = "wrong-type") -> None:
+        problems.append(Problem(where, f"{at}.{key}", show(value), wanted, code=code))
+
+    if not NAME.fullmatch(name):
+        wanted = "a host name: letters, digits, dots, dashes and underscores, at most 253, none of '.-' first"
+        problems.append(Problem(where, show(name), "a name that no path or option takes", wanted, code="wrong-name"))
+    fabric = _rail(variables.get("gx10_fabric_address"), f"{at}.gx10_fabric_address", where, problems)
+    rank = _site.whole(variables.get("gx10_rank", position), 0, LAST_RANK)
+    if rank is None:
+        bad("gx10_rank", variables["gx10_rank"], f"a whole number from 0 to {LAST_RANK}", "out-of-range")
+        # As no other node can have.
+        rank = LAST_RANK + 1 + position
+    rails = variables.get("gx10_fabric_rails") or ([fabric] if fabric else [])
+    if not isinstance(rails, list):
+        bad("gx10_fabric_rails", rails, "a list of addresses")
+        rails = []
+    # The fabric address alone is checked already.
+    if variables.get("gx10_fabric_rails"):
+        rails = [_rail(rail, f"{at}.gx10_fabric_rails", where, problems) for rail in rails]
+    for twice in sorted({rail for rail in rails if rail and rails.count(rail) > 1}):
+        bad("gx10_fabric_rails", f"{twice} twice", "each address once", "not-unique")
+    key = _management(variables)
+    management = variables.get(key) or fabric
+    if not _is_host(management) and management != "":
+        bad(key, management, "an address of the node's own, or its name", "not-an-address")
+    env = variables.get("gx10_env", {})
+    if not isinstance(env, dict) or len(env) > MAX_ENV:
+        bad("gx10_env", env, f"a mapping of at most {MAX_ENV} names")
+        env = {}
+    for word, value in env.items():
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", word):
+            problems.append(Problem(where, f"{at}.gx10_env", f"the name {show(word)}", "a variable's name", code="wrong-name"))
+        elif isinstance(value, bool) or not isinstance(value, str | int | float):
+            bad(f"gx10_env.{word}", value, "text or a number; the text that is meant, in quotes")
+    for word in LISTS:
+        parts = str(env.get(word, "")).lstrip("=^").split(",")
+        if len(set(parts)) < len(parts):
+            bad(f"gx10_env.{word}", env[word], "each interface once", "not-unique")
+    own = {str(key): str(value) for key, value in env.items()}
+    return Node(name, rank, fabric, str(management), tuple(rails), own), problems
+
+
+def _rail(value: object, key: str, where: str, problems: list[Problem]) -> str:
+    """An address of a node on the fabric, or a problem and an empty text. Link-local ones are: NVIDIA's playbooks use them."""
+    text = _site.address(value, key, where, problems, FABRIC, (4,))
+    if not text:
+        return ""
+    address = ipaddress.IPv4Address(text)
+    kinds = {
+        "unspecified": address.is_unspecified,
+        "loopback": address.is_loopback,
+        "multicast": address.is_multicast,
+        "broadcast": text == "255.255.255.255",
+        "reserved": address.is_reserved or text.startswith("0."),
+    }
+    kind = next((kind for kind, holds in kinds.items() if holds), "")
+    if kind:
+        problems.append(Problem(where, key, f"{text}, {'an' if kind[0] == 'u' else 'a'} {kind} address", FABRIC, code="wrong-address"))
+    return "" if kind else text
+
+
+def _is_host(value: object) -> bool:
+    """Is it a host name, or an address that a machine can have?"""
+    if not isinstance(value, str):
+        return False
+    try:
+        address = ipaddress.ip_address(value)
+    except ValueError:
+        return bool(NAME.fullmatch(value)) and not re.fullmatch(r"[0-9.]+", value)
+    return not (address.is_unspecified or address.is_multicast or str(address) == "255.255.255.255")
+
+
+def _management(variables: Mapping[str, Any]) -> str:
+    """The variable that has the management address: the one that the user has set is blamed."""
+    return "gx10_management_address" if variables.get("gx10_management_address") else "ansible_host"
+
+
+def _addresses(node: Node, variables: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """A node's addresses with the variable that has them, each once."""
+    found = {rail: "gx10_fabric_rails" for rail in node.rails}
+    found = {node.management_address: _management(variables), **found, node.fabric_address: "gx10_fabric_address"}
+    # Of the same port of the control node, each by another forwarded one.
+    yield from ((text, key) for text, key in found.items() if text and not (is_address(text) and ipaddress.ip_address(text).is_loopback))
+
+
+def _same(nodes: Sequence[Node], variables: Mapping[str, Any], where: str) -> list[Problem]:
+    """Ranks and addresses that two nodes have."""
+    problems = []
+    ranks: dict[int, str] = {}
+    owners: dict[str, str] = {}
+    wanted = "one that no other node has"
+    for node in nodes:
+        at = printable(node.name)
+        if node.rank in ranks:
+            problems.append(Problem(where, f"{at}.gx10_rank", f"{node.rank}, as on {ranks[node.rank]}", wanted, code="not-unique"))
+        ranks.setdefault(node.rank, at)
+        for text, key in _addresses(node, variables[node.name]):
+            if text in owners:
+                problems.append(Problem(where, f"{at}.{key}", f"{text}, as on {owners[text]}", wanted, code="not-unique"))
+            owners.setdefault(text, at)
+    return problems
+
+
+def _subnets(nodes: Sequence[Node], where: str) -> list[Problem]:
+    """Addresses of the fabric, and those of one rail, that no network holds together with the first node's."""
+    problems = []
+    firsts: dict[str, tuple[str, str]] = {}
+    for node in nodes:
+        at = printable(node.name)
+        rails = {f"gx10_fabric_rails[{index}]": rail for index, rail in enumerate(node.rails) if len(node.rails) > 1}
+        for key, text in {"gx10_fabric_address": node.fabric_address, **rails}.items():
+            network = text and str(ipaddress.ip_network(f"{text}/{WIDEST}", strict=False))
+            first, name = firsts.setdefault(key, (network, at)) if network else ("", "")
+            if network != first:
+                wanted = f"one of the network that {name} is on ({first} or a part of it)"
+                problems.append(Problem(where, f"{at}.{key}", text, wanted, "Rails are in the same order on each node.", "other-network"))
+    return problems
+
+
+def _differences(variables: Mapping[str, Any], names: Sequence[str], where: str) -> list[Problem]:
     """Settings of the group of which a host has its own."""
     found = []
     for key in SITE_DEFAULTS:
-        wanted = setting(key, hostvars[nodes[0].name])
-        others = [node.name for node in nodes if _plain(setting(key, hostvars[node.name])) != _plain(wanted)]
+        wanted = setting(key, variables[names[0]])
+        others = [name for name in names if _plain(setting(key, variables[name])) != _plain(wanted)]
         if key != "gx10_api_address" and others:
-            value = setting(key, hostvars[others[0]])
-            text = f"{show(wanted)}, as on {nodes[0].name}"
-            found.append(
-                Problem(where, f"{', '.join(others)}: {key}", show(value), text, "It is a setting of the group: put it in its vars.")
-            )
+            value = show(setting(key, variables[others[0]]))
+            text, hint = f"{show(wanted)}, as on {names[0]}", "It is a setting of the group: put it in its vars."
+            found.append(Problem(where, f"{_variables.names(others)}: {key}", value, text, hint, "differs"))
     return found
 
 
@@ -194,61 +287,3 @@ def is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _address(value: object, key: str, where: str, problems: list[Problem], wanted: str, versions: tuple[int, ...]) -> str:
-    """The value as an IP address of one of `versions`, or a problem and an empty text."""
-    try:
-        address = ipaddress.ip_address(str(value))
-        if address.version in versions:
-            return str(address)
-    except ValueError:
-        pass
-    problems.append(Problem(where, key, "nothing" if value is None else show(value), wanted))
-    return ""
-
-
-def _check_site(site: dict[str, Any], where: str) -> list[Problem]:
-    problems: list[Problem] = []
-    for key, low, high in (
-        ("api_port", 1, 65535),
-        ("ray_port", 1, 65535),
-        ("master_port", 1, 65535),
-        ("fanout_port", 1, 65535),
-        ("fanout_lanes", 0, 64),
-        ("ray_cpus", 1, 1024),
-        ("ray_object_store_bytes", 78643200, 2**50),
-        ("gpus_per_node", 1, 16),
-        ("image_keep", 1, 100),
-    ):
-        text = str(site[key])
-        if not re.fullmatch(r"[0-9]{1,18}", text) or not low <= int(text) <= high:
-            problems.append(Problem(where, f"gx10_{key}", show(site[key]), f"a whole number from {low} to {high}"))
-        else:
-            site[key] = int(text)
-    if site["api_address"] is not None:
-        _address(site["api_address"], "gx10_api_address", where, problems, "an IP address of the head, or 0.0.0.0", (4, 6))
-    for key in ("models_root", "state_dir"):
-        path = str(site[key])
-        if not path.startswith("/") or ".." in path.split("/") or any(char in path for char in ",:\n") or path == "/":
-            problems.append(Problem(where, f"gx10_{key}", show(site[key]), "an absolute path without '..', ',' or ':'"))
-        else:
-            site[key] = path.rstrip("/")
-    sources = site["weights_sources"] or {}
-    if not isinstance(sources, Mapping) or not all(isinstance(path, str) and path for path in sources.values()):
-        problems.append(Problem(where, "gx10_weights_sources", show(sources), "a mapping of ORG/NAME to a folder on the control node"))
-    archive = site["image_archive"]
-    if not isinstance(archive, str) or (archive and not archive.startswith(("/", "~/"))):
-        problems.append(Problem(where, "gx10_image_archive", show(archive), "an absolute path, one below ~/, or '' for none"))
-    if not isinstance(site["drop_caches"], bool):
-        problems.append(Problem(where, "gx10_drop_caches", show(site["drop_caches"]), "true or false"))
-    if site["fanout_network"] not in NETWORKS:
-        problems.append(Problem(where, "gx10_fanout_network", show(site["fanout_network"]), " or ".join(NETWORKS)))
-    floor = site["memory_floor_gib"]
-    if floor is not None and (isinstance(floor, bool) or not re.fullmatch(r"[0-9]{1,4}(\.[0-9]+)?", str(floor))):
-        problems.append(Problem(where, "gx10_memory_floor_gib", show(floor), "GiB as a number, or nothing: the plan then computes it"))
-        site["memory_floor_gib"] = None
-    elif floor is not None:
-        site["memory_floor_gib"] = float(floor)
-    site["container_options"], found = _options.parse(site["container_options"], where)
-    return problems + found

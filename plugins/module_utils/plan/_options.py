@@ -83,16 +83,16 @@ def _ulimit(value: object) -> Ulimit | str:
 def parse(raw: Any, where: str) -> tuple[HardwareOptions, list[Problem]]:
     """Read `gx10_container_options` into plain typed data, a part of the plan: the options that are given, and all problems."""
     if not isinstance(raw, Mapping):
-        return {}, [Problem(where, KEY, show(raw), "a mapping")]
+        return {}, [Problem(where, KEY, show(raw), "a mapping", code="wrong-type")]
     problems: list[Problem] = []
     found: HardwareOptions = {}
 
-    def bad(key: str, value: object, wanted: str, hint: str = "") -> None:
-        problems.append(Problem(where, f"{KEY}.{key}", show(value), wanted, hint))
+    def bad(key: str, value: object, wanted: str, hint: str = "", code: str = "wrong-text") -> None:
+        problems.append(Problem(where, f"{KEY}.{key}", show(value), wanted, hint, code))
 
     def items(key: str, read: Callable[[object], object]) -> list[Any]:
         if not isinstance(raw[key], list | tuple):
-            bad(key, raw[key], "a list")
+            bad(key, raw[key], "a list", code="wrong-type")
             return []
         results = [(value, read(value)) for value in raw[key]]
         for value, result in results:
@@ -104,9 +104,8 @@ def parse(raw: Any, where: str) -> tuple[HardwareOptions, list[Problem]]:
     for key in raw:
         if key not in ("runtime", "gpus", "devices", "cap_add", "ulimits"):
             wanted = "one of runtime, gpus, devices, cap_add, ulimits"
-            problems.append(
-                Problem(where, f"{KEY}.{key}", "an unknown option", wanted, nearest(str(key), ("devices", "cap_add", "ulimits")))
-            )
+            hint = nearest(str(key), ("devices", "cap_add", "ulimits"))
+            problems.append(Problem(where, f"{KEY}.{key}", "an unknown option", wanted, hint, "unknown-key"))
     if "runtime" in raw:
         if isinstance(raw["runtime"], str) and re.fullmatch(r"[A-Za-z0-9][\w.-]*", raw["runtime"]):
             found["runtime"] = raw["runtime"]
@@ -118,14 +117,14 @@ def parse(raw: Any, where: str) -> tuple[HardwareOptions, list[Problem]]:
         else:
             bad("gpus", raw["gpus"], "all, or how many")
     if "runtime" in raw and "gpus" in raw:
-        bad("gpus", raw["gpus"], "runtime or gpus, not both", "Either gives the container the node's GPUs.")
+        bad("gpus", raw["gpus"], "runtime or gpus, not both", "Either gives the container the node's GPUs.", "exclusive")
     if "devices" in raw:
         found["devices"] = items("devices", _device)
     if "ulimits" in raw:
         found["ulimits"] = items("ulimits", _ulimit)
     names = [limit["name"] for limit in found.get("ulimits", [])]
     for name in sorted({name for name in names if names.count(name) > 1}):
-        bad("ulimits", f"{name} {names.count(name)} times", "each limit once")
+        bad("ulimits", f"{name} {names.count(name)} times", "each limit once", code="not-unique")
     if "cap_add" in raw:
         given = raw["cap_add"] if isinstance(raw["cap_add"], list | tuple) else [None]
         names = [name for name in map(_capability, given) if name]

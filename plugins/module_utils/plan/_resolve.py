@@ -16,7 +16,7 @@ from typing import Any, TypedDict, cast
 
 from ..common import _document, _schema
 from ..common._problem import Problem, nearest, report, show, told
-from . import _checkpoint, _memory, _probes, _profile, _rules, _watch, _weights
+from . import _checkpoint, _memory, _probes, _profile, _rules, _site, _watch, _weights
 from ._inventory import Cluster, Node, is_address
 from ._inventory import read as read_cluster
 from ._profile_types import ImageFile, ModSource, NamedText, Profile, ProfileContainer, Provenance, Sources
@@ -63,13 +63,14 @@ def resolve(
     override: Mapping[str, Any] | None = None,
     accept_untested: bool = False,
     settings: Mapping[str, Any] | None = None,
+    known: Sequence[Mapping[str, Any]] = (),
 ) -> Resolved:
     """The launch plan, or every problem at once.
 
     `sources` is what `_sources.read` found; `override` changes the profile for this launch; `accept_untested` is the user's
-    word for a profile that nobody has measured.
+    word for a profile that nobody has measured; `known` are problems that were found before, as of the verb's arguments.
     """
-    problems: list[Problem] = [Problem(**problem) for problem in sources.get("problems", [])]
+    problems: list[Problem] = [Problem(**problem) for problem in [*known, *sources.get("problems", [])]]
     cluster, found = read_cluster(hostvars, hosts, "inventory", settings or {})
     problems += found
     plan = None
@@ -80,7 +81,7 @@ def resolve(
             profile, deviations, found = _profile.override(profile, {} if override is None else override, source["path"])
             image, image_found = _image(profile, sources, source["path"])
             checked = _profile.check(profile, image, sources, source["path"], accept_untested)
-            found += checked.problems + image_found
+            found += checked.problems + image_found + _site.gpu(image, cluster.site, "inventory")
         problems += found
         if not problems:
             # Their schemas have accepted them; from here on flags are what the engine reads.

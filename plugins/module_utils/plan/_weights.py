@@ -5,14 +5,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-from ..common._problem import report
+from ..common._problem import Problem, report, show
 from ._inventory import Cluster
 from ._inventory import read as read_cluster
 from ._profile_types import Drafted, Model
 from ._types import Address, Weights
+
+# A model is a folder of the models root; a revision is a word of the hub's addresses.
+REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
+REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,199}")
 
 
 class Planned(TypedDict):
@@ -55,8 +60,18 @@ def addresses(cluster: Cluster) -> list[Address]:
     return [{"name": node.name, "addresses": [node.management_address] if management else list(node.rails)} for node in cluster.nodes]
 
 
-def of_models(models: Sequence[Drafted], hostvars: Mapping[str, Any], hosts: Sequence[str]) -> Planned:
-    """The document for models that no profile names."""
-    cluster, problems = read_cluster(hostvars, hosts, "inventory")
+def of_models(
+    models: Sequence[Drafted], hostvars: Mapping[str, Any], hosts: Sequence[str], known: Sequence[Mapping[str, Any]] = ()
+) -> Planned:
+    """The document for models that no profile names; `known` are problems that were found before."""
+    cluster, found = read_cluster(hostvars, hosts, "inventory")
+    problems = [*(Problem(**problem) for problem in known), *found]
+    for model in models:
+        for key, value, pattern, wanted in (
+            ("model", model["repo"], REPO, "ORG/NAME, as the hub has it"),
+            ("revision", model.get("revision"), REVISION, "a commit, branch or tag of the hub"),
+        ):
+            if value is not None and not pattern.fullmatch(value):
+                problems.append(Problem("command line", key, show(value), wanted, code="wrong-text"))
     message = report("Cannot stage", problems) if problems else ""
     return {"document": None if problems else document(cluster, models), "message": message}

@@ -107,3 +107,88 @@ def test_the_head_is_of_the_lowest_rank() -> None:
     assert _inventory.head(variables, list(variables)) == "gx10-3"
     assert _inventory.head({}, []) == ""
     assert [_inventory.is_address(text) for text in ("10.0.0.1", "::1", "x")] == [True, True, False]
+
+
+def codes(variables: Any) -> list[tuple[str, str]]:
+    return [(problem.key, problem.code) for problem in _inventory.read(variables, list(variables), "i")[1]]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "0.1.2.3", "224.0.0.1", "240.0.0.1", "255.255.255.255"])
+def test_an_address_that_no_node_can_have_on_the_fabric(address: str) -> None:
+    variables = hostvars(1, gx10_fabric_address=address)
+    assert codes(variables) == [("gx10-1.gx10_fabric_address", "wrong-address")]
+    assert codes(hostvars(1, gx10_fabric_address="169.254.1.1")) == []
+
+
+def test_an_address_is_of_one_node_and_named_once() -> None:
+    variables = hostvars(2)
+    variables["gx10-2"]["gx10_fabric_rails"] = ["192.168.177.12", "192.168.177.11"]
+    assert codes(variables) == [("gx10-2.gx10_fabric_rails", "not-unique")]
+    variables["gx10-2"]["gx10_fabric_rails"] = ["192.168.177.12", "192.168.177.12"]
+    assert codes(variables) == [("gx10-2.gx10_fabric_rails", "not-unique")]
+    variables = hostvars(2)
+    variables["gx10-2"]["gx10_management_address"] = "192.168.1.11"
+    assert codes(variables) == [("gx10-2.gx10_management_address", "not-unique")]
+    variables = hostvars(2)
+    variables["gx10-2"]["ansible_host"] = "192.168.1.11"
+    assert codes(variables) == [("gx10-2.ansible_host", "not-unique")]
+    # Both behind forwarded ports of the control node; and one network for all.
+    assert codes({name: {**host, "ansible_host": "127.0.0.1"} for name, host in hostvars(2).items()}) == []
+    assert codes({name: {**host, "ansible_host": host["gx10_fabric_address"]} for name, host in hostvars(2).items()}) == []
+
+
+def test_one_rail_is_one_network() -> None:
+    variables = hostvars(2)
+    variables["gx10-2"]["gx10_fabric_address"] = "10.0.0.2"
+    assert codes(variables) == [("gx10-2.gx10_fabric_address", "other-network")]
+    for number, rails in ((1, ["192.168.177.11", "10.0.0.1"]), (2, ["10.0.0.2", "192.168.177.12"])):
+        variables = {**variables, f"gx10-{number}": {**hostvars(2)[f"gx10-{number}"], "gx10_fabric_rails": rails}}
+    assert codes(variables) == [(f"gx10-2.gx10_fabric_rails[{index}]", "other-network") for index in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "key", "code"),
+    [
+        ({"gx10_api_port": 6379}, "gx10_ray_port", "not-unique"),
+        ({"gx10_master_port": "8000"}, "gx10_master_port", "not-unique"),
+        ({"gx10_state_dir": "/srv/models/state"}, "gx10_state_dir", "nested-folders"),
+        ({"gx10_models_root": "/var/lib"}, "gx10_state_dir", "nested-folders"),
+        ({"gx10_models_root": "/var/lib/gx10"}, "gx10_state_dir", "nested-folders"),
+        ({"gx10_hub_endpoint": "hub"}, "gx10_hub_endpoint", "wrong-text"),
+        ({"gx10_secrets_dir": ""}, "gx10_secrets_dir", "wrong-path"),
+        ({"gx10_weights_sources": {"name": "/x"}}, "gx10_weights_sources", "wrong-type"),
+        ({"gx10_image_archive": "/a\x00"}, "gx10_image_archive", "control-character"),
+    ],
+)
+def test_settings_that_do_not_go_together_or_are_no_words(settings: dict[str, Any], key: str, code: str) -> None:
+    assert codes(hostvars(2, **settings)) == [(key, code)]
+    assert [problem.key for problem in _inventory.settings(hostvars(2, **settings), ["gx10-1", "gx10-2"], "i")] == [key]
+    assert codes(hostvars(2, gx10_state_dir="/srv/models2", gx10_api_port=6378)) == []
+
+
+@pytest.mark.parametrize("name", ["-x", "a b", "a\nb", "x" * 254, ".a", "a/b", "a:b"])
+def test_a_host_has_a_name_that_paths_and_options_take(name: str) -> None:
+    assert [code for _key, code in codes({name: hostvars(1)["gx10-1"]})] == ["wrong-name"]
+    assert codes({"x" * 253: hostvars(1)["gx10-1"]}) == []
+
+
+@pytest.mark.parametrize("env", [{"A": None}, {"A": True}, {"A": [1]}, {"NCCL_IB_HCA": "a,a"}])
+def test_an_environment_has_texts_and_numbers(env: dict[str, Any]) -> None:
+    assert read(hostvars(1, gx10_env=env))[1] == [f"gx10-1.gx10_env.{next(iter(env))}"]
+    assert read(hostvars(1, gx10_env={"A": "1", "B": 2, "NCCL_IB_HCA": "=a,b"}))[1] == []
+    assert read(hostvars(1, gx10_env={f"A{number}": "1" for number in range(201)}))[1] == ["gx10-1.gx10_env"]
+
+
+def test_a_thousand_hosts_are_answered_and_more_are_refused() -> None:
+    hosts = {f"n{number}": {"gx10_fabric_address": f"10.0.{number // 250}.{number % 250 + 1}"} for number in range(1001)}
+    assert codes(hosts) == [("group gx10", "too-many")]
+    del hosts["n1000"]
+    assert codes(hosts) == []
+
+
+def test_a_cuda_image_needs_an_option_that_gives_it_a_gpu(resolve: Any) -> None:
+    for options in ({}, {"devices": ["/dev/infiniband"]}):
+        (problem,) = resolve("qwen397-mtp2", variables=hostvars(gx10_container_options=options))["problems"]
+        assert problem.startswith("inventory: gx10_container_options: found nothing that gives the container a GPU")
+        assert resolve("sim-tiny-tp2", variables=hostvars(gx10_container_options=options))["problems"] == []
+    assert resolve("qwen397-mtp2", variables=hostvars(gx10_container_options={"gpus": "all"}))["problems"] == []

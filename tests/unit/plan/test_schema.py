@@ -12,7 +12,7 @@ from typing import Any, Literal, NotRequired
 import jsonschema
 import pytest
 import yaml
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _inventory, _profile_types, _resolve, _sources, _types
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _profile_types, _resolve, _site, _sources, _types
 from conftest import ROOT, hostvars
 
 PROFILES = sorted(path.stem for path in (ROOT / "model_profiles").glob("*.yml"))
@@ -135,7 +135,7 @@ def test_what_a_plan_is_made_of_has_its_schemas_form(path: str, hint: Any) -> No
 
 
 def test_every_setting_of_the_site_has_a_type() -> None:
-    assert {f"gx10_{key}" for key in _inventory.Site.__annotations__} == set(_inventory.SITE_DEFAULTS)
+    assert {f"gx10_{key}" for key in _site.Site.__annotations__} == set(_site.SITE_DEFAULTS)
 
 
 def test_the_comparison_sees_a_difference_anywhere() -> None:

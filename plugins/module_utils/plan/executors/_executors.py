@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from typing import Protocol, cast
 
 from ...common._problem import Problem
-from .._inventory import Node, Site
+from .._inventory import Node
+from .._site import Site
 from .._types import Ray
 
 

@@ -1,0 +1,194 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The inventory's settings of the whole group: which there are, and what each may be. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, TypedDict
+
+from ..common._problem import Problem, show
+from . import _options
+from ._types import HardwareOptions
+
+# Every setting, with its default (None: required, or found per node).
+SITE_DEFAULTS: dict[str, Any] = {
+    "gx10_models_root": "/srv/models",
+    "gx10_state_dir": "/var/lib/gx10",
+    "gx10_api_address": None,
+    "gx10_api_port": 8000,
+    "gx10_ray_port": 6379,
+    "gx10_master_port": 29501,
+    "gx10_ray_cpus": 2,
+    "gx10_ray_object_store_bytes": 1024**3,
+    "gx10_gpus_per_node": 1,
+    "gx10_memory_floor_gib": None,
+    "gx10_drop_caches": True,
+    # ORG/NAME to a folder on the control node.
+    "gx10_weights_sources": {},
+    "gx10_fanout_network": "fabric",
+    "gx10_fanout_port": 8731,
+    "gx10_fanout_lanes": 0,
+    "gx10_build_host": None,
+    # How many images of a name each node keeps, in Docker and as layers, for the next one to travel by its changed layers only.
+    "gx10_image_keep": 2,
+    # A folder for verified copies on a host; empty: none.
+    "gx10_image_archive": "~/.local/share/gx10/images",
+    "gx10_image_archive_host": "localhost",
+    "gx10_container_options": {},
+    # Read by the roles, whose defaults are meant where there is none.
+    "gx10_secrets_dir": None,
+    "gx10_hub_token_file": None,
+    "gx10_hub_endpoint": None,
+}
+NETWORKS = ("fabric", "management")
+NUMBERS = (
+    ("api_port", 1, 65535),
+    ("ray_port", 1, 65535),
+    ("master_port", 1, 65535),
+    ("fanout_port", 1, 65535),
+    ("fanout_lanes", 0, 64),
+    ("ray_cpus", 1, 1024),
+    ("ray_object_store_bytes", 78643200, 2**50),
+    ("gpus_per_node", 1, 16),
+    ("image_keep", 1, 100),
+)
+
+
+class Site(TypedDict):
+    """The site's settings: keys of SITE_DEFAULTS without the prefix."""
+
+    models_root: str
+    state_dir: str
+    api_address: str | None
+    api_port: int
+    ray_port: int
+    master_port: int
+    ray_cpus: int
+    ray_object_store_bytes: int
+    gpus_per_node: int
+    memory_floor_gib: float | None
+    drop_caches: bool
+    weights_sources: Mapping[str, str] | None
+    fanout_network: Literal["fabric", "management"]
+    fanout_port: int
+    fanout_lanes: int
+    build_host: str | None
+    image_keep: int
+    image_archive: str
+    image_archive_host: str
+    container_options: HardwareOptions
+    secrets_dir: str | None
+    hub_token_file: str | None
+    hub_endpoint: str | None
+
+
+def whole(value: object, low: int, high: int) -> int | None:
+    """A whole number within bounds, or none; text of digits is one, as `-e gx10_api_port=8001` has it."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value):
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high else None
+
+
+def address(value: object, key: str, where: str, problems: list[Problem], wanted: str, versions: tuple[int, ...]) -> str:
+    """The value as an IP address of one of `versions`, or a problem and an empty text."""
+    try:
+        found = ipaddress.ip_address(value) if isinstance(value, str) else None
+        if found and found.version in versions:
+            return str(found)
+    except ValueError:
+        pass
+    problems.append(Problem(where, key, "nothing" if value is None else show(value), wanted, code="not-an-address"))
+    return ""
+
+
+def check(site: dict[str, Any], where: str) -> list[Problem]:
+    """What is wrong with the settings; what is right is kept in the type that is meant."""
+    problems: list[Problem] = []
+
+    def bad(key: str, wanted: str, hint: str = "", code: str = "wrong-type") -> None:
+        problems.append(Problem(where, f"gx10_{key}", show(site[key]), wanted, hint, code))
+
+    for key, low, high in NUMBERS:
+        number = whole(site[key], low, high)
+        if number is None:
+            bad(key, f"a whole number from {low} to {high}", code="out-of-range")
+        else:
+            site[key] = number
+    if site["api_address"] is not None:
+        listen = address(site["api_address"], "gx10_api_address", where, problems, "an IP address of the head, or 0.0.0.0", (4, 6))
+        if listen and ipaddress.ip_address(listen).is_multicast:
+            bad("api_address", "an IP address of the head, or 0.0.0.0", code="wrong-address")
+    for key in ("models_root", "state_dir"):
+        path = site[key]
+        if not _is_path(path) or not path.rstrip("/"):
+            bad(key, "an absolute path without '..', ',', ':' or a blank", code="wrong-path")
+        else:
+            site[key] = path.rstrip("/")
+    problems += _nested(site, where) + _ports(site, where, {problem.key for problem in problems})
+    sources = site["weights_sources"] or {}
+    if not isinstance(sources, Mapping) or not all(
+        re.fullmatch(r"[^/\s]+/[^/\s]+", repo) and isinstance(path, str) and path for repo, path in sources.items()
+    ):
+        bad("weights_sources", "a mapping of ORG/NAME to a folder on the control node")
+    archive = site["image_archive"]
+    if not isinstance(archive, str) or (archive and not archive.startswith(("/", "~/"))):
+        bad("image_archive", "an absolute path, one below ~/, or '' for none", code="wrong-path")
+    for key in ("secrets_dir", "hub_token_file"):
+        if site[key] is not None and (not isinstance(site[key], str) or (key == "secrets_dir" and not site[key])):
+            bad(key, "a path on the control node", code="wrong-path")
+    if site["hub_endpoint"] not in (None, "") and not re.fullmatch(r"https?://[\w.\-\[\]:/]+", str(site["hub_endpoint"])):
+        bad("hub_endpoint", "http://HOST or https://HOST", code="wrong-text")
+    if not isinstance(site["drop_caches"], bool):
+        bad("drop_caches", "true or false")
+    if site["fanout_network"] not in NETWORKS:
+        bad("fanout_network", " or ".join(NETWORKS), code="not-a-choice")
+    floor = site["memory_floor_gib"]
+    if floor is not None and (isinstance(floor, bool) or not re.fullmatch(r"[0-9]{1,4}(\.[0-9]+)?", str(floor))):
+        bad("memory_floor_gib", "GiB as a number, or nothing: the plan then computes it")
+        site["memory_floor_gib"] = None
+    elif floor is not None:
+        site["memory_floor_gib"] = float(floor)
+    site["container_options"], found = _options.parse(site["container_options"], where)
+    return problems + found
+
+
+def _is_path(path: object) -> bool:
+    return isinstance(path, str) and path.startswith("/") and ".." not in path.split("/") and not re.search(r"[,:\s]", path)
+
+
+def _nested(site: Mapping[str, Any], where: str) -> list[Problem]:
+    """The models root is mounted read-only and listed model by model; the state folder is written, and its parts are removed."""
+    root, state = (f"{site[key]}/" for key in ("models_root", "state_dir"))
+    if not (root.startswith(state) or state.startswith(root)):
+        return []
+    found, wanted = f"{show(site['state_dir'])} with gx10_models_root {show(site['models_root'])}", "two folders, neither in the other"
+    return [Problem(where, "gx10_state_dir", found, wanted, code="nested-folders")]
+
+
+def _ports(site: Mapping[str, Any], where: str, wrong: set[str]) -> list[Problem]:
+    """All of them may listen on the head at one time."""
+    seen: dict[int, str] = {}
+    problems = []
+    for key in (f"gx10_{key}" for key, _low, _high in NUMBERS if key.endswith("_port")):
+        port = site[key.removeprefix("gx10_")]
+        if key not in wrong and port in seen:
+            problems.append(Problem(where, key, f"{port}, as {seen[port]}", "a port that no other setting has", code="not-unique"))
+        elif key not in wrong:
+            seen[port] = key
+    return problems
+
+
+def gpu(image: Mapping[str, Any], site: Mapping[str, Any], where: str) -> list[Problem]:
+    """A CUDA image without an option that gives its container a GPU."""
+    expected = image.get("expect")
+    cuda = expected.get("cuda") if isinstance(expected, Mapping) else None
+    options = site.get("container_options")
+    if not cuda or options is None or "runtime" in options or "gpus" in options:
+        return []
+    hint = "inventories/sample has what GB10 and ConnectX-7 need."
+    wanted = f"runtime: nvidia or gpus: all, as the image is made for CUDA {show(cuda)}"
+    return [Problem(where, "gx10_container_options", "nothing that gives the container a GPU", wanted, hint, "no-gpu")]

@@ -1,0 +1,106 @@
+# Copyright (c) 2026 GX10 Serving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The collection's inventory variables: which there are, and each host's as plain data. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from ..common import _document
+from ..common._problem import Problem, nearest, printable, show
+from ._site import SITE_DEFAULTS
+
+# What is of one node.
+NODE = ("gx10_fabric_address", "gx10_fabric_rails", "gx10_management_address", "gx10_rank", "gx10_env")
+# Every name with this prefix is the collection's: one that is not known is a typo. All other names are the owner's.
+PREFIX = "gx10_"
+KNOWN = (*NODE, *SITE_DEFAULTS)
+MAX_HOSTS = 1000
+MAX_UNKNOWN = 40
+NAMED = 3
+
+
+def read(
+    hostvars: Mapping[str, Any], hosts: Sequence[str], where: str
+) -> tuple[dict[str, dict[str, Any]], set[tuple[str, str]], list[Problem]]:
+    """Each host's variables as plain data within bounds; (host, variable) of those that have a problem, and are left out; the problems.
+
+    A template that fails, and what no document could hold, is blamed on the variable; said once of all hosts that have it.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    problems: dict[Problem, list[str]] = {}
+    unknown: dict[str, list[str]] = {}
+    last: dict[str, tuple[Any, Any, list[Problem]]] = {}
+    broken = set()
+    for name in hosts:
+        host = str(name)
+        found[host] = {}
+        variables = hostvars[name]
+        if not isinstance(variables, Mapping):
+            problems.setdefault(Problem(where, "", show(variables), "a mapping of variables", code="wrong-type"), []).append(host)
+            continue
+        for key in list(variables):
+            if key not in KNOWN and key != "ansible_host":
+                if isinstance(key, str) and key.startswith(PREFIX):
+                    unknown.setdefault(key, []).append(host)
+                continue
+            value, wrong = _value(variables, key, where, last)
+            for problem in wrong:
+                problems.setdefault(problem, []).append(host)
+            if wrong:
+                broken.add((host, key))
+            else:
+                found[host][key] = value
+    known = [problem if len(of) == len(found) and _of_group(problem, found) else _of(problem, of) for problem, of in problems.items()]
+    wanted = "a variable of docs/inventory.md"
+    typos = sorted(unknown)[:MAX_UNKNOWN]
+    of_hosts = {key: f"{names(unknown[key])}: {printable(key)}" if len(unknown[key]) < len(found) else printable(key) for key in typos}
+    known += [Problem(where, of_hosts[key], "an unknown variable", wanted, nearest(key, KNOWN), "unknown-key") for key in typos]
+    return found, broken, known
+
+
+def _value(
+    variables: Mapping[str, Any], key: str, where: str, last: dict[str, tuple[Any, Any, list[Problem]]]
+) -> tuple[Any, list[Problem]]:
+    """One variable. Most are the group's, so that of the host before is not read again where it is equal."""
+    try:
+        raw = variables[key]
+        if raw is not None and not isinstance(raw, str | int | float | list | Mapping):
+            # What Ansible has in place of an undefined value raises here, and says why.
+            str(raw)
+        if key in last and type(last[key][0]) is type(raw) and last[key][0] == raw:
+            return last[key][1:]
+        value, problems = _document.plain(raw, where, key)
+    # Whatever Ansible's templates raise.
+    except RecursionError:
+        return None, [Problem(where, key, "a value without an end", "a value", code="too-deep")]
+    except Exception as error:
+        found = f"a template that fails: {printable(str(error))[:200]}"
+        return None, [Problem(where, key, found, "a value, or variables that are defined", code="template-fails")]
+    last[key] = (raw, value, problems)
+    return value, problems
+
+
+def _of_group(problem: Problem, hosts: Collection[str]) -> bool:
+    """Of a problem that all hosts have: is it the group's? One host's own address is its own."""
+    return len(hosts) > 1 or re.split(r"[.\[]", problem.key)[0] in SITE_DEFAULTS
+
+
+def _of(problem: Problem, hosts: Sequence[str]) -> Problem:
+    """A problem with the hosts that have it: HOST.KEY of one, else HOST, HOST: KEY."""
+    key = f"{printable(hosts[0])}.{problem.key}".rstrip(".") if len(hosts) == 1 else f"{names(hosts)}: {problem.key}".removesuffix(": ")
+    return Problem(problem.where, key, problem.found, problem.wanted, problem.hint, problem.code)
+
+
+def names(hosts: Sequence[str]) -> str:
+    """Some hosts of many."""
+    more = f" and {len(hosts) - NAMED} more" if len(hosts) > NAMED else ""
+    return ", ".join(map(printable, hosts[:NAMED])) + more
+
+
+def mentions(text: str, name: str) -> bool:
+    """Does a text have the name as a word?"""
+    return bool(name) and re.search(rf"(?<![\w]){re.escape(name)}(?![\w])", text) is not None
