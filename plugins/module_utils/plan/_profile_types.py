@@ -168,6 +168,17 @@ class Profile(TypedDict):
     warnings: NotRequired[list[str]]
 
 
+class Asked(TypedDict):
+    """What of a profile is compared with its checkpoint; a profile is one."""
+
+    model: Model
+    engine: str
+    parallel: Parallel
+    args: NotRequired[dict[str, Any]]
+    mods: NotRequired[list[str]]
+    expect: NotRequired[Expect]
+
+
 class Text(TypedDict):
     path: str
     text: str
@@ -187,11 +198,11 @@ class ModSource(TypedDict):
 
 
 class Checkpoint(TypedDict):
-    """A folder on the control node: config.json, and the names of the tensors."""
+    """Where it is, its config.json, and the names of its tensors: None where nobody looked at them."""
 
     path: str
     config: dict[str, Any]
-    tensors: list[str]
+    tensors: list[str] | None
 
 
 class Sources(TypedDict):
