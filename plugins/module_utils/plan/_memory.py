@@ -35,6 +35,7 @@ DRAFTER_STATES = 3
 UNLIKE = 0.1
 # Tokens of a step where no flag says, for a server on 70 GiB or more (engine/arg_utils.py, get_batch_defaults).
 STEP = 8192
+ORDER = "Give up memory in this order: speculation, then max-num-seqs, then a larger budget or more ranks."
 # The floor: a quarter of what the budget leaves free; the rest is for ranks that differ (1 GiB in the reports) and for the host's own
 # programs. Never more than the 8 GiB of the field, never less than the 0.5 GiB that the mod gpu-mem-util-gb keeps.
 FLOOR_SHARE, FLOOR_MOST, FLOOR_LEAST = 0.25, 8.0, 0.5
@@ -74,7 +75,7 @@ def rank(asked: Asked, taken: Budget, checkpoint: Checkpoint | None) -> Estimate
     args, tensor = asked.get("args", {}), asked["parallel"]["tensor"]
     shape = None if checkpoint is None else _shape.read(checkpoint["config"])
     weights, drafter = _weights(asked, checkpoint, shape)
-    reserve, states, tokens, requests, per_token = RESERVE_GIB, 0.0, None, None, None
+    reserve, states, tokens, requests, per_token, one = RESERVE_GIB, 0.0, None, None, None, None
     left = None
     if asked["engine"] == "sglang":
         # It shares out what is free before it loads (0.5.13: _profile_available_bytes); activations come out of the rest.
@@ -93,6 +94,7 @@ def rank(asked: Asked, taken: Budget, checkpoint: Checkpoint | None) -> Estimate
         blocks = _cache.blocks(shape, args, tensor)
         if blocks is not None:
             per_token = blocks.bytes * blocks.request / blocks.context
+            one = blocks.bytes * blocks.request / GIB
             if left is not None:
                 tokens = blocks.capacity(left * GIB)
                 requests = round(tokens / blocks.context, 2)
@@ -115,6 +117,7 @@ def rank(asked: Asked, taken: Budget, checkpoint: Checkpoint | None) -> Estimate
         "kv_bytes_per_token": None if per_token is None else round(per_token, 1),
         "kv_cache_tokens": tokens,
         "requests": requests,
+        "request_gib": short(one),
         "reported": {
             "kv_cache_gib": measured if isinstance(measured, int | float) and not isinstance(measured, bool) else None,
             "kv_cache_tokens": asked.get("expect", {}).get("kv_cache_tokens"),
@@ -153,12 +156,16 @@ def problems(found: Estimate, site_floor: float | None, where: str) -> list[Prob
     out = []
     left, leaves, budget = found["kv_cache_gib"], found["leaves_gib"], found["budget_gib"]
     # The reserve is an estimate, and refuses nobody.
-    if left is not None and left + found["reserve_gib"] <= 0:
+    most = None if left is None else left + found["reserve_gib"]
+    if most is not None and most <= 0:
         needs = f"{found['weights_gib']} GiB of weights per rank, {found['drafter_gib']} of drafter"
         if found["states_gib"]:
             needs += f", {found['states_gib']} of recurrent states"
-        hint = "Give up memory in this order: speculation, then max-num-seqs, then a larger budget or more ranks."
-        out.append(Problem(where, "memory", needs, f"less than the budget of {budget} GiB", hint, code="out-of-memory"))
+        out.append(Problem(where, "memory", needs, f"less than the budget of {budget} GiB", ORDER, code="out-of-memory"))
+    elif most is not None and found["request_gib"] is not None and found["request_gib"] > most:
+        needs = f"{found['request_gib']} GiB of KV cache per rank for one request of the longest context"
+        wanted = f"at most {round(most, 2)}, which the budget of {budget} GiB leaves beside weights and drafter"
+        out.append(Problem(where, "memory", needs, wanted, f"Ask for a shorter context, or: {ORDER}", code="out-of-memory"))
     if site_floor is not None and leaves is not None and site_floor > max(FLOOR_LEAST, leaves / 2):
         hint = (
             f"The budget of {budget} GiB leaves {leaves} of the {VISIBLE_GIB} GiB that an engine sees: the floor would end a healthy one."

@@ -238,8 +238,11 @@ class Reported(TypedDict):
 
 
 class Estimate(TypedDict):
-    """One rank's memory in GiB; None is unknown. `share`: of the node's total; `states_gib`: SGLang's pool of recurrent states; of the
-    whole group are `kv_cache_tokens` and `requests`, how many it holds at once: as long as they may be in vLLM, by slots in SGLang."""
+    """One rank's memory in GiB; None is unknown. `share`: of the node's total; `states_gib`: SGLang's pool of recurrent states.
+
+    Of the whole group are `kv_cache_tokens` and `requests`, how many it holds at once: as long as they may be in vLLM, by slots in SGLang.
+    `request_gib`: of one as long as that, in vLLM.
+    """
 
     weights_gib: float | None
     drafter_gib: float
@@ -252,6 +255,7 @@ class Estimate(TypedDict):
     kv_bytes_per_token: float | None
     kv_cache_tokens: int | None
     requests: float | None
+    request_gib: float | None
     reported: Reported
 
 

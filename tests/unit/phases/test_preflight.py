@@ -110,7 +110,10 @@ def test_a_node_s_checkpoint_is_compared_before_anything_changes(plan: Any) -> N
 
 def test_a_node_s_checkpoint_tells_what_it_takes(resolve: Any) -> None:
     plan = resolve("qwen397-mtp2", variables=hostvars(4))["plan"]
-    assert looked(plan, gx10_1={"num_hidden_layers": 60, "head_dim": 256, "num_attention_heads": 32, "mtp_num_hidden_layers": 1}) == []
+    shape = {"num_hidden_layers": 15, "head_dim": 256, "num_attention_heads": 32, "num_key_value_heads": 2, "mtp_num_hidden_layers": 1}
+    assert looked(plan, gx10_1=shape) == []
+    (problem,) = looked(plan, gx10_1={**shape, "num_hidden_layers": 150})
+    assert problem.startswith("gx10-1: memory: found 18.88 GiB of KV cache per rank for one request")
     plan["memory"]["budget_gib"] = 90.0
     (problem,) = looked(plan, gx10_1={"num_attention_heads": 32, "mtp_num_hidden_layers": 1})
     assert problem.startswith("gx10-1: memory: found 94.75 GiB of weights per rank")

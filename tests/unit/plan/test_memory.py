@@ -94,6 +94,7 @@ def test_an_estimate_is_one_ranks() -> None:
         "kv_bytes_per_token": 1024.0,
         "kv_cache_tokens": int(72.5 * 2**20),
         "requests": 4751360.0,
+        "request_gib": 0.0,
         "reported": {"kv_cache_gib": None, "kv_cache_tokens": None},
     }
 
@@ -175,6 +176,16 @@ def test_what_is_not_known_stays_unknown() -> None:
 def test_a_budget_holds_the_weights_at_least(budget: float, refused: bool) -> None:
     found = _memory.problems(estimate(gpu_memory_utilization_gb=budget), None, "p")
     assert [problem.code for problem in found] == ["out-of-memory"] * refused
+
+
+# A request of 4 Mi tokens of 1024 bytes takes 4 GiB; the reserve refuses nobody.
+@pytest.mark.parametrize(("budget", "said"), [(20.0, "weights"), (23.9, "one request"), (24.0, ""), (31.0, "")])
+def test_a_budget_holds_one_request_of_the_longest_context(budget: float, said: str) -> None:
+    found = estimate(gpu_memory_utilization_gb=budget, max_model_len=2**22)
+    assert found["request_gib"] == 4.0
+    problems = _memory.problems(found, None, "p")
+    assert [problem.code for problem in problems] == ["out-of-memory"] * bool(said)
+    assert all(said in problem.found for problem in problems)
 
 
 @pytest.mark.parametrize(
