@@ -177,7 +177,8 @@ def config(folder: str) -> dict[str, Any] | None:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return None
             text = file.read(CONFIG_BYTES + 1)
-        found = json.loads(text) if len(text) <= CONFIG_BYTES else None
+        # Some have Infinity in them, which is no JSON to others; nobody compares a fraction.
+        found = json.loads(text, parse_constant=str, parse_float=str) if len(text) <= CONFIG_BYTES else None
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

@@ -12,6 +12,7 @@ from ansible_collections.gx10.serving.plugins.module_utils.node import _look
 @pytest.mark.parametrize(
     ("text", "found"),
     [
+        (b'{"a": [0.5, 1e999, Infinity, NaN]}', {"a": ["0.5", "1e999", "Infinity", "NaN"]}),
         *[(b'{"a": 1}', {"a": 1}), (b"[]", None), (b"{", None), (b"", None), (b"\xff\xfe", None), (b"[" * 60000, None)],
         # As large as may be, and one byte more.
         *[(b"{}" + b" " * size, found) for size, found in ((65534, {}), (65535, None))],
