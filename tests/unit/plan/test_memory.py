@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _preflight
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _checkpoint, _memory, _resolve, _sources
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _checkpoint, _memory, _parameters, _resolve, _sources
 from ansible_collections.gx10.serving.plugins.module_utils.plan._types import Plan
 from conftest import ROOT, UNKNOWN, hostvars
 
@@ -154,6 +154,16 @@ def test_parameters_of_another_type_than_the_checkpoints_are_not_counted(size: f
     profile: Any = {"engine": "vllm", "parallel": {"tensor": 4}, "model": {} if size is None else {"size_gib": size}}
     found = _memory.rank(profile, _memory.Budget(108, None), _checkpoint.known("Qwen/Qwen3.5-397B-A17B-FP8", None))
     assert found["weights_gib"] == weights
+
+
+def test_as_far_off_as_may_be_is_still_the_same_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    profile: Any = {"engine": "vllm", "parallel": {"tensor": 1}, "model": {"size_gib": 400}}
+    checkpoint = _checkpoint.known("Qwen/Qwen3.5-397B-A17B-FP8", None)
+    assert checkpoint
+    counted = _parameters.count(checkpoint["config"], 1, False)
+    assert counted
+    monkeypatch.setattr(_memory, "UNLIKE", abs(counted.model / 1024**3 / 400 - 1))
+    assert _memory.rank(profile, _memory.Budget(None, None), checkpoint)["weights_gib"] == 372.1
 
 
 def test_sglang_takes_its_share_of_what_is_free() -> None:
