@@ -180,8 +180,11 @@ class Asked(TypedDict):
 
 
 class Text(TypedDict):
+    """A file; `problem`: why it could not be read, and then its text is empty."""
+
     path: str
     text: str
+    problem: NotRequired[dict[str, str]]
 
 
 class NamedText(Text):
@@ -189,20 +192,22 @@ class NamedText(Text):
 
 
 class ModSource(TypedDict):
-    """`ready`: it has a program; `about`: its mod.yml, which field mods lack."""
+    """`ready`: it has a program; `about`: its mod.yml, which field mods lack; `problem`: why it cannot be used."""
 
     path: str
     hash: str
     ready: bool
     about: Text | None
+    problem: NotRequired[dict[str, str]]
 
 
 class Checkpoint(TypedDict):
-    """Where it is, its config.json, and the names of its tensors: None where nobody looked at them."""
+    """Where it is, its config.json, and the names of its tensors: None where nobody looked; `problem`: why they cannot be read."""
 
     path: str
     config: dict[str, Any]
     tensors: list[str] | None
+    problem: NotRequired[dict[str, str]]
 
 
 class Sources(TypedDict):
