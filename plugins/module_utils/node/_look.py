@@ -12,6 +12,7 @@ import importlib.util
 import json
 import os
 import shutil
+import stat
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ from ._types import Container, Disk, DockerImage, Engine, Good, Host, Images, Mo
 
 JOURNAL = "/run/systemd/journal/socket"
 LABEL = "gx10.serving.profile"
+# Of a config.json; the largest of the field has a few KiB.
+CONFIG_BYTES = 64 * 1024
 
 
 def disk(path: str) -> Disk:
@@ -28,11 +31,11 @@ def disk(path: str) -> Disk:
     where = os.path.abspath(path)
     while not os.path.exists(where):
         where = os.path.dirname(where)
-    stat = os.statvfs(where)
+    system = os.statvfs(where)
     return {
         "path": path,
-        "free": stat.f_bavail * stat.f_frsize,
-        "size": stat.f_blocks * stat.f_frsize,
+        "free": system.f_bavail * system.f_frsize,
+        "size": system.f_blocks * system.f_frsize,
         "writable": os.access(where, os.W_OK),
         # Tells whether two folders are on one file system.
         "device": os.stat(where).st_dev,
@@ -166,6 +169,21 @@ def images(docker: Docker, asked: Mapping[str, Any]) -> Images:
     }
 
 
+def config(folder: str) -> dict[str, Any] | None:
+    """A checkpoint's config.json, if it is a file of at most CONFIG_BYTES with a JSON object in it."""
+    try:
+        # A FIFO of that name must not hold the look up.
+        with open(os.open(os.path.join(folder, "config.json"), os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return None
+            text = file.read(CONFIG_BYTES + 1)
+        # Some have Infinity in them, which is no JSON to others; nobody compares a fraction.
+        found = json.loads(text, parse_constant=str, parse_float=str) if len(text) <= CONFIG_BYTES else None
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def weights(models: Sequence[Mapping[str, str]], cache: str, notes: str) -> dict[str, ModelLook]:
     """By model's name, what its folder holds; a file's hash is None where the cache does not know it. `notes`: folder of manifests."""
     hashes = _manifest.HashCache(cache)
@@ -182,6 +200,7 @@ def weights(models: Sequence[Mapping[str, str]], cache: str, notes: str) -> dict
             "recorded": _manifest.load(os.path.join(path, _manifest.MANIFEST)),
             "noted": noted["hash"] if noted else None,
             "hub": _manifest.hub_notes(path),
+            "config": config(path),
         }
     return found
 

@@ -72,10 +72,12 @@ class Staged(Checkpoint):
 
 
 class ModelLook(Staged):
-    """`unread`: bytes that nobody has hashed; `noted`: hash of the first node's own copy of the manifest."""
+    """`unread`: bytes that nobody has hashed; `noted`: hash of the first node's own copy of the manifest; `config`: its config.json,
+    None where there is none that can be read."""
 
     unread: int
     noted: str | None
+    config: dict[str, Any] | None
 
 
 class Disk(TypedDict):

@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..common._problem import Problem
-from ..node._types import Engine, Host, Memory
+from ..node._types import Engine, Host, Memory, ModelLook
+from ..plan import _checkpoint
+from ..plan import _memory as _memory_estimate
+from ..plan._profile_types import Asked, Checkpoint
 from ..plan._types import Node, Plan
 from . import _hardware_checks, _link_checks
 from ._engine import owns
@@ -45,6 +48,28 @@ def node_problems(plan: Plan, infos: Mapping[str, Host], engines: Mapping[str, E
             problems += _docker(name, infos[name])
     problems += _link_checks.problems(plan, infos)
     problems += _hardware_checks.problems(plan, infos)
+    return [str(problem) for problem in problems]
+
+
+def checkpoint_problems(plan: Plan, looks: Mapping[str, Mapping[str, ModelLook]]) -> list[str]:
+    """What the plan asks of the checkpoint that nodes have, by node in rank order; each other config.json is compared once.
+
+    A node without one gets the model from another, or serves nothing: the weights' phase says so.
+    """
+    problems: list[Problem] = []
+    compared: list[object] = []
+    model, memory = plan["model"], plan["memory"]
+    for node in plan["nodes"]:
+        look = looks[node["name"]].get(model["repo"]) if node["name"] in looks else None
+        config = look["config"] if look else None
+        if config is None or config in compared or "asked" not in plan:
+            continue
+        compared.append(config)
+        found: Checkpoint = {"path": model["path"], "config": config, "tensors": None}
+        asked: Asked = {"model": model, "engine": plan["engine"], "expect": plan["expect"], **plan["asked"]}
+        problems += _checkpoint.check(asked, found, node["name"])[0]
+        taken = _memory_estimate.Budget(memory["budget_gib"], memory["share"])
+        problems += _memory_estimate.problems(_memory_estimate.rank(asked, taken, found), None, node["name"])
     return [str(problem) for problem in problems]
 
 

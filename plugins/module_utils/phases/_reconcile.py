@@ -57,7 +57,8 @@ def reconcile(plan: Plan, seen: Evidence, wish: _image_actions.Wish, present: Se
     worlds = {name: seen.worlds[name] for name in seen.worlds if _answers(seen.worlds[name])}
     hosts = {name: world["host"] for name, world in worlds.items()}
     engines = {name: world["engine"] for name, world in worlds.items() if "engine" in world}
-    problems = _preflight.node_problems(plan, hosts, engines, present)
+    looks = {name: world["weights"] for name, world in worlds.items() if "weights" in world}
+    problems = _preflight.node_problems(plan, hosts, engines, present) + _preflight.checkpoint_problems(plan, looks)
     if problems:
         return {"image": {}, "weights": {}, "engine": {}, "actions": [], "problems": problems, "proven": False, "cautions": []}
     images = {node["name"]: worlds[node["name"]]["images"] for node in plan["image"]["nodes"] if node["name"] in worlds}

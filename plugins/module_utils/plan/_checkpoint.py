@@ -5,33 +5,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+import json
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..common._problem import Problem, show
-from ._profile_types import Checkpoint, Profile
+from ._profile_types import Asked, Checkpoint
+from ._shape import integer
 
-KV_BYTES = {"fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1, "auto": 2, "bfloat16": 2, "float16": 2}
 CHECKS = ("context length", "tensor parallel", "expert parallel", "MTP layers", "block-quantized scales")
+# Heads that a rank has a whole number of, by their keys in config.json.
+DIVIDED = ("num_attention_heads", "linear_num_key_heads", "linear_num_value_heads", "mamba_num_heads")
+# Published config.json of the profiles' checkpoints: the keys that are read here, and where they come from.
+PUBLISHED = pathlib.Path(__file__).parent / "configs"
 
 
-def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The language model's part of config.json: multimodal checkpoints nest it."""
-    inner = config.get("text_config")
-    return inner if isinstance(inner, Mapping) else config
+@functools.cache
+def _published() -> dict[str, Mapping[str, Any]]:
+    documents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(PUBLISHED.glob("*.json"))]
+    return {repo: document["config"] for document in documents for repo in document["repos"]}
 
 
-def _int(config: Mapping[str, Any], *names: str) -> int | None:
-    """The first of `names` that is a positive integer, in the language model's part."""
-    part = text_config(config)
-    for name in names:
-        value = part.get(name, config.get(name))
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            return value
-    return None
+def known(repo: str, found: Checkpoint | None) -> Checkpoint | None:
+    """A checkpoint at hand, else what is published of it; nobody has looked at the names of its tensors then."""
+    config = _published().get(repo)
+    if found is not None or config is None:
+        return found
+    return {"path": f"huggingface.co/{repo}", "config": dict(config), "tensors": None}
 
 
-def check(profile: Profile, checkpoint: Checkpoint | None, where: str) -> tuple[list[Problem], list[str]]:
+def differences(repo: str, found: Checkpoint | None) -> list[str]:
+    """What a checkpoint at hand says otherwise than the published one, as one text; the one at hand is what counts."""
+    published = dict(_leaves(_published().get(repo, {})))
+    if found is None:
+        return []
+    own = dict(_leaves(found["config"]))
+    other = [
+        f"{key} {show(own[key], 40)} (published: {show(published[key], 40)})"
+        for key in published
+        if own.get(key, published[key]) != published[key]
+    ]
+    more = f", and {len(other) - 5} more" if len(other) > 5 else ""
+    return [f"{found['path']}/config.json is not the published one of {repo}: {', '.join(other[:5])}{more}"] if other else []
+
+
+def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping) and not prefix:
+            yield from _leaves(value, f"{key}.")
+        else:
+            yield prefix + str(key), value
+
+
+def check(profile: Asked, checkpoint: Checkpoint | None, where: str) -> tuple[list[Problem], list[str]]:
     """Problems of a valid profile with its checkpoint, and the checks that were skipped."""
     if checkpoint is None:
         return [], [f"{name}: no config.json at hand" for name in CHECKS]
@@ -47,58 +75,56 @@ def check(profile: Profile, checkpoint: Checkpoint | None, where: str) -> tuple[
         return value is not None
 
     flag = "max-model-len" if "max-model-len" in args else "context-length"
-    limit, context = _int(config, "max_position_embeddings"), args.get(flag)
+    limit, context = integer(config, "max_position_embeddings"), args.get(flag)
     lifted = args.get("json-model-override-args", {})
     if isinstance(lifted, Mapping) and "max_position_embeddings" in lifted:
         limit = None
         skipped.append("context length: the profile lifts max_position_embeddings")
     elif need("context length", limit) and isinstance(context, int) and limit is not None and context > limit:
-        problems.append(Problem(where, f"args.{flag}", show(context), f"at most {limit}, max_position_embeddings of {path}/config.json"))
+        wanted = f"at most {limit}, max_position_embeddings of {path}/config.json"
+        problems.append(Problem(where, f"args.{flag}", show(context), wanted, code="out-of-range"))
 
-    heads = _int(config, "num_attention_heads")
-    if need("tensor parallel", heads) and heads is not None and heads % tensor:
-        problems.append(Problem(where, "parallel.tensor", str(tensor), f"a divisor of {heads}, num_attention_heads of {path}/config.json"))
+    need("tensor parallel", integer(config, "num_attention_heads"))
+    for name in DIVIDED:
+        heads = integer(config, name)
+        if heads is not None and heads % tensor:
+            wanted = f"a divisor of {heads}, {name} of {path}/config.json"
+            problems.append(Problem(where, "parallel.tensor", str(tensor), wanted, code="not-a-divisor"))
+    shared = integer(config, "num_key_value_heads")
+    if shared is not None and shared % tensor and tensor % shared:
+        wanted = f"a divisor or a multiple of {shared}, num_key_value_heads of {path}/config.json"
+        problems.append(Problem(where, "parallel.tensor", str(tensor), wanted, code="not-a-divisor"))
 
-    experts = _int(config, "num_experts", "n_routed_experts", "num_local_experts")
+    experts = integer(config, "num_experts", "n_routed_experts", "num_local_experts")
     if expert > 1:
         if experts is None:
-            problems.append(Problem(where, "parallel.expert", str(expert), f"1: {path}/config.json names no experts"))
+            problems.append(Problem(where, "parallel.expert", str(expert), f"1: {path}/config.json names no experts", code="no-experts"))
         elif experts % expert:
-            problems.append(Problem(where, "parallel.expert", str(expert), f"a divisor of {experts}, the experts of {path}/config.json"))
+            wanted = f"a divisor of {experts}, the experts of {path}/config.json"
+            problems.append(Problem(where, "parallel.expert", str(expert), wanted, code="not-a-divisor"))
 
     speculative = args.get("speculative-config")
     method = speculative.get("method", "") if isinstance(speculative, Mapping) else ""
-    if "mtp" in str(method) and not _has_mtp(config, tensors):
+    if "mtp" in str(method) and not _has_mtp(config, tensors or []):
         hint = "Without MTP layers every draft is rejected; drop speculative-config."
         found = f"{method!r}, but no MTP layer in {path}"
-        problems.append(Problem(where, "args.speculative-config.method", found, "a checkpoint with MTP layers, or no speculation", hint))
+        wanted = "a checkpoint with MTP layers, or no speculation"
+        problems.append(Problem(where, "args.speculative-config.method", found, wanted, hint, code="no-drafter"))
 
     if "nex-fp8-loader" in profile.get("mods", []):
-        if not any(".experts." in name and name.endswith(".weight_scale") for name in tensors):
-            problems.append(Problem(where, "mods", "nex-fp8-loader", f"tensors *.experts.*.weight_scale in the index of {path}"))
+        if tensors is None:
+            skipped.append("block-quantized scales: only the checkpoint's index tells")
+        elif not any(".experts." in name and name.endswith(".weight_scale") for name in tensors):
+            wanted = f"tensors *.experts.*.weight_scale in the index of {path}"
+            problems.append(Problem(where, "mods", "nex-fp8-loader", wanted, code="mod-unfit"))
         quantization = config.get("quantization_config")
         if not isinstance(quantization, Mapping) or "weight_block_size" not in quantization:
             hint = "It would corrupt a per-tensor FP8 checkpoint in silence."
-            problems.append(Problem(where, "mods", "nex-fp8-loader", f"weight_block_size in quantization_config of {path}", hint))
+            wanted = f"weight_block_size in quantization_config of {path}"
+            problems.append(Problem(where, "mods", "nex-fp8-loader", wanted, hint, code="mod-unfit"))
     return problems, skipped
 
 
 def _has_mtp(config: Mapping[str, Any], tensors: Sequence[str]) -> bool:
-    layers = _int(config, "num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_layers")
+    layers = integer(config, "num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_layers")
     return bool(layers) or any(name.startswith("mtp.") or ".mtp." in name for name in tensors)
-
-
-def kv_bytes_per_token(config: Mapping[str, Any], tensor: int, dtype: str) -> float | None:
-    """Bytes of KV cache that one token takes on one rank; None where config.json does not say. Linear layers hold none."""
-    layers, heads = _int(config, "num_hidden_layers"), _int(config, "num_key_value_heads", "num_attention_heads")
-    size = _int(config, "head_dim")
-    hidden, queries = _int(config, "hidden_size"), _int(config, "num_attention_heads")
-    if size is None and hidden and queries:
-        size = hidden // queries
-    if layers is None or heads is None or size is None:
-        return None
-    types = text_config(config).get("layer_types")
-    if isinstance(types, list):
-        layers = sum("full" in str(kind) for kind in types) or layers
-    # Fewer heads than ranks are replicated.
-    return 2.0 * layers * max(1, heads / tensor) * size * KV_BYTES.get(dtype, 2)

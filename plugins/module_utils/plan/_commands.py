@@ -80,12 +80,16 @@ def _gib(value: float | None) -> str:
 def _memory(memory: Memory) -> list[str]:
     """The estimate of one rank's memory, with the report's numbers beside it, and what happens when a node runs short."""
     reported = memory["reported"]
+    states = f" + states {_gib(memory['states_gib'])}" if memory["states_gib"] else ""
     lines = [
-        f"# Memory per rank (estimate): budget {_gib(memory['budget_gib'])} = weights {_gib(memory['weights_gib'])}"
-        f" + drafter {_gib(memory['drafter_gib'])} + reserve {_gib(memory['reserve_gib'])} + KV cache {_gib(memory['kv_cache_gib'])}"
+        f"# Memory per rank (estimate): budget {_gib(memory['budget_gib'])} = weights {_gib(memory['weights_gib'])} + drafter"
+        f" {_gib(memory['drafter_gib'])} + reserve {_gib(memory['reserve_gib'])}{states} + KV cache {_gib(memory['kv_cache_gib'])}"
     ]
     if memory["kv_cache_tokens"] is not None:
         lines.append(f"#   KV cache of the group: {memory['kv_cache_tokens']} tokens at {memory['kv_bytes_per_token']:.0f} bytes per rank")
+    if memory["requests"] is not None:
+        bound = "by the slots of states" if states else "of the longest context"
+        lines.append(f"#   holds {memory['requests']:g} requests {bound} at once")
     lines.append(f"#   needs {memory['needs_gib']:g} GiB available on each node before a start")
     lines.append(f"#   the supervisor ends a rank under {memory['floor_gib']:g} GiB available: {memory['floor_because']}")
     if any(value is not None for value in reported.values()):

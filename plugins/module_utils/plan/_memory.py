@@ -9,25 +9,33 @@ collection.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 from ..common._problem import Problem
-from . import _rules
-from ._checkpoint import kv_bytes_per_token
-from ._profile_types import Checkpoint, ImageFile, Profile
+from . import _cache, _parameters, _rules, _shape
+from ._profile_types import Asked, Checkpoint, ImageFile, Profile
 from ._types import Estimate, Floor
 from .engines import _flags
 
+GIB = 1024**3
 # A GB10's 128 GB as free -h shows them in the report (119), and MiaAI-GLM#47 more exactly (to 121.69); a share is taken of this total
 # (vllm/v1/worker/utils.py, request_memory, 0.22.1). Preflight takes it of each node's own.
 TOTAL_GIB = 119.7
 # What of it vLLM sees free on the tightest node of the field report: kernel and driver hold the rest.
 VISIBLE_GIB = 111.27
-# Of the budget: activations, CUDA context and NCCL buffers. What remains unexplained in the report of Nex-N2-Pro:
-# 0.90 x 119.7 - 93 of weights - 6.38 of KV cache on the tightest rank.
-RESERVE_GIB = 8.35
-# A drafter's parameters on each rank, as measured with MTP on Qwen3.5.
-DRAFTER_GIB = 2.0
+# Of the budget: the peak of activations while vLLM profiles a step of 8192 tokens, and all that is not torch's (CUDA context, NCCL, what
+# the process takes of the host's memory). The one number that is fitted: what remains in the report of Nex-N2-Pro without speculation,
+# 0.90 x 119.7 - 93.85 of weights - 6.38 of KV cache on the tightest rank.
+RESERVE_GIB = 7.5
+# Of a step's tokens, hidden states of BF16 that a drafter adds: two buffers of its own (v1/spec_decode/llm_base_proposer.py, 0.22.1), and
+# the model's, which are kept while it runs.
+DRAFTER_STATES = 3
+# Parameters counted further off a checkpoint's size than this are of another type.
+UNLIKE = 0.1
+# Tokens of a step where no flag says, for a server on 70 GiB or more (engine/arg_utils.py, get_batch_defaults).
+STEP = 8192
+ORDER = "Give up memory in this order: speculation, then max-num-seqs, then a larger budget or more ranks."
 # The floor: a quarter of what the budget leaves free; the rest is for ranks that differ (1 GiB in the reports) and for the host's own
 # programs. Never more than the 8 GiB of the field, never less than the 0.5 GiB that the mod gpu-mem-util-gb keeps.
 FLOOR_SHARE, FLOOR_MOST, FLOOR_LEAST = 0.25, 8.0, 0.5
@@ -35,51 +43,112 @@ FLOOR_SHARE, FLOOR_MOST, FLOOR_LEAST = 0.25, 8.0, 0.5
 FLOOR_UNKNOWN = 2.0
 
 
-def estimate(profile: Profile, image: ImageFile, checkpoint: Checkpoint | None) -> Estimate:
-    """Estimate of one rank's memory in GiB. Keys whose inputs are unknown are None; `kv_cache_tokens` is for the whole group.
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """What the engine may take, in GiB, and its share of the node's total: None for a budget in GiB, or none."""
 
-    An engine for CPUs has no budget: it takes what its weights and its cache need.
-    """
-    args, parallel = profile.get("args", {}), profile["parallel"]
-    ranks = parallel["tensor"] * parallel.get("pipeline", 1)
-    size = profile["model"].get("size_gib")
-    weights = None if size is None else size / ranks
+    gib: float | None
+    share: float | None
+
+
+def estimate(profile: Profile, image: ImageFile, checkpoint: Checkpoint | None) -> Estimate:
+    """Of one rank of a profile, in GiB."""
+    return rank(profile, budget(profile, image), checkpoint)
+
+
+def budget(profile: Profile, image: ImageFile) -> Budget:
+    """An engine for CPUs has none: it takes what its weights and its cache need."""
+    args = profile.get("args", {})
+    if "gpu-memory-utilization-gb" in args:
+        return Budget(args["gpu-memory-utilization-gb"], None)
     share = args.get("gpu-memory-utilization", args.get("mem-fraction-static"))
     # Null says that the image has no CUDA; no word about it says nothing.
     if share is None and image["expect"].get("cuda", "any") is not None:
         # vLLM has a default; SGLang computes one from the GPU.
         table, _note = _flags.pick(profile["engine"], _rules.pinned(image, profile["engine"]))
         share = table.flags.get("gpu-memory-utilization", {}).get("default")
-    budget = args.get("gpu-memory-utilization-gb", None if share is None else share * TOTAL_GIB)
-    drafter = DRAFTER_GIB if "speculative-config" in args or "speculative-algorithm" in args else 0.0
-    left = None if weights is None or budget is None else budget - weights - drafter - RESERVE_GIB
-    per_token = None
-    if checkpoint is not None:
-        per_token = kv_bytes_per_token(checkpoint["config"], parallel["tensor"], str(args.get("kv-cache-dtype", "auto")))
-    tokens = None if left is None or not per_token else max(0, int(left * 1024**3 / per_token))
+    return Budget(None if share is None else share * TOTAL_GIB, share)
+
+
+def rank(asked: Asked, taken: Budget, checkpoint: Checkpoint | None) -> Estimate:
+    """Keys whose inputs are unknown are None; `kv_cache_tokens` and `requests` are of the whole group."""
+    args, tensor = asked.get("args", {}), asked["parallel"]["tensor"]
+    shape = None if checkpoint is None else _shape.read(checkpoint["config"])
+    weights, drafter = _weights(asked, checkpoint, shape)
+    reserve, states, tokens, requests, per_token, one = RESERVE_GIB, 0.0, None, None, None, None
+    left = None
+    if asked["engine"] == "sglang":
+        # It shares out what is free before it loads (0.5.13: _profile_available_bytes); activations come out of the rest.
+        reserve = (taken.share or 0.0) * (TOTAL_GIB - VISIBLE_GIB)
+    if weights is not None and taken.gib is not None:
+        left = taken.gib - weights - drafter - reserve
+    if shape is not None and asked["engine"] == "sglang":
+        slots = asked.get("expect", {}).get("mamba_pool", {}).get("slots", 0)
+        pools = _cache.pools(shape, args, tensor, max(0.0, left or 0.0) * GIB, slots)
+        per_token, states = float(pools.token), pools.states / GIB
+        if left is not None and pools.token:
+            left -= states
+            tokens = max(0, int(left * GIB / pools.token))
+        requests = float(pools.requests) if shape.recurrent else None
+    elif shape is not None:
+        blocks = _cache.blocks(shape, args, tensor)
+        if blocks is not None:
+            per_token = blocks.bytes * blocks.request / blocks.context
+            one = blocks.bytes * blocks.request / GIB
+            if left is not None:
+                tokens = blocks.capacity(left * GIB)
+                requests = round(tokens / blocks.context, 2)
 
     # Free in form: what is not a number is not measured.
-    measured = profile.get("expect", {}).get("bench", {}).get("kv_cache_gib")
+    measured = asked.get("expect", {}).get("bench", {}).get("kv_cache_gib")
 
     def short(value: float | None) -> float | None:
         return None if value is None else round(value, 2)
 
     return {
         "weights_gib": short(weights),
-        "drafter_gib": drafter,
-        "reserve_gib": RESERVE_GIB,
-        # Of the node's total; None for a budget in GiB, or none.
-        "share": None if "gpu-memory-utilization-gb" in args else share,
-        "budget_gib": short(budget),
-        "leaves_gib": short(None if budget is None else VISIBLE_GIB - budget),
+        "drafter_gib": round(drafter, 2),
+        "reserve_gib": round(reserve, 2),
+        "states_gib": round(states, 2),
+        "share": taken.share,
+        "budget_gib": short(taken.gib),
+        "leaves_gib": short(None if taken.gib is None else VISIBLE_GIB - taken.gib),
         "kv_cache_gib": short(left),
-        "kv_bytes_per_token": per_token,
+        "kv_bytes_per_token": None if per_token is None else round(per_token, 1),
         "kv_cache_tokens": tokens,
+        "requests": requests,
+        "request_gib": short(one),
         "reported": {
             "kv_cache_gib": measured if isinstance(measured, int | float) and not isinstance(measured, bool) else None,
-            "kv_cache_tokens": profile.get("expect", {}).get("kv_cache_tokens"),
+            "kv_cache_tokens": asked.get("expect", {}).get("kv_cache_tokens"),
         },
     }
+
+
+def _weights(asked: Asked, checkpoint: Checkpoint | None, shape: _shape.Shape | None) -> tuple[float | None, float]:
+    """GiB of the model's and of the drafter's on one rank; a drafter of the model's own is in its checkpoint's size, once."""
+    args, model = asked.get("args", {}), asked["model"]
+    tensor, pipeline = asked["parallel"]["tensor"], asked["parallel"].get("pipeline", 1)
+    size = model.get("size_gib")
+    weights = None if size is None else size / (tensor * pipeline)
+    tokens, own = _cache.drafted(args)
+    counted = None
+    if checkpoint is not None and pipeline == 1:
+        counted = _parameters.count(checkpoint["config"], tensor, args.get("mm-encoder-tp-mode") == "data")
+    # A config.json that does not tell its quantization (ModelOpt has a file of its own) is no reason to count another type.
+    if counted is not None and weights is not None and abs(counted.model / GIB / weights - 1) > UNLIKE:
+        counted = None
+    if counted is not None:
+        weights = counted.model / GIB
+    drafter = 0.0
+    if tokens and own and counted is not None:
+        drafter = counted.mtp / GIB
+    elif tokens and not own:
+        drafter = sum(draft.get("size_gib", 0.0) for draft in model.get("drafts", [])) / tensor
+    if tokens and asked["engine"] == "vllm" and (own or drafter) and shape is not None and shape.hidden:
+        step = _cache.number(args.get("max-num-batched-tokens")) or STEP
+        drafter += DRAFTER_STATES * step * shape.hidden * 2 / GIB
+    return weights, drafter
 
 
 def problems(found: Estimate, site_floor: float | None, where: str) -> list[Problem]:
@@ -87,16 +156,22 @@ def problems(found: Estimate, site_floor: float | None, where: str) -> list[Prob
     out = []
     left, leaves, budget = found["kv_cache_gib"], found["leaves_gib"], found["budget_gib"]
     # The reserve is an estimate, and refuses nobody.
-    if left is not None and left + found["reserve_gib"] <= 0:
+    most = None if left is None else left + found["reserve_gib"]
+    if most is not None and most <= 0:
         needs = f"{found['weights_gib']} GiB of weights per rank, {found['drafter_gib']} of drafter"
-        hint = "Give up memory in this order: speculation, then max-num-seqs, then a larger budget or more ranks."
-        out.append(Problem(where, "memory", needs, f"less than the budget of {budget} GiB", hint))
+        if found["states_gib"]:
+            needs += f", {found['states_gib']} of recurrent states"
+        out.append(Problem(where, "memory", needs, f"less than the budget of {budget} GiB", ORDER, code="out-of-memory"))
+    elif most is not None and found["request_gib"] is not None and found["request_gib"] > most:
+        needs = f"{found['request_gib']} GiB of KV cache per rank for one request of the longest context"
+        wanted = f"at most {round(most, 2)}, which the budget of {budget} GiB leaves beside weights and drafter"
+        out.append(Problem(where, "memory", needs, wanted, f"Ask for a shorter context, or: {ORDER}", code="out-of-memory"))
     if site_floor is not None and leaves is not None and site_floor > max(FLOOR_LEAST, leaves / 2):
         hint = (
             f"The budget of {budget} GiB leaves {leaves} of the {VISIBLE_GIB} GiB that an engine sees: the floor would end a healthy one."
         )
         wanted = f"at most {max(FLOOR_LEAST, math.floor(leaves * 5) / 10)} GiB with {where}, or nothing: the plan then computes it"
-        out.append(Problem("inventory", "gx10_memory_floor_gib", f"{site_floor:g} GiB", wanted, hint))
+        out.append(Problem("inventory", "gx10_memory_floor_gib", f"{site_floor:g} GiB", wanted, hint, code="out-of-range"))
     return out
 
 

@@ -168,6 +168,17 @@ class Profile(TypedDict):
     warnings: NotRequired[list[str]]
 
 
+class Asked(TypedDict):
+    """What of a profile is compared with its checkpoint; a profile is one."""
+
+    model: Model
+    engine: str
+    parallel: Parallel
+    args: NotRequired[dict[str, Any]]
+    mods: NotRequired[list[str]]
+    expect: NotRequired[Expect]
+
+
 class Text(TypedDict):
     """A file; `problem`: why it could not be read, and then its text is empty."""
 
@@ -191,11 +202,11 @@ class ModSource(TypedDict):
 
 
 class Checkpoint(TypedDict):
-    """A folder on the control node: config.json, and the names of the tensors; `problem`: why they cannot be read."""
+    """Where it is, its config.json, and the names of its tensors: None where nobody looked; `problem`: why they cannot be read."""
 
     path: str
     config: dict[str, Any]
-    tensors: list[str]
+    tensors: list[str] | None
     problem: NotRequired[dict[str, str]]
 
 

@@ -130,9 +130,10 @@ def _plan(
     problems = executor.check(job, where)
     unread, undocumented = _node_env(profile, image, nodes)
     problems += unread
-    checkpoint = sources["checkpoints"].get(profile["model"]["repo"])
-    if checkpoint and "problem" in checkpoint:
-        problems, checkpoint = [*problems, Problem(**checkpoint["problem"])], None
+    own = sources["checkpoints"].get(profile["model"]["repo"])
+    if own and "problem" in own:
+        problems, own = [*problems, Problem(**own["problem"])], None
+    checkpoint = _checkpoint.known(profile["model"]["repo"], own)
     disagreements, skipped = _checkpoint.check(profile, checkpoint, where)
     estimate = _memory.estimate(profile, image, checkpoint)
     problems += disagreements + _memory.problems(estimate, site["memory_floor_gib"], where)
@@ -197,8 +198,10 @@ def _plan(
         "deviations": deviations,
         "warnings": checked.warnings
         + undocumented
+        + _checkpoint.differences(profile["model"]["repo"], own)
         + (opens if wildcard else [])
         + [f"mod {mod} is declared, but has no run.sh yet: serve refuses it" for mod in unready],
+        "asked": {"args": profile.get("args", {}), "parallel": profile["parallel"], "mods": profile.get("mods", [])},
     }
     return {"hash": _launch_hash(body), **body}, []
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-from ._profile_types import Decode, Expect, ImageExpect, Model, Question, Recall, Tool
+from ._profile_types import Decode, Expect, ImageExpect, Model, Parallel, Question, Recall, Tool
 
 
 class Definition(TypedDict):
@@ -238,17 +238,24 @@ class Reported(TypedDict):
 
 
 class Estimate(TypedDict):
-    """One rank's memory in GiB; None is unknown. `share`: of the node's total; `kv_cache_tokens`: of the whole group."""
+    """One rank's memory in GiB; None is unknown. `share`: of the node's total; `states_gib`: SGLang's pool of recurrent states.
+
+    Of the whole group are `kv_cache_tokens` and `requests`, how many it holds at once: as long as they may be in vLLM, by slots in SGLang.
+    `request_gib`: of one as long as that, in vLLM.
+    """
 
     weights_gib: float | None
     drafter_gib: float
     reserve_gib: float
+    states_gib: float
     share: float | None
     budget_gib: float | None
     leaves_gib: float | None
     kv_cache_gib: float | None
     kv_bytes_per_token: float | None
     kv_cache_tokens: int | None
+    requests: float | None
+    request_gib: float | None
     reported: Reported
 
 
@@ -270,6 +277,14 @@ class Deviation(TypedDict):
     key: str
     profile: Any
     launch: Any
+
+
+class AskedOfCheckpoint(TypedDict):
+    """What of the profile preflight compares with the checkpoint that a node has."""
+
+    args: dict[str, Any]
+    parallel: Parallel
+    mods: list[str]
 
 
 class Body(TypedDict):
@@ -296,6 +311,8 @@ class Body(TypedDict):
     skipped: list[str]
     deviations: list[Deviation]
     warnings: list[str]
+    # A record of an older release has none.
+    asked: NotRequired[AskedOfCheckpoint]
 
 
 class Plan(Body):

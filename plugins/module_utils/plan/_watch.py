@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ._checkpoint import text_config
 from ._profile_types import Checkpoint, Profile
+from ._shape import text_config
 from ._types import Watch
 from .engines._engines import Metrics
 

@@ -87,3 +87,33 @@ def test_a_mod_that_is_only_declared(plan: Any) -> None:
         node["mods"] = [{"name": "m", "ready": ready, "path": "/m"} for ready in (True, False)]
     (problem,) = said(plan)
     assert problem.startswith("mod m: run.sh: found nothing; wanted a program in /m")
+
+
+def looked(plan: Any, **configs: Any) -> list[str]:
+    """Problems of the checkpoint, with each node's config.json."""
+    looks: Any = {name.replace("_", "-"): {plan["model"]["repo"]: {"config": config}} for name, config in configs.items()}
+    return _preflight.checkpoint_problems(plan, looks)
+
+
+def test_a_node_s_checkpoint_is_compared_before_anything_changes(plan: Any) -> None:
+    good = {"num_attention_heads": 4, "num_key_value_heads": 2, "num_hidden_layers": 1, "head_dim": 8, "max_position_embeddings": 512}
+    assert looked(plan, gx10_1=good, gx10_2=None) == looked(plan) == []
+    (problem,) = looked(plan, gx10_1=good, gx10_2={**good, "max_position_embeddings": 256})
+    assert problem.startswith("gx10-2: args.max-model-len: found 512; wanted at most 256, max_position_embeddings of /srv/models/gx10/tiny")
+    # Equal ones are one checkpoint; an idle node serves none, and an older release's plan asks for nothing.
+    bad = {**good, "num_attention_heads": 3}
+    assert [text.split(":")[0] for text in looked(plan, gx10_1=bad, gx10_2=dict(bad), gx10_3=bad)] == ["gx10-1"]
+    assert looked(plan, gx10_3=bad) == []
+    del plan["asked"]
+    assert looked(plan, gx10_1=bad) == []
+
+
+def test_a_node_s_checkpoint_tells_what_it_takes(resolve: Any) -> None:
+    plan = resolve("qwen397-mtp2", variables=hostvars(4))["plan"]
+    shape = {"num_hidden_layers": 15, "head_dim": 256, "num_attention_heads": 32, "num_key_value_heads": 2, "mtp_num_hidden_layers": 1}
+    assert looked(plan, gx10_1=shape) == []
+    (problem,) = looked(plan, gx10_1={**shape, "num_hidden_layers": 150})
+    assert problem.startswith("gx10-1: memory: found 18.88 GiB of KV cache per rank for one request")
+    plan["memory"]["budget_gib"] = 90.0
+    (problem,) = looked(plan, gx10_1={"num_attention_heads": 32, "mtp_num_hidden_layers": 1})
+    assert problem.startswith("gx10-1: memory: found 94.75 GiB of weights per rank")

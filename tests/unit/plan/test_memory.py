@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _preflight
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _memory, _resolve, _sources
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _checkpoint, _memory, _parameters, _resolve, _sources
 from ansible_collections.gx10.serving.plugins.module_utils.plan._types import Plan
 from conftest import ROOT, UNKNOWN, hostvars
 
@@ -84,22 +84,19 @@ def test_an_estimate_is_one_ranks() -> None:
     assert estimate(gpu_memory_utilization_gb=100) == {
         "weights_gib": 20.0,
         "drafter_gib": 0.0,
-        "reserve_gib": 8.35,
+        "reserve_gib": 7.5,
+        "states_gib": 0.0,
         "share": None,
         "budget_gib": 100,
         "leaves_gib": 11.27,
-        "kv_cache_gib": 71.65,
+        "kv_cache_gib": 72.5,
         # Keys and values of two layers, two of the four heads, 64 numbers of two bytes each.
         "kv_bytes_per_token": 1024.0,
-        "kv_cache_tokens": int(71.65 * 2**20),
+        "kv_cache_tokens": int(72.5 * 2**20),
+        "requests": 4751360.0,
+        "request_gib": 0.0,
         "reported": {"kv_cache_gib": None, "kv_cache_tokens": None},
     }
-
-
-@pytest.mark.parametrize("flag", ["speculative_config", "speculative_algorithm"])
-def test_a_drafter_takes_memory_of_each_rank(flag: str) -> None:
-    found = estimate(gpu_memory_utilization_gb=100, **{flag: {}})
-    assert (found["drafter_gib"], found["kv_cache_gib"]) == (2.0, 69.65)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +116,63 @@ def test_the_budget_is_of_the_profile_or_the_engine(cuda: Any, args: Any, share:
     assert (found["kv_cache_tokens"] is None) is (budget is None)
 
 
+DRAFTS = {"method": "mtp", "num_speculative_tokens": 2}
+
+
+def counted(**args: Any) -> Any:
+    """Four ranks of a published checkpoint whose parameters are counted."""
+    profile: Any = {"engine": "vllm", "parallel": {"tensor": 4}, "model": {"size_gib": 372}}
+    profile["args"] = {"gpu-memory-utilization-gb": 108, **{key.replace("_", "-"): value for key, value in args.items()}}
+    return _memory.rank(profile, _memory.Budget(108, None), _checkpoint.known("Qwen/Qwen3.5-397B-A17B-FP8", None))
+
+
+def test_a_drafter_counts_once_and_by_its_step() -> None:
+    alone = counted()
+    assert alone["drafter_gib"] == 0.0
+    # A whole vision encoder on each rank, or a quarter of it.
+    assert [counted(mm_encoder_tp_mode=mode)["weights_gib"] for mode in ("data", "weights")] == [93.85, 93.21]
+    # One layer of 1.55 GiB, and three times 8192 or 16384 tokens of 4096 numbers.
+    assert counted(speculative_config=DRAFTS)["drafter_gib"] == 1.74
+    assert counted(speculative_config=DRAFTS, max_num_batched_tokens=16384)["drafter_gib"] == 1.92
+    assert counted(speculative_config={"method": "mtp"})["drafter_gib"] == 0.0
+    # Another method has no layers of the model's, and no states of a drafter.
+    assert counted(speculative_config={**DRAFTS, "method": "ngram"})["drafter_gib"] == 0.0
+    assert counted(speculative_config=DRAFTS)["kv_cache_gib"] == round(108 - 93.21 - 1.7357 - 7.5, 2)
+
+
+def test_a_checkpoints_size_has_its_drafter_in_it() -> None:
+    shape = {**CONFIG, "hidden_size": 1024}
+    assert estimate(gpu_memory_utilization_gb=100, checkpoint=shape, speculative_config=DRAFTS)["drafter_gib"] == 0.05
+    profile: Any = {"engine": "vllm", "parallel": {"tensor": 2}, "model": {"size_gib": 80, "drafts": [{"repo": "a/b", "size_gib": 6}]}}
+    for tokens, drafter in ((2, 3.0), (0, 0.0)):
+        profile["args"] = {"speculative-config": {"method": "eagle", "num_speculative_tokens": tokens}}
+        assert _memory.rank(profile, _memory.Budget(100, None), None)["drafter_gib"] == drafter
+
+
+@pytest.mark.parametrize(("size", "weights"), [(338.0, 84.5), (339.5, 93.21), (414.0, 93.21), (415.0, 103.75), (None, 93.21)])
+def test_parameters_of_another_type_than_the_checkpoints_are_not_counted(size: float | None, weights: float) -> None:
+    profile: Any = {"engine": "vllm", "parallel": {"tensor": 4}, "model": {} if size is None else {"size_gib": size}}
+    found = _memory.rank(profile, _memory.Budget(108, None), _checkpoint.known("Qwen/Qwen3.5-397B-A17B-FP8", None))
+    assert found["weights_gib"] == weights
+
+
+def test_as_far_off_as_may_be_is_still_the_same_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    profile: Any = {"engine": "vllm", "parallel": {"tensor": 1}, "model": {"size_gib": 400}}
+    checkpoint = _checkpoint.known("Qwen/Qwen3.5-397B-A17B-FP8", None)
+    assert checkpoint
+    counted = _parameters.count(checkpoint["config"], 1, False)
+    assert counted
+    monkeypatch.setattr(_memory, "UNLIKE", abs(counted.model / 1024**3 / 400 - 1))
+    assert _memory.rank(profile, _memory.Budget(None, None), checkpoint)["weights_gib"] == 372.1
+
+
+def test_sglang_takes_its_share_of_what_is_free() -> None:
+    memory = planned("nemotron3-super-sglang")["memory"]
+    assert (memory["budget_gib"], memory["reserve_gib"], memory["states_gib"], memory["requests"]) == (95.76, 6.74, 6.82, 19.0)
+    assert memory["kv_cache_gib"] == round(0.8 * _memory.VISIBLE_GIB - 67 / 4 - 6.8172, 2)
+    assert memory["kv_cache_tokens"] == pytest.approx(65.45 * 2**30 / 2304, rel=1e-4)
+
+
 def test_what_is_not_known_stays_unknown() -> None:
     assert estimate(checkpoint=None)["kv_cache_tokens"] is None
     assert estimate(gpu_memory_utilization_gb=10)["kv_cache_tokens"] == 0
@@ -131,7 +185,17 @@ def test_what_is_not_known_stays_unknown() -> None:
 @pytest.mark.parametrize(("budget", "refused"), [(20.0, True), (20.1, False)])
 def test_a_budget_holds_the_weights_at_least(budget: float, refused: bool) -> None:
     found = _memory.problems(estimate(gpu_memory_utilization_gb=budget), None, "p")
-    assert [problem.key for problem in found] == ["memory"] * refused
+    assert [problem.code for problem in found] == ["out-of-memory"] * refused
+
+
+# A request of 4 Mi tokens of 1024 bytes takes 4 GiB; the reserve refuses nobody.
+@pytest.mark.parametrize(("budget", "said"), [(20.0, "weights"), (23.9, "one request"), (24.0, ""), (31.0, "")])
+def test_a_budget_holds_one_request_of_the_longest_context(budget: float, said: str) -> None:
+    found = estimate(gpu_memory_utilization_gb=budget, max_model_len=2**22)
+    assert found["request_gib"] == 4.0
+    problems = _memory.problems(found, None, "p")
+    assert [problem.code for problem in problems] == ["out-of-memory"] * bool(said)
+    assert all(said in problem.found for problem in problems)
 
 
 @pytest.mark.parametrize(
@@ -156,12 +220,12 @@ def test_the_floor_is_a_quarter_within_bounds(leaves: float, gib: float) -> None
 
 def test_a_start_needs_the_budget_or_the_weights_and_the_floor() -> None:
     cpus = _memory.floor(estimate(None), None)
-    assert (cpus["floor_gib"], cpus["needs_gib"]) == (2.0, 30.35)
+    assert (cpus["floor_gib"], cpus["needs_gib"]) == (2.0, 29.5)
     site = _memory.floor(estimate(gpu_memory_utilization_gb=100), 3.0)
     assert (site["floor_gib"], site["floor_because"], site["needs_gib"]) == (3.0, "gx10_memory_floor_gib", 103.0)
     unknown = estimate(None)
     unknown["weights_gib"] = None
-    assert _memory.floor(unknown, 1.0)["needs_gib"] == 9.35
+    assert _memory.floor(unknown, 1.0)["needs_gib"] == 8.5
 
 
 def test_a_floor_that_the_budget_crosses_is_refused_with_numbers(resolve: Any) -> None:
@@ -215,7 +279,7 @@ def test_as_much_as_a_start_needs_is_enough() -> None:
     share = planned("qwen397-mtp2")
     assert [len(refusals(share, available)) for available in (107.9001, 107.89)] == [0, 1]
     (problem,) = refusals(planned("sim-tiny-tp4"), 1.0)
-    assert "at least 10.35 GiB: weights and reserve and a floor of 2 GiB" in problem
+    assert "at least 9.5 GiB: weights and reserve and a floor of 2 GiB" in problem
 
 
 @pytest.mark.parametrize(
