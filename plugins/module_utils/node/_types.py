@@ -66,16 +66,15 @@ class Manifest(Listing):
 
 
 class Staged(Checkpoint):
-    """Module manifest_info: a checkpoint folder and the record beside it."""
+    """Module manifest_info: a checkpoint folder and the record that the node keeps of it."""
 
     recorded: Manifest | None
 
 
 class ModelLook(Staged):
-    """`unread`: bytes that nobody has hashed; `noted`: hash of the first node's own copy of the manifest."""
+    """`unread`: bytes that nobody has hashed."""
 
     unread: int
-    noted: str | None
 
 
 class Disk(TypedDict):
