@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -30,6 +31,15 @@ def module(name: str) -> Any:
     """One of the collection's module_utils, without Ansible."""
     sys.path.insert(0, str(SOURCE / "plugins"))
     return importlib.import_module(f"module_utils.{name}")
+
+
+def program() -> Path:
+    """Our engine with what it shares with the modules, as the role installs it."""
+    folder = WORK / "program"
+    if not folder.exists():
+        shutil.copytree(PROGRAM, folder)
+        shutil.copy(SOURCE / "plugins/module_utils/node/_paths.py", folder)
+    return folder
 
 
 class Net:
@@ -124,7 +134,7 @@ class Distribution:
     def start(self, number: int) -> None:
         """Start a host's part."""
         job = str(WORK / "work" / self.net.names[number] / "job.json")
-        self.processes.append(self.net.start(number, "python3", "-B", str(PROGRAM), job))
+        self.processes.append(self.net.start(number, "python3", "-B", str(program()), job))
 
     def state(self, number: int) -> dict[str, Any]:
         try:

@@ -75,10 +75,10 @@ def add(module: AnsibleModule, store: str, image: dict[str, Any], root: str) -> 
     try:
         digest: str = _oci.ingest(store, root, image["Id"], image["RootFS"]["Layers"])
         return digest
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError) as error:
         module.warn(f"layers cannot be read from Docker's own store ({error}); docker save is taken apart instead, which is slower")
     with _processes.beside(["docker", "save", image["Id"]], stdout=subprocess.PIPE) as child:
-        digest = _oci.ingest_saved(store, cast(IO[bytes], child.stdout))
+        digest = _oci.ingest_saved(store, cast(IO[bytes], child.stdout), image["RootFS"]["Layers"])
     if child.returncode:
         module.fail_json(msg=f"docker save {module.params['image']}: found exit code {child.returncode}; wanted 0")
     return digest

@@ -69,7 +69,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
-from ansible_collections.gx10.serving.plugins.module_utils.node import _oci, _processes
+from ansible_collections.gx10.serving.plugins.module_utils.node import _oci, _paths, _processes
 
 # A plain registry: as a proxy in a chain it would fetch every blob twice and send it three times.
 CONFIG = """\
@@ -94,9 +94,9 @@ def link(store: str, name: str, digest: str) -> None:
     """Make the image known in the folder: the blobs first, the manifest's link last."""
     manifest, _size = _oci.read_manifest(store, digest)
     for path, content in reversed(list(_oci.links(name, manifest, digest).items())):
-        full = os.path.join(store, path)
+        full = os.path.join(_paths.must(store, os.path.dirname(path)), os.path.basename(path))
         os.makedirs(os.path.dirname(full), exist_ok=True)
-        with open(full + ".new", "w", encoding="ascii") as file:
+        with open(_paths.fresh(full + ".new"), "w", encoding="ascii") as file:
             file.write(content)
         os.replace(full + ".new", full)
 

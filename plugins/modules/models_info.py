@@ -15,6 +15,10 @@ options:
     description: The models root, which holds ORG/NAME folders and hub caches.
     type: path
     required: true
+  notes:
+    description: The folder in which the node keeps the manifests of what was staged; without it nothing is compared.
+    type: path
+    default: ""
 extends_documentation_fragment: [gx10.serving.attributes.info]
 """
 
@@ -22,6 +26,7 @@ EXAMPLES = r"""
 - name: Look
   gx10.serving.models_info:
     path: /srv/models
+    notes: /var/lib/gx10/manifests
 """
 
 RETURN = r"""
@@ -49,6 +54,7 @@ user:
 
 import getpass
 import os
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest
@@ -64,20 +70,21 @@ def size(folder: str) -> int:
     return total
 
 
-def model(root: str, name: str) -> ModelFolder:
+def model(root: str, name: str, notes: str) -> ModelFolder:
     """One ORG/NAME folder."""
     path = os.path.join(root, name)
     problems = []
-    sizes = {}
+    files: dict[str, str] = {}
     for item in _manifest.walk(path):
-        full = os.path.join(path, item)
-        if os.path.exists(full):
-            sizes[item] = os.path.getsize(full)
-            problems += _manifest.check_file(full, item)
+        real, why = _manifest.member(path, item)
+        if why:
+            problems.append(why)
         else:
-            problems.append(f"{item}: a dangling link")
-    problems += _manifest.check_complete(path, set(sizes))
-    manifest = _manifest.load(os.path.join(path, _manifest.MANIFEST))
+            files[item] = real
+            problems += _manifest.check_file(real, item)
+    problems += _manifest.check_complete(files)
+    sizes = {item: os.path.getsize(real) for item, real in files.items()}
+    manifest = _manifest.recorded(notes, name)
     wanted = {item["path"]: item["size"] for item in (manifest["files"] if manifest else [])}
     return {
         "name": name,
@@ -125,9 +132,12 @@ def folders(path: str) -> list[str]:
         return []
 
 
+ARGUMENTS: dict[str, Any] = {"path": {"type": "path", "required": True}, "notes": {"type": "path", "default": ""}}
+
+
 def main() -> None:
-    module = AnsibleModule(argument_spec={"path": {"type": "path", "required": True}}, supports_check_mode=True)
-    root = module.params["path"]
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    root, notes = module.params["path"], module.params["notes"]
     models: list[ModelFolder] = []
     caches: list[HubCache] = []
     for first in folders(root):
@@ -137,7 +147,7 @@ def main() -> None:
                 if second.startswith(("models--", "datasets--")):
                     caches.append({"name": second, "path": full, "bytes": size(full)})
             else:
-                models.append(model(root, f"{first}/{second}"))
+                models.append(model(root, f"{first}/{second}", notes))
     module.exit_json(changed=False, models=models, caches=caches, disk=disk(root), user=getpass.getuser())
 
 

@@ -55,6 +55,7 @@ import os
 import shutil
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gx10.serving.plugins.module_utils.node import _paths
 
 FILE = {
     "path": {"type": "str", "required": True},
@@ -86,7 +87,7 @@ def write(full: str, content: bytes, mode: int) -> None:
     """Replace a file in one step."""
     os.makedirs(os.path.dirname(full), mode=0o755, exist_ok=True)
     temporary = full + ".new"
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    with open(_paths.fresh(temporary, 0o600), "wb") as file:
         file.write(content)
     os.chmod(temporary, mode)
     os.replace(temporary, full)
@@ -103,7 +104,7 @@ def main() -> None:
     )
     root = module.params["path"]
     wanted = {item["path"]: (base64.b64decode(item["content"]), int(item["mode"], 8)) for item in module.params["files"]}
-    bad = sorted(path for path in wanted if path.startswith("/") or ".." in path.split("/"))
+    bad = sorted(path for path in wanted if _paths.improper(path))
     if bad:
         module.fail_json(msg=f"found paths outside the folder: {', '.join(bad)}; wanted paths below {root}")
     if module.params["exclusive"]:

@@ -130,7 +130,7 @@ images:
 weights:
   description: >-
     By model: files (path, size, sha256 or null), size, problems, hash (null where a file's is), unread (bytes of such files), recorded
-    (the manifest beside the weights), noted (hash of the first node's own copy), hub (revision and hashes that a download noted).
+    (the manifest that the node keeps in its state folder), hub (revision and hashes that a download noted).
   type: dict
   returned: when O(weights) is given
 """

@@ -191,14 +191,12 @@ def weights(models: Sequence[Mapping[str, str]], cache: str, notes: str) -> dict
     for model in models:
         path = model["path"]
         look = _manifest.scan(path, hashes, glance=True)
-        noted = _manifest.load(os.path.join(notes, model["repo"].replace("/", "--") + ".json"))
         unread = [item for item in look["files"] if item["sha256"] is None]
         found[model["repo"]] = {
             **look,
             "hash": None if unread else _manifest.digest(look["files"]),
             "unread": sum(item["size"] for item in unread),
-            "recorded": _manifest.load(os.path.join(path, _manifest.MANIFEST)),
-            "noted": noted["hash"] if noted else None,
+            "recorded": _manifest.recorded(notes, model["repo"]),
             "hub": _manifest.hub_notes(path),
             "config": config(path),
         }

@@ -12,23 +12,28 @@ import concurrent.futures
 import hashlib
 import json
 import os
+import stat
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from ._paths import OURS, SHA256, Refusal, improper, inside, kind, opened, printable, unlisted
 from ._types import Checkpoint, Differing, File, Hub, Listing, Manifest, Scan, TreeFile
 
 INDEX = "model.safetensors.index.json"
 # Folders that tools leave inside a checkpoint and no engine reads.
-IGNORED = frozenset({".cache", ".git", ".gx10"})
-MANIFEST = ".gx10-manifest.json"
+IGNORED = OURS | {".cache", ".git"}
 LFS = b"version https://git-lfs"
 CHUNK = 4 * 1024**2
+# Bytes of a safetensors header (its own limit), and of an index.
+LONGEST_HEADER = 100 * 10**6
+# Of a note that a download left.
+LONGEST_NOTE = 4096
 
 
 def sha256(path: str) -> str:
     """SHA-256 of a file, as hex digits. Its pages are given back: on a GB10 the page cache is the engine's memory."""
     digest = hashlib.sha256()
-    with open(path, "rb", buffering=0) as file:
+    with open(opened(path), "rb", buffering=0) as file:
         buffer = memoryview(bytearray(CHUNK))
         while True:
             count = file.readinto(buffer)
@@ -48,8 +53,9 @@ class HashCache:
         self.known: dict[str, str] = {}
         try:
             with open(path, encoding="utf-8") as file:
-                self.known = json.load(file)
-        except (OSError, ValueError):
+                found = json.load(file)
+            self.known = found if isinstance(found, dict) else {}
+        except (OSError, ValueError, RecursionError):
             pass  # no cache yet, or a broken one: every file is read
         self.used: dict[str, str] = {}
         self.fresh = False
@@ -74,8 +80,8 @@ class HashCache:
     def note(self, root: str, files: Iterable[File]) -> None:
         """Files whose content was hashed as it was written, a moment ago."""
         for item in files:
-            path = os.path.join(root, item["path"])
-            if item["sha256"] and os.path.exists(path) and os.path.getsize(path) == item["size"]:
+            path = inside(root, item["path"])
+            if path and item["sha256"] and os.path.exists(path) and os.path.getsize(path) == item["size"]:
                 self.known[self._key(path)] = item["sha256"]
                 self.fresh = True
 
@@ -98,13 +104,34 @@ class HashCache:
 def walk(root: str) -> Iterator[str]:
     """Relative paths of all files below `root`, sorted; links are listed, not followed into folders."""
     for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if name not in IGNORED)
-        for name in sorted(set(files) - {MANIFEST}):
+        links = {name for name in folders if os.path.islink(os.path.join(folder, name))}
+        folders[:] = sorted(name for name in folders if name not in IGNORED | links)
+        for name in sorted({*files, *links} - IGNORED):
             yield os.path.relpath(os.path.join(folder, name), root)
 
 
+def member(root: str, path: str) -> tuple[str, str]:
+    """Where a file that `walk` lists really is, and why it cannot be read as one of the folder; empty if it can."""
+    full = os.path.join(root, path)
+    why = improper(path)
+    if why:
+        return "", f"{printable(path)}: found {why}; wanted a file's path below the folder. Rename it, or remove it"
+    if not os.path.exists(full):
+        return "", f"{path}: found a dangling link to {printable(os.readlink(full))}; wanted the file"
+    real = inside(root, path)
+    if real is None:
+        found = f"found a link to {printable(os.path.realpath(full))}, out of the folder"
+        return "", f"{path}: {found}; wanted the file itself. Put a copy of it there, or name the folder that holds all files"
+    mode = os.stat(real).st_mode
+    if not stat.S_ISREG(mode):
+        return "", f"{path}: found a {'link to a ' * os.path.islink(full)}{kind(real)}; wanted a regular file"
+    if not os.access(real, os.R_OK):
+        return "", f"{path}: found mode {mode & 0o7777:04o}; wanted a readable file"
+    return real, ""
+
+
 def scan(root: str, cache: HashCache | None = None, reread: bool = False, glance: bool = False) -> Scan:
-    """Read a checkpoint folder.
+    """Read a checkpoint folder. What is not a file of it, by name or by a link that leaves it, is a problem and is not read.
 
     `reread` ignores the cache; with `glance` nothing is hashed, and a hash that the cache does not know is None.
     Hashes with one thread per core: hashlib releases the interpreter lock.
@@ -112,27 +139,25 @@ def scan(root: str, cache: HashCache | None = None, reread: bool = False, glance
     problems: list[str] = []
     if not os.path.isdir(root):
         return {"files": [], "size": 0, "problems": [f"{root}: found nothing; wanted a checkpoint folder"]}
-    good = []
+    good: dict[str, str] = {}
     for path in walk(root):
-        full = os.path.join(root, path)
-        if not os.path.exists(full):
-            problems.append(f"{path}: found a dangling link to {os.readlink(full)}; wanted the file")
-        elif not os.access(full, os.R_OK):
-            problems.append(f"{path}: found mode {os.stat(full).st_mode & 0o7777:04o}; wanted a readable file")
+        real, why = member(root, path)
+        if why:
+            problems.append(why)
         else:
-            good.append(path)
-            problems += check_file(full, path)
-    problems += check_complete(root, set(good))
+            good[path] = real
+            problems += check_file(real, path)
+    problems += check_complete(good)
     if cache and glance:
-        hashes: list[str | None] = [cache.peek(os.path.join(root, path)) for path in good]
+        hashes: list[str | None] = [cache.peek(real) for real in good.values()]
     else:
         read = sha256 if cache is None else cache.put if reread else cache.get
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            hashes = list(pool.map(lambda path: read(os.path.join(root, path)), good))
+            hashes = list(pool.map(read, good.values()))
         if cache:
             cache.save()
     files: list[File] = [
-        {"path": path, "size": os.path.getsize(os.path.join(root, path)), "sha256": value} for path, value in zip(good, hashes)
+        {"path": path, "size": os.path.getsize(real), "sha256": value} for (path, real), value in zip(good.items(), hashes)
     ]
     return {"files": files, "size": sum(item["size"] for item in files), "problems": problems}
 
@@ -145,8 +170,8 @@ def read(root: str, cache: HashCache | None = None, reread: bool = False) -> Che
 
 def check_file(full: str, path: str) -> list[str]:
     """Why one file cannot be what its name says: an LFS pointer, or a safetensors file that is cut or too long."""
-    size = os.path.getsize(full)
-    with open(full, "rb") as file:
+    with open(opened(full), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
         start = file.read(max(8, len(LFS)))
         if start.startswith(LFS):
             return [f"{path}: found a Git LFS pointer of {size} bytes; wanted the file itself (git lfs pull, or hf download)"]
@@ -155,30 +180,31 @@ def check_file(full: str, path: str) -> list[str]:
         if size < 8:
             return [f"{path}: found {size} bytes; wanted a safetensors file"]
         length = struct.unpack("<Q", start[:8])[0]
-        if length > size - 8:
+        if length > min(size - 8, LONGEST_HEADER):
             return [f"{path}: found {size} bytes; wanted a safetensors header of {length} bytes and the tensors after it"]
         file.seek(8)
         try:
             header = json.loads(file.read(length))
             end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            wanted = 8 + length + end
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
             return [f"{path}: found a header that is not safetensors; wanted JSON with data_offsets"]
-    wanted = 8 + length + end
-    return [] if wanted == size else [f"{path}: found {size} bytes; wanted {wanted} as its header says"]
+    return [] if wanted == size else [f"{path}: found {size} bytes; wanted {printable(wanted)} as its header says"]
 
 
-def check_complete(root: str, present: set[str]) -> list[str]:
-    """What the checkpoint needs and lacks: config.json, and every shard that the index names."""
+def check_complete(present: Mapping[str, str]) -> list[str]:
+    """What the checkpoint needs and lacks: config.json, and every shard that the index names. `present`: where each path really is."""
     problems = []
     if "config.json" not in present:
         problems.append("config.json: found nothing; wanted the model's configuration")
     if INDEX in present:
         try:
-            with open(os.path.join(root, INDEX), encoding="utf-8") as file:
-                shards = set(json.load(file)["weight_map"].values())
-        except (ValueError, KeyError, AttributeError, TypeError):
+            with open(opened(present[INDEX]), "rb") as file:
+                shards = {str(name) for name in json.loads(file.read(LONGEST_HEADER))["weight_map"].values()}
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
             return [*problems, f"{INDEX}: found no weight_map; wanted the index of the shards"]
-        problems += [f"{shard}: found nothing; wanted the shard that {INDEX} names" for shard in sorted(shards - present)]
+        missing = sorted(shards - set(present))
+        problems += [f"{printable(shard)}: found nothing; wanted the shard that {INDEX} names" for shard in missing]
     elif not any(path.endswith((".safetensors", ".gguf", ".bin")) for path in present):
         problems.append(f"{INDEX}: found neither an index nor a file of weights; wanted one")
     return problems
@@ -205,13 +231,18 @@ def unknown(wanted: Listing, found: Listing) -> list[str]:
 
 
 def load(path: str) -> Manifest | None:
-    """A manifest from a file, or None if there is none that can be read."""
+    """A manifest from a file, or None if there is none that can be read, or one that names what cannot be below a folder."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(opened(path), encoding="utf-8") as file:
             found: Manifest = json.load(file)
-        return found if digest(found["files"]) == found["hash"] else None
-    except (OSError, ValueError, KeyError, TypeError):
+        return found if not unlisted(found["files"]) and digest(found["files"]) == found["hash"] else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def recorded(notes: str, repo: str) -> Manifest | None:
+    """What a model was when it was staged. Kept in a folder of ours: beside the weights, whoever made them could have put it."""
+    return load(os.path.join(notes, repo.replace("/", "--") + ".json"))
 
 
 def hub_notes(root: str) -> Hub:
@@ -222,15 +253,19 @@ def hub_notes(root: str) -> Hub:
     notes = os.path.join(root, ".cache", "huggingface", "download")
     revisions: set[str] = set()
     hashes: dict[str, str] = {}
-    for folder, _folders, names in os.walk(notes):
+    for folder, _folders, names in os.walk(notes if inside(root, notes) else os.devnull):
         for name in names:
             if name.endswith(".metadata"):
                 full = os.path.join(folder, name)
-                with open(full, encoding="utf-8", errors="replace") as file:
-                    lines = file.read().split("\n")
+                try:
+                    with open(opened(full), "rb") as file:
+                        lines = file.read(LONGEST_NOTE).decode("utf-8", "replace").split("\n")
+                except OSError:
+                    continue  # a link, or no file: not what a download notes
+                path = os.path.relpath(full, notes)[: -len(".metadata")]
                 revisions.add(lines[0])
-                if len(lines) > 1 and len(lines[1]) == 64:
-                    hashes[os.path.relpath(full, notes)[: -len(".metadata")]] = lines[1]
+                if len(lines) > 1 and SHA256.fullmatch(lines[1]) and not improper(path):
+                    hashes[path] = lines[1]
     return {"revision": revisions.pop() if len(revisions) == 1 else None, "sha256": hashes}
 
 
@@ -249,10 +284,14 @@ def kept(root: str) -> Iterator[str]:
 
 
 def tree(root: str) -> list[TreeFile]:
-    """The files that are kept of a small folder."""
+    """What is kept of a small folder. A link may lead to its neighbours (../_shared); raises Refusal with all that is no file."""
+    around, name = os.path.split(os.path.realpath(root))
+    members = {path: member(around, os.path.join(name, path)) for path in kept(root)}
+    problems = [why for _real, why in members.values() if why]
+    if problems:
+        raise Refusal("\n".join(os.path.join(around, why) for why in problems))
     found: list[TreeFile] = []
-    for path in kept(root):
-        full = os.path.join(root, path)
-        stat = os.stat(full)
-        found.append({"path": path, "size": stat.st_size, "sha256": sha256(full), "mode": f"{stat.st_mode & 0o755:04o}"})
+    for path, (real, _why) in members.items():
+        about = os.stat(real)
+        found.append({"path": path, "size": about.st_size, "sha256": sha256(real), "mode": f"{about.st_mode & 0o755:04o}"})
     return found

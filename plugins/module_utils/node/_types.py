@@ -66,17 +66,15 @@ class Manifest(Listing):
 
 
 class Staged(Checkpoint):
-    """Module manifest_info: a checkpoint folder and the record beside it."""
+    """Module manifest_info: a checkpoint folder and the record that the node keeps of it."""
 
     recorded: Manifest | None
 
 
 class ModelLook(Staged):
-    """`unread`: bytes that nobody has hashed; `noted`: hash of the first node's own copy of the manifest; `config`: its config.json,
-    None where there is none that can be read."""
+    """`unread`: bytes that nobody has hashed; `config`: its config.json, None where there is none that can be read."""
 
     unread: int
-    noted: str | None
     config: dict[str, Any] | None
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
+from ..node._paths import unlisted
 from ..node._types import File
 from ..plan._types import Address
 
@@ -107,7 +108,7 @@ def plan(
         }
         for node in (nodes if travelling else [])
     }
-    problems = [f"{path}: found on no node; wanted on at least one" for path in nowhere]
+    problems = unlisted(travelling) + [f"{path}: found on no node; wanted on at least one" for path in nowhere]
     return {"piece": piece, "lanes": flights, "chains": [[n["name"] for n in row] for row in rows], "problems": problems, "jobs": jobs}
 
 

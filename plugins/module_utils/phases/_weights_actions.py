@@ -62,8 +62,8 @@ def _compare(
     repo, actions = model["repo"], []
     differing = differences(manifest, infos)
     other = other_content(model, differing)
-    first = next(iter(infos))
     if other:
+        first = next(iter(infos))
         text = f"weights {repo} are not what was staged:\n" + "\n".join(other)
         hint = "brings these files again from a node that has them right; -e adopt=true takes what"
         return [f"{text}\nstage.yml -e profile=NAME {hint} {first} has as the new truth."], []
@@ -77,10 +77,7 @@ def _compare(
             actions.append(action(PHASE, name, "bring", f"bring {len(items)} files of {repo}, {size}: missing ({paths})"))
     for name, info in infos.items():
         if not info["recorded"] or info["recorded"]["hash"] != manifest["hash"]:
-            actions.append(action(PHASE, name, "record", f"write the manifest beside {repo}"))
-    if infos[first]["noted"] != manifest["hash"]:
-        folder = f"{weights['state_dir']}/manifests"
-        actions.append(action(PHASE, first, "note", f"keep the manifest of {repo} in {folder}, too"))
+            actions.append(action(PHASE, name, "record", f"keep the manifest of {repo} in {weights['state_dir']}/manifests"))
     return [], actions
 
 

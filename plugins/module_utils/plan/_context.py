@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,7 +57,7 @@ def inputs(definition: Definition, wheels_path: str, cache: _manifest.HashCache)
     folder = Path(definition["folder"])
     wheels = Path(wheels_path) / folder.name
     names = sorted(path.name for path in wheels.glob("*.whl"))
-    found = {name: cache.get(str(wheels / name)) for name in names}
+    found = {name: cache.get(os.path.realpath(wheels / name)) for name in names}
     sizes = {name: (wheels / name).stat().st_size for name in names}
     files: list[File] = [*_manifest.tree(str(folder))]
     files += [{"path": f"wheels/{name}", "size": sizes[name], "sha256": value} for name, value in found.items()]

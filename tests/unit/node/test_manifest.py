@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest
+from ansible_collections.gx10.serving.plugins.module_utils.node import _look, _manifest
 from conftest import ROOT
 
 
@@ -150,7 +150,7 @@ def test_compare_names_missing_and_size(copy: Path) -> None:
 
 def test_what_tools_leave_behind_does_not_count(copy: Path) -> None:
     before = _manifest.scan(str(copy))
-    for name in (".cache/huggingface/x", ".git/HEAD", ".gx10/part", _manifest.MANIFEST):
+    for name in (".cache/huggingface/x", ".git/HEAD", ".gx10/part", ".gx10-manifest.json"):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         (copy / name).write_text("x")
     assert _manifest.scan(str(copy)) == before
@@ -164,3 +164,77 @@ def test_a_small_tree_with_dotfiles_and_spaces(tmp_path: Path) -> None:
     found = {item["path"]: item["mode"] for item in _manifest.tree(str(tmp_path))}
     assert found == {"a b": "0644", ".hidden": "0644", "run.sh": "0755"}
     json.dumps(found)
+
+
+def outside(folder: Path) -> Path:
+    (folder / "outer").mkdir()
+    (folder / "outer/id_ed25519").write_text("a secret")
+    return folder / "outer/id_ed25519"
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_finding_4_a_link_that_leaves_the_folder_is_refused_and_not_read(copy: Path, tmp_path: Path, relative: bool) -> None:
+    secret = outside(tmp_path)
+    before = _manifest.scan(str(copy))["files"]
+    (copy / "vocab.txt").symlink_to("../outer/id_ed25519" if relative else secret)
+    (copy / "more").symlink_to(secret.parent)
+    found = _manifest.scan(str(copy))
+    assert found["files"] == before
+    more, vocab = found["problems"]
+    assert more.startswith(f"more: found a link to {secret.parent}, out of the folder; wanted the file itself. Put a copy of it there")
+    assert vocab.startswith(f"vocab.txt: found a link to {secret}, out of the folder; wanted the file itself.")
+
+
+def test_finding_4_a_file_on_another_disk_has_its_next_step(copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (copy / SHARD).rename(tmp_path / "disk" / SHARD)
+    (copy / SHARD).symlink_to(tmp_path / "disk" / SHARD)
+    assert "Put a copy of it there, or name the folder that holds all files" in _manifest.scan(str(copy))["problems"][0]
+
+
+def test_finding_4_links_that_stay_are_as_good_as_files(copy: Path, tmp_path: Path) -> None:
+    """A link inside the folder, a folder that is a link, a models root that is one, and the hub's cache."""
+    before = _manifest.scan(str(copy))
+    cache = tmp_path / "hub/models--org--name"
+    (cache / "blobs").mkdir(parents=True)
+    (cache / "snapshots/main").mkdir(parents=True)
+    for number, item in enumerate(before["files"]):
+        (cache / f"blobs/{number}").write_bytes((copy / item["path"]).read_bytes())
+        (cache / "snapshots/main" / item["path"]).symlink_to(f"../../blobs/{number}")
+    (copy / SHARD).rename(copy / "shard")
+    (copy / SHARD).symlink_to("shard")
+    for name, target in {"folder": copy, "snapshot": cache / "snapshots/main", "root": tmp_path / "hub"}.items():
+        (tmp_path / name).symlink_to(target)
+    assert _manifest.scan(str(cache / "snapshots/main")) == before
+    assert _manifest.scan(str(tmp_path / "snapshot")) == before
+    assert _manifest.scan(str(tmp_path / "root/models--org--name/snapshots/main")) == before
+    found = _manifest.scan(str(tmp_path / "folder"))
+    assert (found["problems"], len(found["files"])) == ([], len(before["files"]) + 1)
+    # The cache's neighbours are not its own.
+    (tmp_path / "hub/token").write_text("a secret")
+    (cache / "snapshots/main/vocab.txt").symlink_to("../../../token")
+    assert "vocab.txt: found a link to" in _manifest.scan(str(cache / "snapshots/main"))["problems"][0]
+
+
+def test_finding_5_a_shipped_manifest_is_not_the_truth(copy: Path, tmp_path: Path) -> None:
+    """What lies beside the weights, whoever made them could have put there."""
+    forged: list[Any] = [{"path": "config.json", "size": 1, "sha256": "0" * 64}]
+    text = json.dumps({"files": forged, "hash": _manifest.digest(forged), "revision": None})
+    (copy / ".gx10-manifest.json").write_text(text)
+    notes = tmp_path / "manifests"
+    notes.mkdir()
+    model = {"repo": "org/name", "path": str(copy)}
+    assert _look.weights([model], str(tmp_path / "none.json"), str(notes))["org/name"]["recorded"] is None
+    (notes / "org--name.json").write_text(text)
+    look = _look.weights([model], str(tmp_path / "none.json"), str(notes))["org/name"]
+    assert look["recorded"] == json.loads(text), "our own record is"
+    assert ".gx10-manifest.json" not in [item["path"] for item in look["files"]]
+
+
+@pytest.mark.parametrize("path", ["../../x", "/etc/x", "a/../b", "", "a\0b", "a\nb", "x" * 256, "\udcff", ".gx10/x"])
+def test_finding_5_a_manifest_that_names_such_a_path_is_none(tmp_path: Path, path: str) -> None:
+    good: list[Any] = [{"path": "good", "size": 1, "sha256": "0" * 64}]
+    for files, read in ((good, True), ([*good, {**good[0], "path": path}], False)):
+        digest = _manifest.digest(files) if path.isprintable() or read else "sha256:any"
+        (tmp_path / "m.json").write_text(json.dumps({"files": files, "hash": digest}))
+        assert (_manifest.load(str(tmp_path / "m.json")) is not None) is read

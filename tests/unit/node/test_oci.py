@@ -89,7 +89,7 @@ def saved(form: str) -> io.BytesIO:
 def test_all_ways_in_give_the_same_image(tmp_path: Path) -> None:
     root = docker_root(tmp_path / "docker")
     digests = {_oci.ingest(str(tmp_path / "one"), str(root), sha(CONFIG), DIFFS)}
-    digests |= {_oci.ingest_saved(str(tmp_path / form), saved(form)) for form in ("old", "oci")}
+    digests |= {_oci.ingest_saved(str(tmp_path / form), saved(form), DIFFS) for form in ("old", "oci")}
     (digest,) = digests
     manifest, size = _oci.read_manifest(str(tmp_path / "one"), digest)
     assert manifest["config"]["digest"] == sha(CONFIG)
@@ -123,7 +123,7 @@ def test_another_store_is_an_error_that_the_caller_can_pass_by(tmp_path: Path) -
 @pytest.mark.parametrize("keep", [0, 1])
 def test_what_no_kept_image_needs_is_removed(tmp_path: Path, keep: int) -> None:
     store = str(tmp_path)
-    digest = _oci.ingest_saved(store, saved("oci"))
+    digest = _oci.ingest_saved(store, saved("oci"), DIFFS)
     other, _size = _oci.put(store, [b"an old layer"])
     assert _oci.prune(store, [digest][:keep]) >= len(b"an old layer")
     assert not (tmp_path / _oci.blob(other)).exists()
@@ -132,7 +132,7 @@ def test_what_no_kept_image_needs_is_removed(tmp_path: Path, keep: int) -> None:
 
 def test_the_newest_images_are_remembered_and_the_rest_is_removed(tmp_path: Path) -> None:
     store = str(tmp_path)
-    first = _oci.ingest_saved(store, saved("oci"))
+    first = _oci.ingest_saved(store, saved("oci"), DIFFS)
     assert _oci.known(store) == []
     assert _oci.remember(store, "name", "sha256:one", first, 2) == 0
     other, _size = _oci.put(store, [b"not an image that can be read"])
@@ -143,7 +143,7 @@ def test_the_newest_images_are_remembered_and_the_rest_is_removed(tmp_path: Path
 
 def test_the_newest_of_each_name_are_kept(tmp_path: Path) -> None:
     store = str(tmp_path)
-    first = _oci.ingest_saved(store, saved("oci"))
+    first = _oci.ingest_saved(store, saved("oci"), DIFFS)
     _oci.remember(store, "other", "sha256:zero", "sha256:" + "f" * 64, 1)
     for number in range(3):
         _oci.remember(store, "name", f"sha256:{number}", f"sha256:{number}" + "0" * 63, 2)
@@ -157,7 +157,7 @@ def test_the_newest_of_each_name_are_kept(tmp_path: Path) -> None:
 
 def test_an_image_says_what_is_kept_of_it(tmp_path: Path) -> None:
     store = str(tmp_path)
-    digest = _oci.ingest_saved(store, saved("oci"))
+    digest = _oci.ingest_saved(store, saved("oci"), DIFFS)
     _oci.remember(store, "name", "sha256:one", digest, 1)
     (item,) = _oci.kept(store)
     assert (item["name"], item["image"], item["complete"], item["layers"]) == ("name", "sha256:one", True, DIFFS)
@@ -167,7 +167,7 @@ def test_an_image_says_what_is_kept_of_it(tmp_path: Path) -> None:
 
 def test_a_flipped_byte_and_a_missing_file_are_named(tmp_path: Path) -> None:
     store = str(tmp_path)
-    digest = _oci.ingest_saved(store, saved("oci"))
+    digest = _oci.ingest_saved(store, saved("oci"), DIFFS)
     path = tmp_path / _oci.blob(DIFFS[0])
     good = path.read_bytes()
     path.write_bytes(good[:10] + bytes([good[10] ^ 1]) + good[11:])
@@ -181,7 +181,7 @@ def test_a_flipped_byte_and_a_missing_file_are_named(tmp_path: Path) -> None:
 
 def test_a_missing_blob_is_lacking(tmp_path: Path) -> None:
     store = str(tmp_path)
-    digest = _oci.ingest_saved(store, saved("oci"))
+    digest = _oci.ingest_saved(store, saved("oci"), DIFFS)
     manifest, size = _oci.read_manifest(store, digest)
     (tmp_path / _oci.blob(DIFFS[0])).write_bytes(b"short")
     assert _oci.lacking(store, _oci.files(manifest, digest, size)) == [_oci.blob(DIFFS[0])]
@@ -189,7 +189,7 @@ def test_a_missing_blob_is_lacking(tmp_path: Path) -> None:
 
 
 def test_a_registry_finds_manifest_config_and_layers(tmp_path: Path) -> None:
-    digest = _oci.ingest_saved(str(tmp_path), saved("oci"))
+    digest = _oci.ingest_saved(str(tmp_path), saved("oci"), DIFFS)
     manifest, _size = _oci.read_manifest(str(tmp_path), digest)
     base = "docker/registry/v2/repositories/name"
     wanted = {f"{base}/_layers/{item.replace(':', '/')}/link": item for item in [sha(CONFIG), *DIFFS]}
@@ -200,7 +200,7 @@ def test_a_registry_finds_manifest_config_and_layers(tmp_path: Path) -> None:
 def test_a_small_file_of_zeros_is_not_complete_and_is_brought_again(tmp_path: Path, which: str) -> None:
     """Right size, wrong content, as after a power loss: the look itself must survive it."""
     store = str(tmp_path)
-    digest = _oci.ingest_saved(store, saved("oci"))
+    digest = _oci.ingest_saved(store, saved("oci"), DIFFS)
     manifest, size = _oci.read_manifest(store, digest)
     if which == "index":
         digest, _size = _oci.put(store, [b'{"manifests": []}'])
@@ -212,7 +212,7 @@ def test_a_small_file_of_zeros_is_not_complete_and_is_brought_again(tmp_path: Pa
     (item,) = _oci.kept(store)
     assert (item["digest"], item["complete"], item["layers"]) == (digest, False, [])
     assert _oci.damage(store, digest) != []
-    digest = _oci.ingest_saved(store, saved("oci"))
+    digest = _oci.ingest_saved(store, saved("oci"), DIFFS)
     assert _oci.complete(store, digest)
 
 
@@ -226,7 +226,7 @@ def test_a_record_of_garbage_knows_no_image(tmp_path: Path, text: str) -> None:
 
 def test_without_a_folder_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An archive that is turned off is not the folder where somebody stands."""
-    _oci.remember(str(tmp_path), "name", "sha256:one", _oci.ingest_saved(str(tmp_path), saved("oci")), 1)
+    _oci.remember(str(tmp_path), "name", "sha256:one", _oci.ingest_saved(str(tmp_path), saved("oci"), DIFFS), 1)
     monkeypatch.chdir(tmp_path)
     assert _oci.kept("") == []
     assert len(_oci.kept(".")) == 1

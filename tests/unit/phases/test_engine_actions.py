@@ -113,7 +113,7 @@ def test_an_action_is_of_a_node_or_of_the_group(plan: Any, seen: Any) -> None:
     plan["warnings"].append("w")
     assert _reconcile.lines(decide(plan, seen)) == [
         "Warning: w",
-        "weights: gx10-2: write the manifest beside gx10/tiny-qwen3",
+        "weights: gx10-2: keep the manifest of gx10/tiny-qwen3 in /var/lib/gx10/manifests",
         "engine: replace the group: gx10-2 has no container",
     ]
 

@@ -114,7 +114,7 @@ def test_all_weights_have_one_hash_whoever_joins_it() -> None:
 
     models: list[WeightsModel] = [{**MODEL, "repo": repo} for repo in ("amd/draft", "Qwen/Big")]
     records = {"amd/draft": record(FILES[:1]), "Qwen/Big": record(FILES)}
-    looks: Any = {"n0": {repo: {**info(one["files"], one), "unread": 0, "noted": one["hash"]} for repo, one in records.items()}}
+    looks: Any = {"n0": {repo: {**info(one["files"], one), "unread": 0} for repo, one in records.items()}}
     planned: Any = {"models": models, "state_dir": "/var/lib/gx10"}
     decided = _weights_actions.decide(planned, looks, {}, {})
     assert decided["actions"] == []

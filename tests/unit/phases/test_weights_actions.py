@@ -21,7 +21,7 @@ def model(repo: str, revision: str | None = None) -> Any:
 def staged(repo: str, files: list[File] = FILES, **change: Any) -> Any:
     record: Any = {"repo": repo, "revision": None, "hash": HASH, "files": FILES, "size": 5 * 2**20, "hub": {}}
     found = {
-        "files": files, "size": 1, "problems": [], "hash": _manifest.digest(files), "unread": 0, "recorded": record, "noted": HASH,
+        "files": files, "size": 1, "problems": [], "hash": _manifest.digest(files), "unread": 0, "recorded": record,
         "hub": {"revision": None, "sha256": {}},
     }  # fmt: skip
     return {**found, **change}
@@ -45,7 +45,6 @@ def test_nothing_to_do_has_the_hash_of_all(looks: Any) -> None:
     assert decide(looks) == {"hash": f"{HASH} {HASH}", "problems": [], "actions": []}
     for look in looks.values():
         look["a/two"]["recorded"] = {**look["a/two"]["recorded"], "hash": "h2"}
-        look["a/two"]["noted"] = "h2"
     # By name, whatever the profile's order.
     assert decide(looks)["hash"] == f"h2 {HASH}"
 
@@ -66,15 +65,13 @@ def test_three_paths_are_named_and_the_others_counted(looks: Any, there: int, sa
     assert texts(decide(looks)) == [("n1", "bring", f"bring {count} files of z/one, {count}.0 MiB: missing ({said})")]
 
 
-def test_the_manifest_is_beside_the_weights_and_noted_on_the_first_node(looks: Any) -> None:
+def test_every_node_keeps_the_manifest(looks: Any) -> None:
     looks["n1"]["z/one"]["recorded"] = {**looks["n1"]["z/one"]["recorded"], "hash": "another"}
-    looks["n1"]["a/two"].update(recorded=None, noted=None)
+    looks["n1"]["a/two"].update(recorded=None)
     assert texts(decide(looks)) == [
-        ("n1", "record", "write the manifest beside z/one"),
-        ("n1", "record", "write the manifest beside a/two"),
+        ("n1", "record", "keep the manifest of z/one in /s/manifests"),
+        ("n1", "record", "keep the manifest of a/two in /s/manifests"),
     ]
-    looks["n0"]["a/two"].update(noted="old")
-    assert texts(decide(looks))[-1] == ("n0", "note", "keep the manifest of a/two in /s/manifests, too")
 
 
 def test_what_no_node_has_is_downloaded_by_the_first_or_refused(looks: Any) -> None:

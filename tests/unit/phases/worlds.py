@@ -63,7 +63,7 @@ def as_planned(plan: Plan) -> dict[str, Any]:
     weights = {
         "gx10/tiny-qwen3": {
             "files": FILES, "size": 2, "problems": [], "hash": MANIFEST["hash"], "unread": 0, "recorded": MANIFEST,
-            "noted": MANIFEST["hash"], "config": None, "hub": {"revision": None, "sha256": {}},
+            "config": None, "hub": {"revision": None, "sha256": {}},
         }
     }  # fmt: skip
     host = {

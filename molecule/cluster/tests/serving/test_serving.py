@@ -62,7 +62,7 @@ def test_the_same_weights_everywhere(nodes: dict[str, Any]) -> None:
     sums = {node.run("cd /srv/models/gx10/tiny-qwen3 && sha256sum " + " ".join(names)) for node in nodes.values()}
     assert len(sums) == 1
     for node in nodes.values():
-        manifest = json.loads(node.run("cat /srv/models/gx10/tiny-qwen3/.gx10-manifest.json"))
+        manifest = json.loads(node.run("cat /var/lib/gx10/manifests/gx10--tiny-qwen3.json"))
         assert sorted(item["path"] for item in manifest["files"]) == names
 
 

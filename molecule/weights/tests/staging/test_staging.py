@@ -15,6 +15,7 @@ from stub_hub import StubHub
 
 MODEL = "gx10/random"
 FOLDER = f"/srv/models/{MODEL}"
+RECORD = f"/var/lib/gx10/manifests/{MODEL.replace('/', '--')}.json"
 SHARDS = [f"model-0000{number}-of-00004.safetensors" for number in range(1, 5)]
 SHARD_BYTES = 8 * 1024**2
 NODES = [f"gx10-sim-{number}" for number in range(1, 5)]
@@ -82,9 +83,8 @@ def test_a_fresh_stage_travels_once_through_the_chain(source: Path, hashes: str,
         assert int(cached) < SHARD_BYTES / 10, f"{node.name} still holds {cached} bytes in its page cache"
         assert found(node) == hashes
         assert node.run(f"ls {FOLDER}/.gx10 2>/dev/null || true") == ""
-        manifest = json.loads(node.run(f"cat {FOLDER}/.gx10-manifest.json"))
+        manifest = json.loads(node.run(f"cat {RECORD}"))
         assert sorted(item["path"] for item in manifest["files"]) == sorted(path.name for path in source.iterdir())
-    nodes[HEAD].run("test -f /var/lib/gx10/manifests/gx10--random.json")
     nothing_left(nodes)
 
 
@@ -260,7 +260,7 @@ def test_one_node_downloads_a_pinned_revision_and_the_others_get_it_from_there(
     assert "hf_secret_of_the_test" not in output
     for node in nodes.values():
         assert found(node) == hashes
-        assert json.loads(node.run(f"cat {FOLDER}/.gx10-manifest.json"))["revision"] == revision
+        assert json.loads(node.run(f"cat {RECORD}"))["revision"] == revision
         assert node.run("ls /var/lib/gx10/download 2>/dev/null || true") == "", "the token was left"
     # Everything after that is offline.
     stage(revision=revision).unchanged()

@@ -9,19 +9,25 @@ import contextlib
 import hashlib
 import os
 import shutil
+import stat
 import threading
 import zlib
 from typing import Any
+
+from _paths import Refusal, fresh, inside, kind, must, opened, unlisted
 
 STAGE = ".gx10"
 CHUNK = 4 * 1024**2
 
 
 class Store:
-    """Files by SHA-256. A wanted one grows in ROOT/.gx10/SHA256, with a record of its good pieces beside it."""
+    """Files by SHA-256. A wanted one grows in ROOT/.gx10/SHA256, with a record of its good pieces beside it.
+
+    Raises Refusal with all that would be read or written elsewhere: by a file's name, or by a link that lies there.
+    """
 
     def __init__(self, job: dict[str, Any]) -> None:
-        self.root = job["root"]
+        self.root = os.path.realpath(job["root"])
         self.piece = job["piece"]
         self.served = os.path.join(job["work"], "files")
         self.stage = os.path.join(self.root, STAGE)
@@ -30,6 +36,9 @@ class Store:
         self._said = -1
         self._lock = threading.Lock()
         wanted = set(job["fetch"])
+        problems = self._refused(job["files"], wanted)
+        if problems:
+            raise Refusal("\n".join(problems))
         self.have: dict[str, str] = {}  # SHA-256 to a whole file's full path
         self.parts: dict[str, Part] = {}
         self.names: dict[str, list[str]] = {}  # SHA-256 to the paths that it will get
@@ -40,10 +49,22 @@ class Store:
             if item["path"] in wanted:
                 self.names.setdefault(digest, []).append(item["path"])
             else:
-                self.have.setdefault(digest, os.path.join(self.root, item["path"]))
+                self.have.setdefault(digest, must(self.root, item["path"]))
         os.makedirs(self.served, exist_ok=True)
         with open(os.path.join(self.served, "ready"), "wb"):
             pass
+
+    def _refused(self, files: list[dict[str, Any]], wanted: set[str]) -> list[str]:
+        problems = unlisted(files)
+        if os.path.lexists(self.stage) and (os.path.islink(self.stage) or not os.path.isdir(self.stage)):
+            problems.append(f"{self.stage}: found a {kind(self.stage)}; wanted a folder of ours. Remove it")
+        unknown = wanted - {item["path"] for item in files}
+        problems += [f"{path}: found no file of that name in the job; wanted one" for path in sorted(unknown)]
+        for path in [] if problems else [item["path"] for item in files]:
+            # A wanted file takes the place of a link; the folder that it goes to must be here.
+            if inside(self.root, os.path.dirname(path) if path in wanted else path) is None:
+                problems.append(f"{path}: found a link out of {self.root}; wanted a file in it. Remove that link")
+        return problems
 
     def pieces(self, digest: str) -> list[tuple[str, int, int]]:
         """The pieces of a file: (SHA-256, first byte, end)."""
@@ -87,7 +108,7 @@ class Store:
         """Give a whole, verified file its names."""
         source = self.parts.pop(digest).close() if digest in self.parts else self.have[digest]
         for position, path in enumerate(self.names[digest]):
-            final = os.path.join(self.root, path)
+            final = os.path.join(must(self.root, os.path.dirname(path)), os.path.basename(path))
             os.makedirs(os.path.dirname(final), mode=0o755, exist_ok=True)
             if position == 0 and source.startswith(self.stage + os.sep):
                 # Under a second name meanwhile: a successor may ask for it at any moment.
@@ -100,9 +121,11 @@ class Store:
                 source = final
             else:
                 os.makedirs(self.stage, mode=0o755, exist_ok=True)
-                shutil.copyfile(source, os.path.join(self.stage, digest))
-                os.chmod(os.path.join(self.stage, digest), 0o644)
-                os.replace(os.path.join(self.stage, digest), final)
+                second = os.path.join(self.stage, digest)
+                with open(opened(source), "rb") as old, open(fresh(second), "wb") as new:
+                    shutil.copyfileobj(old, new, CHUNK)
+                os.chmod(second, 0o644)
+                os.replace(second, final)
         self.have[digest] = source
         self.link(digest, source)
 
@@ -110,7 +133,7 @@ class Store:
         """Give the page cache back: on a GB10 it is the engine's memory."""
         for path in self.have.values():
             try:
-                descriptor = os.open(path, os.O_RDONLY)
+                descriptor = opened(path)
             except OSError:
                 continue  # removed meanwhile: nothing to give back
             os.fsync(descriptor)  # pages that are not written yet cannot be given back
@@ -133,7 +156,7 @@ class Part:
         self.resumed = self._recorded()
         if not self.resumed:
             self._reset()
-        with open(self.record, "w", encoding="ascii") as file:
+        with open(fresh(self.record), "w", encoding="ascii") as file:
             file.writelines(f"{start} {end}\n" for start, end in self.resumed)
         self.good: dict[int, int] = {}  # first byte to end, of what this run has checked
         self._hash = hashlib.sha256()
@@ -141,9 +164,11 @@ class Part:
 
     def _recorded(self) -> list[tuple[int, int]]:
         try:
-            if os.path.getsize(self.path) != self.size:
+            found = os.lstat(self.path)
+            # What has another name too is not only ours to write.
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_size != self.size:
                 return []
-            with open(self.record, encoding="ascii") as file:
+            with open(opened(self.record), encoding="ascii") as file:
                 ranges = sorted((int(start), int(end)) for start, end in (line.split() for line in file))
         except (OSError, ValueError):
             return []
@@ -159,7 +184,7 @@ class Part:
         free = os.statvfs(os.path.dirname(self.path))
         if free.f_bavail * free.f_frsize < self.size:
             raise OSError(f"found {free.f_bavail * free.f_frsize} bytes free; wanted {self.size} for one file. Free space on that disk")
-        with open(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), "wb") as file:
+        with open(fresh(self.path), "wb") as file:
             file.truncate(self.size)
 
     def covers(self, start: int, end: int) -> bool:
@@ -173,10 +198,10 @@ class Part:
     def add(self, start: int, end: int) -> None:
         """Note a good piece, and hash on as far as the file is without a gap."""
         with self.lock:
-            with open(self.record, "a", encoding="ascii") as file:
+            with open(os.open(self.record, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW), "w", encoding="ascii") as file:
                 file.write(f"{start} {end}\n")
             self.good[start] = end
-            with open(self.path, "rb") as content:
+            with open(opened(self.path), "rb") as content:
                 content.seek(self._hashed)
                 while self._hashed in self.good:
                     end = self.good[self._hashed]
@@ -187,20 +212,33 @@ class Part:
                         self._hash.update(chunk)
                         self._hashed += len(chunk)
 
-    def whole(self) -> str:
-        """The SHA-256 of what is there without a gap: of the file, when all pieces were added."""
+    def write(self) -> int:
+        """A descriptor to write a piece in its place."""
+        return os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW)
+
+    def cut(self) -> None:
+        """Take away what a peer sent beyond the file's end."""
+        if os.lstat(self.path).st_size > self.size:
+            os.truncate(self.path, self.size)
+
+    def wrong(self, digest: str) -> str:
+        """What is wrong with the file when all pieces were added; empty if nothing is: exactly its size, then its hash."""
+        size = os.lstat(self.path).st_size
+        if size != self.size:
+            return f"found {size} bytes; wanted {self.size}"
         with self.lock:
-            return self._hash.hexdigest()
+            found = self._hash.hexdigest()
+        return "" if found == digest else f"found SHA-256 {found}; wanted {digest}"
 
     def drop(self) -> None:
         """Start again from nothing."""
         for path in (self.path, self.record):
-            if os.path.exists(path):
+            with contextlib.suppress(FileNotFoundError):
                 os.remove(path)
 
     def close(self) -> str:
         """Bring a whole file to the disk; returns its path."""
-        descriptor = os.open(self.path, os.O_RDWR)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_NOFOLLOW)
         os.fsync(descriptor)
         os.close(descriptor)
         os.chmod(self.path, 0o644)
@@ -211,7 +249,7 @@ class Part:
 def crc(path: str, start: int, end: int, store: Store | None = None) -> int:
     """CRC-32 of a range of a file; `store` counts what was read."""
     value = 0
-    with open(path, "rb") as file:
+    with open(opened(path), "rb") as file:
         file.seek(start)
         while start < end:
             chunk = file.read(min(CHUNK, end - start))

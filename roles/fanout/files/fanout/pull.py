@@ -122,8 +122,11 @@ class Puller:
             self._left[digest] = len(pieces)
             self.total += store.sizes[digest]
             if not pieces:
-                store.part(digest)
-                self._complete(digest)
+                why = store.part(digest).wrong(digest)
+                if why:
+                    self._fail(", ".join(store.names[digest]), why)
+                else:
+                    self._complete(digest)
         self._offers = sorted((key for key in store.have if key not in store.names), key=lambda key: store.sizes[key])
         return [*([self._offer] * min(self.lanes, len(self._offers))), *([self._lane] * min(self.lanes, len(self._queue)))]
 
@@ -214,7 +217,7 @@ class Puller:
             self._turn += 1
             url = f"{peer.urls[self._turn % len(peer.urls)]}/{digest}"
             first = start + self._partial.pop(piece, 0)
-        with open(os.open(part.path, os.O_WRONLY), "wb", buffering=0) as file:
+        with open(part.write(), "wb", buffering=0) as file:
             file.seek(first)
             with self._lock:
                 self._flying[file.fileno()] = (file, first)
@@ -223,7 +226,7 @@ class Puller:
                 [
                     *("curl", "--disable", "--fail", "--silent", "--show-error", "--noproxy", "*", "--connect-timeout", "3"),
                     *("--speed-limit", "1024", "--speed-time", str(max(1, int(self.job["stall_seconds"])))),
-                    *("--range", f"{first}-{end - 1}", url),
+                    *("--range", f"{first}-{end - 1}", "--max-filesize", str(end - first), url),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
@@ -238,9 +241,15 @@ class Puller:
         words = done.stderr.decode("utf-8", "replace").strip()
         if done.returncode == CURL_WRITE_ERROR:
             raise LocalError(f"{part.path}: {words or os.strerror(errno.ENOSPC)}; is the disk full?")
+        if first + got > end or (done.returncode and first + got == end):
+            # More than was asked for: no progress, or it would be asked for ever.
+            part.cut()
+            with self._lock:
+                self.store.got -= got
+                self.repeated += got
         if done.returncode or first + got != end:
             with self._lock:
-                if first + got <= end:
+                if first + got < end:
                     self._partial[piece] = first + got - start
             return f"curl exit code {done.returncode}: {words or f'{got} bytes of {end - first}'}"
         if part.crc(start, end) != peer.ready[piece]:
@@ -286,13 +295,13 @@ class Puller:
             finished = self._left[digest] == 0
         if not finished:
             return
-        found = part.whole()
-        if found == digest:
+        why = part.wrong(digest)
+        if not why:
             self._complete(digest)
             if self.store.sizes[digest] <= self.store.piece:
                 self.store.publish(piece, crc(self.store.have[digest], start, end))
         else:
-            self._again(digest, part, found)
+            self._again(digest, part, why)
         with self.peers.changed:
             self.peers.changed.notify_all()
 
@@ -301,9 +310,8 @@ class Puller:
         with self._lock:
             self.fetched += self.store.names[digest]
 
-    def _again(self, digest: str, part: Part, found: str) -> None:
+    def _again(self, digest: str, part: Part, why: str) -> None:
         """Every piece is as its source has it, but the whole is not what the manifest says: once more, from the origin."""
-        why = f"found SHA-256 {found}; wanted {digest}"
         part.drop()
         with self.peers.changed:
             self.store.parts.pop(digest, None)

@@ -1,0 +1,226 @@
+"""The fan-out's program on one node: what a job, a planted link or a lying peer cannot make it read or write."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import importlib
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from conftest import ROOT
+
+DATA = bytes(range(256)) * 8
+PIECE = 1024
+MODULES = ("_paths", "local", "peers", "pull")
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """As the role installs it: beside its files, what it shares with the modules."""
+    folder = tmp_path_factory.mktemp("fanout") / "program"
+    shutil.copytree(ROOT / "roles/fanout/files/fanout", folder)
+    shutil.copy(ROOT / "plugins/module_utils/node/_paths.py", folder)
+    sys.path.insert(0, str(folder))
+    yield SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
+    sys.path.remove(str(folder))
+    for name in MODULES:
+        del sys.modules[name]
+
+
+def job(folder: Path, files: list[dict[str, Any]], fetch: list[str], parents: list[list[str]] | None = None) -> dict[str, Any]:
+    (folder / "root").mkdir(exist_ok=True)
+    (folder / "work").mkdir(exist_ok=True)
+    return {
+        "work": str(folder / "work"), "root": str(folder / "root"), "files": files, "fetch": fetch,
+        "piece": PIECE, "lanes": 2, "stall_seconds": 2, "parents": parents or [],
+    }  # fmt: skip
+
+
+def entry(path: str, data: bytes = DATA, **change: Any) -> dict[str, Any]:
+    return {"path": path, "size": len(data), "sha256": sha(data), **change}
+
+
+BAD = {
+    "../../x": "..", "/etc/x": "an absolute path", "": "no path", "a/./b": "empty, . or ..", "a//b": "empty, . or ..",
+    "a\0b": "a control character", "a\nb": "a control character", "a\x85b": "a control character", "x" * 256: "more than 255 bytes",
+    "\udcff": "not UTF-8", ".gx10/" + "0" * 64: "which is ours", "sub/.gx10-manifest.json": "which is ours",
+    "/".join(["d" * 200] * 25): "more than 4095",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "why"), BAD.items())
+def test_finding_5_names_are_refused_by_form(program: Any, tmp_path: Path, path: str, why: str) -> None:
+    with pytest.raises(OSError, match="wanted a path below the folder") as refused:
+        program.local.Store(job(tmp_path, [entry(path)], [path]))
+    assert why in str(refused.value)
+    assert sorted(os.listdir(tmp_path)) == ["root", "work"]
+
+
+@pytest.mark.parametrize("change", [{"sha256": "../../x"}, {"sha256": None}, {"size": -1}, {"size": "9"}, {"size": True}])
+def test_finding_5_hashes_and_sizes_too(program: Any, tmp_path: Path, change: dict[str, Any]) -> None:
+    with pytest.raises(OSError, match=r"a: found (SHA-256|size)"):
+        program.local.Store(job(tmp_path, [entry("a", **change), entry("b", size=-2)], ["a"]))
+
+
+def test_finding_5_all_come_at_once(program: Any, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="no file of that name in the job") as refused:
+        program.local.Store(job(tmp_path, [entry("../x"), entry("a"), entry("a")], ["b"]))
+    assert len(str(refused.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize("what", ["folder", "part", "hard", "record", "target", "final"])
+def test_finding_5_a_planted_link_is_not_written_through(program: Any, tmp_path: Path, what: str) -> None:
+    outer, root, stage = tmp_path / "outer", tmp_path / "root", tmp_path / "root/.gx10"
+    outer.mkdir()
+    (outer / "canary").write_bytes(DATA[::-1])
+    files, digest = [entry("sub/a")], sha(DATA)
+    given = job(tmp_path, files, ["sub/a"])
+    (root if what == "folder" else stage).mkdir(exist_ok=True)
+    if what == "final":
+        (root / "sub").mkdir()
+    link = {"folder": stage, "part": stage / digest, "hard": stage / digest, "record": stage / f"{digest}.pieces"}
+    link |= {"target": root / "sub", "final": root / "sub/a"}
+    if what == "hard":
+        os.link(outer / "canary", link[what])
+    else:
+        link[what].symlink_to(outer if what in ("folder", "target") else outer / "canary")
+    if what == "hard":  # as if an earlier run had brought it all
+        (stage / f"{digest}.pieces").write_text(f"0 {len(DATA)}\n")
+    if what in ("folder", "target"):
+        with pytest.raises(OSError, match="found a link"):
+            program.local.Store(given)
+    else:
+        store = program.local.Store(given)
+        part = store.part(digest)
+        assert not part.covers(0, len(DATA))
+        with open(part.write(), "wb") as file:
+            file.write(DATA)
+        part.add(0, len(DATA))
+        store.finish(digest)
+        assert (root / "sub/a").read_bytes() == DATA
+        assert not (root / "sub/a").is_symlink()
+    assert {path.name: path.read_bytes() for path in outer.iterdir()} == {"canary": DATA[::-1]}
+
+
+def test_finding_4_what_a_link_leads_out_to_is_not_served(program: Any, tmp_path: Path) -> None:
+    given = job(tmp_path, [entry("a")], [])
+    (tmp_path / "canary").write_bytes(DATA)
+    (tmp_path / "root/a").symlink_to(tmp_path / "canary")
+    with pytest.raises(OSError, match="a: found a link out of"):
+        program.local.Store(given)
+
+
+def test_finding_4_the_hubs_cache_serves_its_own_blobs(program: Any, tmp_path: Path) -> None:
+    blobs, snapshot = tmp_path / "models--org--name/blobs", tmp_path / "models--org--name/snapshots/main"
+    for folder in (blobs, snapshot):
+        folder.mkdir(parents=True)
+    (blobs / "f00d").write_bytes(DATA)
+    (snapshot / "a").symlink_to("../../blobs/f00d")
+    given = {**job(tmp_path, [entry("a")], []), "root": str(tmp_path / "link")}
+    (tmp_path / "link").symlink_to(snapshot)
+    assert program.local.Store(given).have == {sha(DATA): str(blobs / "f00d")}
+
+
+class Peer(http.server.BaseHTTPRequestHandler):
+    """A predecessor whose journal is right; what it sends is DATA[start:end] changed by `lie`."""
+
+    lie: Any = staticmethod(lambda data: data)
+
+    def do_GET(self) -> None:
+        if self.path == "/ready":
+            journal = self.server.journal  # type: ignore[attr-defined]
+            start = int(self.headers["Range"][6:-1])
+            self._answer(416 if start >= len(journal) else 206, journal[start:])
+            return
+        start, end = map(int, self.headers["Range"][6:].split("-"))
+        self._answer(206, self.server.lie(DATA[start : end + 1]))  # type: ignore[attr-defined]
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        # No length: only so can a reply be longer than what was asked for without curl's knowing.
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_args: Any) -> None:
+        pass
+
+
+def pull(program: Any, folder: Path, lies: list[Any]) -> tuple[Any, Any]:
+    """Fetch one file from peers that change what they send; their own order is the puller's."""
+    servers: list[Any] = []
+    digest = sha(DATA)
+    for lie in lies:
+        server: Any = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Peer)
+        server.lie = lie
+        lines = [f"{digest} {at} {at + PIECE} {program.local.zlib.crc32(DATA[at : at + PIECE])}" for at in range(0, len(DATA), PIECE)]
+        server.journal = "".join(f"{line}\n" for line in [*lines, "end"]).encode()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+    parents = [[f"http://127.0.0.1:{server.server_port}"] for server in servers]
+    given = job(folder, [entry("a")], ["a"], parents)
+    store = program.local.Store(given)
+    puller = program.pull.Puller(given, store, program.peers.Peers(parents, 2))
+    puller.start()
+    deadline = time.monotonic() + 30
+    while puller.state()["phase"] == "pulling" and time.monotonic() < deadline:
+        time.sleep(0.02)
+    puller.stop()
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+    return puller.state(), store
+
+
+def more(data: bytes) -> bytes:
+    """Of the last piece: bytes beyond the file's end."""
+    return data + b"trailing" if DATA.endswith(data) else data
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+def test_finding_12_trailing_bytes_are_never_renamed(program: Any, tmp_path: Path) -> None:
+    once = iter([more])
+    state, _store = pull(program, tmp_path, [lambda data: next(once, lambda data: data)(data) if DATA.endswith(data) else data])
+    assert (state["phase"], state["failed"]) == ("done", [])
+    assert (tmp_path / "root/a").read_bytes() == DATA
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+def test_finding_12_a_peer_that_always_sends_more_is_named(program: Any, tmp_path: Path) -> None:
+    state, _store = pull(program, tmp_path, [more])
+    assert state["phase"] == "failed"
+    assert "127.0.0.1" in state["failed"][0]["why"]
+    assert not (tmp_path / "root/a").exists()
+    assert (tmp_path / "root/.gx10" / sha(DATA)).stat().st_size == len(DATA)
+
+
+def test_finding_12_the_size_counts_before_the_hash(program: Any, tmp_path: Path) -> None:
+    """Whoever made the file longer: what is hashed is only what was asked for."""
+    store = program.local.Store(job(tmp_path, [entry("a")], ["a"]))
+    part = store.part(sha(DATA))
+    with open(part.write(), "wb") as file:
+        file.write(DATA + b"trailing")
+    part.add(0, len(DATA))
+    assert part.wrong(sha(DATA)) == f"found {len(DATA) + 8} bytes; wanted {len(DATA)}"
+    part.cut()
+    assert part.wrong(sha(DATA)) == ""
+
+
+def test_finding_12_an_empty_file_has_a_hash_too(program: Any, tmp_path: Path) -> None:
+    given = job(tmp_path, [entry("a", b"", sha256="0" * 64)], ["a"])
+    puller = program.pull.Puller(given, program.local.Store(given), program.peers.Peers([], 1))
+    puller._works()
+    assert puller.state()["failed"] == [{"path": "a", "why": f"found SHA-256 {sha(b'')}; wanted {'0' * 64}"}]
+    assert not (tmp_path / "root/a").exists()
