@@ -18,6 +18,19 @@ from ._types import Deviation
 from .engines import _args, _engines, _env, _flags
 from .executors import _executors
 
+# What a launch may change. The rest says what is served and what is known of it: with that changed, it is another profile.
+CHANGEABLE = ("args", "container", "env", "executor", "image", "mods", "parallel")
+FIXED = {
+    "engine": "its flags are those of one engine",
+    "expect": "the gate and the bench compare with it",
+    "limits": "they are what the model is known to survive, whoever launches it",
+    "model": "what was measured was this checkpoint",
+    "probes": "they are what a served model must pass",
+    "provenance": "it says who measured what",
+    "summary": "it names the profile",
+    "warnings": "they are what the profile's user must know",
+}
+
 
 def override(profile: dict[str, Any], changes: Mapping[str, Any], where: str) -> tuple[dict[str, Any], list[Deviation], list[Problem]]:
     """Apply a launch's overrides: mappings go down, null removes a key. Returns the changed profile, the deviations, and problems."""
@@ -42,8 +55,17 @@ def override(profile: dict[str, Any], changes: Mapping[str, Any], where: str) ->
             else:
                 target[key] = value
 
-    merge(changed, changes, "")
-    return changed, deviations, []
+    # Keys that no profile has are the schema's finding.
+    fixed = [key for key in changes if key in FIXED and changes[key] != profile.get(key)]
+    merge(changed, {key: value for key, value in changes.items() if key not in fixed}, "")
+    wanted = "of a launch " + ", ".join(CHANGEABLE)
+    hint = "A profile of your own (a copy of {} in model_profiles of the inventory) may have it otherwise."
+    copied = hint.format(where.rpartition("/")[2])
+    problems = [
+        Problem("command line", f"override.{key}", show(changes[key]), wanted, f"Reason: {FIXED[key]}. {copied}", "not-overridable")
+        for key in fixed
+    ]
+    return changed, deviations, problems
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _memory, _resolve, _rules, _sources
 from ansible_collections.gx10.serving.plugins.module_utils.plan.engines import _args, _engines, _env, _flags
-from conftest import ROOT, hostvars
+from conftest import ROOT, edited, hostvars
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,9 +23,10 @@ def read(engine: str, version: str, args: dict[str, Any]) -> _args.Read:
     return _args.read(_engines.load(engine).DIALECT, _flags.table(engine, version), args, (), "p.yml")
 
 
-def resolve(name: str, override: dict[str, Any]) -> _resolve.Resolved:
+def resolve(name: str, override: dict[str, Any], **own: Any) -> _resolve.Resolved:
+    """`own`: keys that the profile itself has otherwise."""
     variables = hostvars()
-    return _resolve.resolve(_sources.read(name), variables, list(variables), override, True)
+    return _resolve.resolve(edited(_sources.read(name), **own), variables, list(variables), override, True)
 
 
 # What no version of vLLM takes, and of what each says.
@@ -235,7 +236,7 @@ def test_no_spelling_gets_past_a_limit(name: str, instead: str | None, args: dic
         if "model-loader-extra-config" in args
         else {}
     )
-    found = resolve(name, {"args": {**({instead: None} if instead else {}), **args}, **more})
+    found = resolve(name, {"args": {**({instead: None} if instead else {}), **args}}, **more)
     assert any(words in problem for problem in found["problems"]), found["message"]
 
 
@@ -261,20 +262,20 @@ def test_within_the_limit_every_spelling_is_the_same_plan() -> None:
 
 def test_a_limit_is_read_as_the_flag_is() -> None:
     limits = [{"arg": "cc.cudagraph_mode", "equals": "NONE", "because": "x"}, {"arg": "max_num_seqs", "max": 8, "because": "it broke"}]
-    (problem,) = resolve("qwen397-mtp2", {"limits": limits})["problems"]
+    (problem,) = resolve("qwen397-mtp2", {}, limits=limits)["problems"]
     assert "args.max-num-seqs: found 16; wanted at most 8. Reason: it broke." in problem
     equal = [{"arg": "gpu-memory-utilization-gb", "equals": 108, "because": "x"}, {"arg": "max-num-seqs", "equals": "6", "because": "x"}]
-    assert resolve("nemotron3-ultra", {"limits": equal})["problems"] == []
+    assert resolve("nemotron3-ultra", {}, limits=equal)["problems"] == []
     never = [{"arg": "speculative-config.num_spec_tokens", "max": 2, "because": "x"}]
-    (problem,) = resolve("qwen397-mtp2", {"limits": never})["problems"]
+    (problem,) = resolve("qwen397-mtp2", {}, limits=never)["problems"]
     assert "limits[0].arg: found 'num_spec_tokens'; wanted one of the fields of vllm 0.22.1's SpeculativeConfig." in problem
-    (problem,) = resolve("qwen397-mtp2", {"limits": [{"arg": "max-num-seq", "max": 8, "because": "x"}]})["problems"]
+    (problem,) = resolve("qwen397-mtp2", {}, limits=[{"arg": "max-num-seq", "max": 8, "because": "x"}])["problems"]
     assert "limits[0].arg: found 'max-num-seq'; wanted a flag of vllm 0.22.1. Did you mean 'max-num-seqs'?" in problem
 
 
 def test_a_variables_text_is_compared_as_a_number() -> None:
     limits = [{"env": "OMP_NUM_THREADS", "max": 2, "because": "two cores"}]
-    (problem,) = resolve("qwen397-mtp2", {"limits": limits})["problems"]
+    (problem,) = resolve("qwen397-mtp2", {}, limits=limits)["problems"]
     assert "env.OMP_NUM_THREADS: found '4'; wanted at most 2" in problem
 
 
