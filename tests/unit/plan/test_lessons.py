@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _profile, _resolve, _sources
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve, _sources
+from ansible_collections.gx10.serving.plugins.module_utils.plan.engines import _limits
 from conftest import ROOT, hostvars
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -238,5 +239,5 @@ def test_each_lesson_has_a_check_that_fires_or_a_reason() -> None:
 
 
 def test_limits_go_down_into_json() -> None:
-    assert _profile.value_of({"a": {"b": {"c": 3}}}, "a.b.c") == 3
-    assert _profile.value_of({"a": 1}, "a.b") is None
+    assert _limits.value_of({"a": {"b": {"c": 3}}}, "a.b.c") == 3
+    assert _limits.value_of({"a": 1}, "a.b") is None

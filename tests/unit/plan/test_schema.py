@@ -27,6 +27,7 @@ def planned(name: str) -> Any:
     # What only Ansible can fill in.
     variables = hostvars(**{key: value for key, value in site.items() if "{{" not in str(value)})
     sources = _sources.read(name)
+    assert sources["profile"]
     provenance = {**yaml.safe_load(sources["profile"]["text"])["provenance"], "status": "untested"}
     found = _resolve.resolve(edited(sources, provenance=provenance), variables, list(variables), accept_untested=True)
     assert found["plan"], found["message"]
