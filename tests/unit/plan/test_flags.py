@@ -34,6 +34,18 @@ VLLM: list[tuple[str, Any, str]] = [
     ("max-num-seqss", 4, "an unknown flag of vllm serve {v}; wanted one of the long flags of vllm serve. Did you mean 'max-num-seqs'?"),
     ("max-num-seqs", "many", "found 'many'; wanted an integer"),
     ("max-num-seqs", 8.5, "found 8.5; wanted an integer"),
+    ("max-num-seqs", 0, "found 0; wanted at least 1 (vllm {v})"),
+    ("max-num-batched-tokens", "-1", "found -1; wanted at least 1 (vllm {v})"),
+    ("gpu-memory-utilization", 1.01, "found 1.01; wanted at most 1 (vllm {v})"),
+    ("gpu-memory-utilization", 0, "found 0; wanted more than 0 (vllm {v})"),
+    ("video-pruning-rate", 1, "found 1; wanted less than 1.0 (vllm {v})"),
+    ("speculative-config", {"num_speculative_tokens": 0}, "num_speculative_tokens: found 0; wanted more than 0 (vllm {v})"),
+    ("speculative-config.num_speculative_tokens", "0", "num_speculative_tokens: found 0; wanted more than 0 (vllm {v})"),
+    ("kv-cache-dtype", ["fp8", "auto"], "wanted one value: vllm serve takes no list here"),
+    ("cudagraph-capture-sizes", [], "wanted at least one value"),
+    ("compilation-config", [1], "wanted a mapping"),
+    ("max-num-seqs", "0x10", "found '0x10'; wanted an integer"),
+    ("block-size", {"a": 1}, "wanted"),
     ("max-num-seqs", [8, 16], "wanted one value: vllm serve takes no list here"),
     ("gpu-memory-utilization", "high", "found 'high'; wanted a number"),
     ("gpu-memory-utilization", float("nan"), "found nan; wanted a number"),
@@ -89,6 +101,14 @@ def test_planted_mistakes_are_refused_in_words(engine: str, version: str) -> Non
         text = str(problem)
         assert words.format(v=version) in text and f"args.{key}" in text, text
         assert len(text) <= 500
+
+
+def test_bounds_hold_what_they_name(version: str = "0.22.1") -> None:
+    for key, values in {"max-num-seqs": (1,), "gpu-memory-utilization": (0.001, 1), "video-pruning-rate": (0, 0.999)}.items():
+        for value in values:
+            assert read("vllm", version, {key: value}).problems == []
+    config = {"method": "mtp", "num_speculative_tokens": "1", "draft_tensor_parallel_size": None}
+    assert read("vllm", version, {"speculative-config": config}).args["speculative-config"]["num_speculative_tokens"] == 1
 
 
 @pytest.mark.parametrize(
@@ -324,8 +344,11 @@ def values(spec: _flags.Spec) -> st.SearchStrategy[Any]:
     elif kind == "json":
         one = st.just({}) if "of" in spec else JSON
     else:
-        numbers = st.integers(0, 10**9)
-        one = {"int": numbers, "size": numbers, "size_or_auto": numbers, "float": st.floats(0, 1), "json_or_str": JSON, "str": TEXT}[kind]
+        # Within whatever bounds it may have; those are another test's.
+        numbers, shares = (
+            (st.integers(1, 10**9), st.floats(0.001, 0.999)) if {"ge", "gt"} & spec.keys() else (st.integers(0, 10**9), st.floats(0, 1))
+        )
+        one = {"int": numbers, "size": numbers, "size_or_auto": numbers, "float": shares, "json_or_str": JSON, "str": TEXT}[kind]
     if kind != "json" and (spec.get("nargs", "?") != "?" or spec.get("append")):
         return st.lists(one, min_size=1, max_size=3)
     return one

@@ -11,8 +11,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import operator
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ...common._problem import Problem, nearest, show
@@ -22,6 +23,10 @@ from ._flags import Spec, Table, elsewhere
 # Of choices in a message.
 SHOWN = 12
 FOLDS: Mapping[str, Callable[[str], str]] = {"lower": str.lower, "snake": lambda text: text.lower().replace("-", "_")}
+BOUNDS: Sequence[tuple[str, str, Callable[[float, float], bool]]] = (
+    *(("ge", "at least", operator.ge), ("gt", "more than", operator.gt)),
+    *(("le", "at most", operator.le), ("lt", "less than", operator.lt)),
+)
 TRUE, FALSE = ("true", "1", "yes", "y", "on", "t"), ("false", "0", "no", "n", "off", "f")
 
 
@@ -164,7 +169,16 @@ def _one(dialect: Dialect, table: Table, spec: Spec, value: Any, warnings: list[
         taken = _size(dialect, value)
     else:
         _texts(value)
-    return _choose(table, spec, taken, warnings, at)
+    return _choose(table, spec, _bounded(spec, taken, f"{table.engine} {table.version}"), warnings, at)
+
+
+def _bounded(spec: Spec, value: Any, version: str) -> Any:
+    """A number within what the engine's configuration class takes."""
+    for key, word, within in BOUNDS:
+        bound = spec.get(key)
+        if isinstance(bound, int | float) and isinstance(value, int | float) and not within(value, bound):
+            raise Wrong(value, f"{word} {bound} ({version})", code="out-of-range")
+    return value
 
 
 def _kinds(kind: str) -> str:
@@ -311,7 +325,7 @@ def _filled(table: Table, of: str, value: Any, path: str, warnings: list[str], a
 
 def _typed(table: Table, spec: Spec, value: Any, path: str, warnings: list[str], at: str) -> Any:
     """A field's value as pydantic takes it: texts that are numbers or truths are those."""
-    kinds = spec["type"].split("|")
+    kinds, version = spec["type"].split("|"), f"{table.engine} {table.version}"
     if (value is None and spec.get("optional")) or kinds == ["any"]:
         return value
     if isinstance(value, dict) and "of" in spec:
@@ -319,15 +333,15 @@ def _typed(table: Table, spec: Spec, value: Any, path: str, warnings: list[str],
     try:
         for kind in kinds:
             if type(value).__name__ == kind and kind != "float":
-                return _choose(table, spec, value, warnings, at + path)
+                return _choose(table, spec, _bounded(spec, value, version), warnings, at + path)
         for kind in kinds:
             if kind == "bool" and str(value).lower() in (*TRUE, *FALSE):
                 return str(value).lower() in TRUE
             if kind == "int" and not isinstance(value, bool):
                 integral = isinstance(value, float) and value.is_integer()
-                return _choose(table, spec, int(value) if integral else _int(value), warnings, at + path)
+                return _choose(table, spec, _bounded(spec, int(value) if integral else _int(value), version), warnings, at + path)
             if kind == "float" and not isinstance(value, bool):
-                return _float(value)
+                return _bounded(spec, _float(value), version)
     except Wrong as wrong:
         raise Wrong(value, wrong.wanted, wrong.hint, path, wrong.code) from None
     words = {"str": "a text", "int": "an integer", "float": "a number", "bool": "true or false", "list": "a list", "dict": "a mapping"}
