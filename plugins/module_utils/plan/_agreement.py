@@ -15,6 +15,7 @@ from typing import Any
 from ..common._problem import Problem
 from ._rules import View
 from .engines._engines import MODELS
+from .engines._limits import value_of
 
 # Where max-model-len and context-length are computed from: vllm/transformers_utils/model_arch_config_convertor.py, and
 # sglang/srt/utils/hf_transformers_utils.py (CONTEXT_LENGTH_KEYS).
@@ -53,6 +54,15 @@ def split(view: View) -> Iterator[Problem]:
         parts = _int(view.args.get(key, 1))
         if parts and key not in MULTIPLIERS.get(view.engine, ()) and (tensor % parts or parts < 1):
             yield view.problem(f"args.{key}", parts, f"a divisor of parallel.tensor, {tensor}", "it splits the tensor ranks", "parallel")
+    for key in ("speculative-config.draft_tensor_parallel_size", "moe-dense-tp-size"):
+        ranks = value_of(view.args, key)
+        if ranks is not None and ranks not in (1, tensor):
+            yield view.problem(f"args.{key}", ranks, f"1 or {tensor}, parallel.tensor", "the engine takes no other", "parallel")
+    if view.args.get("enable-eplb") and expert == 1:
+        yield view.problem("parallel.expert", expert, f"{tensor} with args.enable-eplb", "it balances experts that are spread", "parallel")
+    if view.engine == "sglang" and view.parallel.get("pipeline", 1) != 1 and "speculative-algorithm" in view.args:
+        why = "SGLang's pipeline takes no speculation"
+        yield view.problem("parallel.pipeline", view.parallel["pipeline"], "1 with args.speculative-algorithm", why, "parallel")
     if view.engine == "sglang" and view.args.get("data-parallel-size", 1) != 1 and not view.args.get("enable-dp-attention"):
         why = "without it every copy takes GPUs beside tensor x pipeline, which the plan counts"
         yield view.problem("args.enable-dp-attention", None, "true with args.data-parallel-size", why, "parallel")
@@ -107,6 +117,13 @@ def context(view: View) -> Iterator[Problem]:
             yield view.problem(f"args.{flag}.{path}", value, f"at most {min(highest)}", f"limits has it as max of {length}", "limit")
 
 
+def prefill(view: View) -> Iterator[Problem]:
+    tokens, length = (_int(view.args.get(key)) for key in ("max-num-batched-tokens", "max-model-len"))
+    if view.args.get("enable-chunked-prefill") is False and tokens and length and tokens < length:
+        why = "without chunks the longest prompt is one step"
+        yield view.problem("args.max-num-batched-tokens", tokens, f"at least {length}, which is args.max-model-len", why, "out-of-range")
+
+
 def quantization(view: View) -> Iterator[Problem]:
     flag, name = (_kind(str(value)) for value in (view.args.get("quantization", ""), view.repo))
     if flag and name and flag != name:
@@ -128,7 +145,7 @@ def image_engine(view: View) -> Iterator[Problem]:
         )
 
 
-AGREEMENTS: tuple[Callable[[View], Iterator[Problem]], ...] = (split, speculation, context, quantization, image_engine)
+AGREEMENTS: tuple[Callable[[View], Iterator[Problem]], ...] = (split, speculation, prefill, context, quantization, image_engine)
 
 
 def check(view: View) -> list[Problem]:

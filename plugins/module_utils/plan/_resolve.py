@@ -26,6 +26,7 @@ from ._types import Node as PlannedNode
 from .engines import _engines, _env, _flags
 from .executors import _executors
 
+MODULES = "/tmp/gx10-hf-modules"
 BOOT_MINUTES = 20.0
 # Of the plan as a document: counts up when a role needs what a plan in an older record lacks.
 FORMAT = 4
@@ -303,6 +304,12 @@ def _speculative(profile: Profile) -> Speculation | None:
     return {"min_acceptance": expected.get("min_acceptance", 0.01)}
 
 
+def _remote_code(profile: Profile) -> dict[str, str]:
+    """The checkpoint's own code is copied before it is imported, by default into the hub cache, which is read-only in the container."""
+    wanted = profile.get("args", {}).get("trust-remote-code") and "HF_MODULES_CACHE" not in profile.get("env", {})
+    return {"HF_MODULES_CACHE": MODULES} if wanted else {}
+
+
 def _node(
     profile: Profile,
     words: list[str],
@@ -342,7 +349,7 @@ def _node(
             "mounts": [{"source": site["models_root"], "target": _engines.MODELS}],
         },
         "env": {**node.env, **profile.get("env", {})},
-        "runtime_env": dict(part.env),
+        "runtime_env": {**_remote_code(profile), **part.env},
         "mods": [_mod(name, sources["mods"][name]) for name in profile.get("mods", [])],
         "ray": part.ray,
         "engine": engine,

@@ -49,6 +49,12 @@ def keys(engine: str, args: Any, **more: Any) -> list[str]:
         ("sglang", {"data-parallel-size": 2}, None, ["args.enable-dp-attention"]),
         ("sglang", {"data-parallel-size": 2, "enable-dp-attention": True}, None, []),
         ("sglang", {"data-parallel-size": 3, "enable-dp-attention": True}, None, ["args.data-parallel-size"]),
+        *[("sglang", {"moe-dense-tp-size": ranks}, None, []) for ranks in (1, 4)],
+        ("sglang", {"moe-dense-tp-size": 2}, None, ["args.moe-dense-tp-size"]),
+        ("sglang", {"speculative-algorithm": "NGRAM"}, {"tensor": 2, "pipeline": 2}, ["parallel.pipeline"]),
+        ("sglang", {"speculative-algorithm": "NGRAM"}, {"tensor": 2, "pipeline": 1}, []),
+        ("vllm", {"enable-eplb": True}, {"tensor": 4, "expert": 1}, ["parallel.expert"]),
+        ("vllm", {"enable-eplb": True}, {"tensor": 4, "expert": 4}, []),
         # The schema's affair.
         ("vllm", {}, {"tensor": "4", "expert": 3}, []),
         ("vllm", {}, {"tensor": 0}, []),
@@ -74,6 +80,11 @@ DRAFT = "args.speculative-config.model"
         ({"method": "eagle3", "num_speculative_tokens": 2, "model": "c/d"}, [DRAFT]),
         ({"method": "eagle3", "num_speculative_tokens": 2, "model": f"{MODELS}/e/f"}, [DRAFT]),
         ("text", []),
+        *[({"method": "mtp", "num_speculative_tokens": 2, "draft_tensor_parallel_size": ranks}, []) for ranks in (1, 4, None)],
+        (
+            {"method": "mtp", "num_speculative_tokens": 2, "draft_tensor_parallel_size": 2},
+            ["args.speculative-config.draft_tensor_parallel_size"],
+        ),
     ],
 )
 def test_a_drafter_is_there_where_one_is_needed(config: Any, expected: list[str]) -> None:
@@ -116,6 +127,25 @@ def test_a_context_is_lifted_as_far_as_the_limits_go(engine: str, flag: str, len
 )  # fmt: skip
 def test_quantization_is_the_checkpoints(repo: str, flag: str, fits: bool) -> None:
     assert keys("vllm", {"quantization": flag}, repo=repo) == ([] if fits else ["args.quantization"])
+
+
+@pytest.mark.parametrize(("chunked", "tokens", "fits"), [(False, 99, False), (False, 100, True), (True, 99, True), (None, 99, True)])
+def test_without_chunks_the_longest_prompt_is_one_step(chunked: Any, tokens: int, fits: bool) -> None:
+    args = {"enable-chunked-prefill": chunked, "max-num-batched-tokens": tokens, "max-model-len": 100}
+    assert keys("vllm", args) == ([] if fits else ["args.max-num-batched-tokens"])
+
+
+def test_remote_code_is_copied_where_it_can_be() -> None:
+    def where(**own: Any) -> Any:
+        variables = hostvars()
+        plan = _resolve.resolve(edited(_sources.read(QWEN), **own), variables, list(variables))["plan"]
+        assert plan
+        return {node["runtime_env"].get("HF_MODULES_CACHE") for node in plan["nodes"]}
+
+    profile = yaml.safe_load(_sources.read(QWEN)["profile"]["text"])  # type: ignore[index]
+    assert where() == {_resolve.MODULES} and not _resolve.MODULES.startswith(MODELS)
+    assert where(args={**profile["args"], "trust-remote-code": False}) == {None}
+    assert where(env={**profile["env"], "HF_MODULES_CACHE": "/x"}) == {None}
 
 
 def test_an_image_has_the_engine() -> None:
@@ -211,7 +241,8 @@ def test_every_name_is_a_flag_or_field_of_some_version(engine: str) -> None:
     dialect = _engines.load(engine).DIALECT
     tables = [_flags.table(engine, version) for version in _flags.versions(engine)]
     named = [*dialect.code, *dialect.files, *dialect.requires, *dialect.requires.values(), *dialect.within.values()]
-    named += [name for pair in dialect.excludes for name in pair] + [*dialect.refused_args, *dialect.owned]
+    named += [name for pair in dialect.excludes + dialect.orders for name in pair] + list(dialect.least)
+    named += [*dialect.refused_args, *dialect.owned]
     named += [flag for flag in _agreement.MULTIPLIERS.get(engine, ())] + list(_agreement.CONFIG[engine])
     for name in named:
         assert any(not _limits.unknown(table, {"arg": name}, (), "p", "x") for table in tables), name
@@ -234,8 +265,22 @@ def test_pairs_need_or_exclude_each_other(engine: str) -> None:
         assert f"args.{needed} needs" not in said(key, needed)
         assert f"args.{needed} needs" not in said(key, value=False)
     for one, other in dialect.excludes:
-        assert said(one, other) == [f"args.{other} excludes"]
-        assert said(one) == said(other) == []
+        assert f"args.{other} excludes" in said(one, other)
+    for one, other in dialect.orders:
+
+        def ordered(low: Any, high: Any, names: tuple[str, str] = (one, other)) -> list[str]:
+            args: dict[str, Any] = {}
+            for name, value in zip(names, (low, high), strict=True):
+                base, _dot, rest = name.partition(".")
+                args[base] = {**args.get(base, {}), rest: value} if rest else value
+            return [problem.code for problem in _opens._together(dialect, args, "p")]
+
+        assert ordered(5, 4) == ["out-of-range"]
+        assert ordered(4, 4) == ordered(5, None) == ordered(None, 4) == ordered("5", 4) == []
+    for key, least in dialect.least.items():
+        assert said(key, value=least - 1) == [f"args.{key} out-of-range"]
+        assert said(key, value=least) == []
+        assert f"args.{other} excludes" not in said(one) + said(other)
 
 
 @pytest.mark.parametrize(

@@ -58,4 +58,12 @@ def _together(dialect: Dialect, args: Mapping[str, Any], where: str) -> list[Pro
         if value_of(args, one) is not None and value_of(args, other) is not None:
             hint = f"{dialect.program} takes only one."
             problems.append(Problem(where, f"args.{other}", f"args.{one} beside it", "one of them", hint, "excludes"))
+    for one, other in dialect.orders:
+        low, high = value_of(args, one), value_of(args, other)
+        if isinstance(low, int) and isinstance(high, int) and low > high:
+            problems.append(Problem(where, f"args.{one}", show(low), f"at most {high}, which is args.{other}", "", "out-of-range"))
+    for key, least in dialect.least.items():
+        value = args.get(key)
+        if isinstance(value, int | float) and value < least:
+            problems.append(Problem(where, f"args.{key}", show(value), f"at least {least}", "", "out-of-range"))
     return problems

@@ -54,14 +54,22 @@ DIALECT = Dialect(
         "enable-dp-lm-head": "enable-dp-attention",
         "export-metrics-to-file": "export-metrics-to-file-dir",
         "tokenizer-metrics-allowed-custom-labels": "tokenizer-metrics-custom-labels-header",
+        "enable-two-batch-overlap": "moe-a2a-backend",
+        "kv-canary-sweep-interval": "kv-canary",
         "speculative-eagle-topk": "speculative-num-steps",
         "speculative-num-draft-tokens": "speculative-num-steps",
     },
     excludes=(
+        ("speculative-algorithm", "enable-mixed-chunk"),
         ("disable-cuda-graph-padding", "enable-torch-compile"),
         ("enable-two-batch-overlap", "enforce-shared-experts-fusion"),
         ("enable-prefill-context-parallel", "enable-nsa-prefill-context-parallel"),
     ),
+    orders=(),
+    least={
+        **dict.fromkeys(("gpu-id-step", "tokenizer-worker-num", "detokenizer-worker-num", "pp-max-micro-batch-size"), 1),
+        **dict.fromkeys(("base-gpu-id", "schedule-conservativeness"), 0),
+    },
     within={"speculative-": "speculative-algorithm"},
     off_env={"SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN": LONG},
 )

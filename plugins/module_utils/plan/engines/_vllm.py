@@ -81,6 +81,7 @@ DIALECT = Dialect(
         "numa-bind-nodes": "numa-bind",
         "numa-bind-cpus": "numa-bind",
         "lora-modules": "enable-lora",
+        "kv-transfer-config.kv_connector": "kv-transfer-config.kv_role",
         "eplb-config.num_redundant_experts": "enable-eplb",
     },
     # engine/arg_utils.py, create_engine_config.
@@ -91,6 +92,14 @@ DIALECT = Dialect(
         ("enable-flashinfer-autotune", "kernel-config.enable_flashinfer_autotune"),
         ("moe-backend", "kernel-config.moe_backend"),
     ),
+    # config/scheduler.py (verify_max_model_len), config/lora.py, config/speculative.py.
+    orders=(
+        *(("max-num-seqs", "max-num-batched-tokens"), ("max-long-partial-prefills", "max-num-partial-prefills")),
+        *(("long-prefill-token-threshold", "max-model-len"), ("max-loras", "max-cpu-loras")),
+        ("speculative-config.prompt_lookup_min", "speculative-config.prompt_lookup_max"),
+    ),
+    # entrypoints/cli/serve.py.
+    least={"api-server-count": 1},
     within={},
     off_env={"VLLM_ALLOW_LONG_MAX_MODEL_LEN": LONG},
 )
