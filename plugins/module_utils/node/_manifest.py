@@ -240,12 +240,19 @@ def digest(files: Sequence[File]) -> str:
     return "sha256:" + hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def tree(root: str) -> list[TreeFile]:
-    """Every file of a small folder, dotfiles too, without build leftovers."""
-    found: list[TreeFile] = []
+def kept(root: str) -> Iterator[str]:
+    """Relative paths of every file of a small folder, dotfiles too, without build leftovers and an editor's locks and backups."""
     for path in walk(root):
+        name = os.path.basename(path)
+        if "__pycache__" not in path.split(os.sep) and not name.startswith(".#") and not name.endswith(("~", ".swp")):
+            yield path
+
+
+def tree(root: str) -> list[TreeFile]:
+    """The files that are kept of a small folder."""
+    found: list[TreeFile] = []
+    for path in kept(root):
         full = os.path.join(root, path)
-        if "__pycache__" not in path.split(os.sep):
-            stat = os.stat(full)
-            found.append({"path": path, "size": stat.st_size, "sha256": sha256(full), "mode": f"{stat.st_mode & 0o755:04o}"})
+        stat = os.stat(full)
+        found.append({"path": path, "size": stat.st_size, "sha256": sha256(full), "mode": f"{stat.st_mode & 0o755:04o}"})
     return found

@@ -10,9 +10,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ..common import _document
-from ..common._problem import Problem, nearest, show
-from . import _agreement, _probes, _rules
+from ..common import _document, _schema
+from ..common._problem import Problem, beyond, nearest, show
+from . import _agreement, _pointers, _probes, _rules
 from ._profile_types import Sources
 from ._types import Deviation
 from .engines import _args, _engines, _env, _flags, _limits, _opens
@@ -37,11 +37,9 @@ def override(profile: dict[str, Any], changes: Mapping[str, Any], where: str) ->
     changed = copy.deepcopy(profile)
     deviations: list[Deviation] = []
     if not isinstance(changes, Mapping):
-        return (
-            changed,
-            [],
-            [Problem("command line", "override", show(changes), "a mapping like a profile, for example {args: {…}}", code="wrong-type")],
-        )
+        wanted = "a mapping like a profile, for example {args: {…}}"
+        return changed, [], [Problem("command line", "override", show(changes), wanted, code="wrong-type")]
+    changes, problems = _document.plain(changes, "command line", "override")
 
     def merge(target: dict[str, Any], source: Mapping[str, Any], path: str) -> None:
         for key, value in source.items():
@@ -67,7 +65,7 @@ def override(profile: dict[str, Any], changes: Mapping[str, Any], where: str) ->
     wanted = f"of a launch {', '.join(CHANGEABLE)} or model.served_name"
     hint = "A profile of your own (a copy of {} in model_profiles of the inventory) may have it otherwise."
     copied = hint.format(where.rpartition("/")[2])
-    problems = [
+    problems += [
         Problem("command line", f"override.{key}", show(changes[key]), wanted, f"Reason: {FIXED[key]}. {copied}", "not-overridable")
         for key in fixed
     ]
@@ -87,7 +85,11 @@ class Checked:
 
 def check(profile: Mapping[str, Any], image: Mapping[str, Any], sources: Sources, where: str, accept: bool) -> Checked:
     """Every problem of a profile. Keys of a wrong type are the schema's finding and are passed over here."""
-    problems = _document.check_schema(profile, sources["schema"]["text"], where)
+    # What the schema refuses is out of the profile from here on.
+    profile, refused = _schema.accept(
+        profile, sources["schema"]["text"], where, _pointers.hint(profile.get("engine"), sources["schema"]["text"])
+    )
+    problems: list[Problem] = []
 
     def part(key: str) -> dict[str, Any]:
         value = profile.get(key)
@@ -148,6 +150,7 @@ def check(profile: Mapping[str, Any], image: Mapping[str, Any], sources: Sources
             Problem(where, "provenance.status", "'untested'", "a measured profile, or your word", hint.lstrip(". "), "untested")
         )
     own = profile.get("warnings")
+    problems = refused + beyond(refused, problems)
     return Checked(problems, [*(own if isinstance(own, list) else []), *warned, *warnings], skipped, args, words)
 
 
@@ -164,10 +167,10 @@ def _mods(
             problems.append(Problem(where, f"mods[{index}]", show(name), wanted, nearest(name, have), "not-a-choice"))
     abouts: dict[str, dict[str, Any]] = {}
     for name, mod in sources["mods"].items():
-        abouts[name] = {}
-        if mod["about"]:
-            abouts[name], broken = _document.parse(mod["about"]["text"], mod["about"]["path"])
-            problems += broken or _document.check_schema(abouts[name], sources["mod_schema"]["text"], mod["about"]["path"])
+        about, broken = _schema.read(mod["about"], sources["mod_schema"]["text"]) if mod["about"] else ({}, [])
+        abouts[name] = {} if broken else about
+        if name in used:  # a broken one beside it is its own affair
+            problems += [Problem(**mod["problem"])] if "problem" in mod else broken
     provided = [abouts.get(name, {}).get("provides") for name in used if isinstance(name, str)]
     for name, about in abouts.items():
         required = about.get("required_for", {})

@@ -37,12 +37,6 @@ RENAMES = (
 )
 
 
-class Found(str):
-    """What was found, in words instead of its value."""
-
-    __repr__ = str.__str__
-
-
 @dataclasses.dataclass(frozen=True)
 class View:
     """A profile as the rules see it; parts of a wrong type are empty."""
@@ -110,8 +104,8 @@ def memory_ceiling(view: View) -> Iterator[Problem]:
     unsaid = cuda and not {"gpu-memory-utilization", key, "kv-cache-memory-bytes"} & view.args.keys() and default is not None
     if (share is not None and not 0 < share <= 0.90) or (unsaid and default > 0.90):
         why = "0.92 crashed twice on GB10; 0.90 is the proven ceiling"
-        found = Found(f"nothing, which is {default}") if unsaid else view.args["gpu-memory-utilization"]
-        yield view.problem("args.gpu-memory-utilization", found, "more than 0 and at most 0.90", why, "out-of-range")
+        broken = view.problem("args.gpu-memory-utilization", share, "more than 0 and at most 0.90", why, "out-of-range")
+        yield dataclasses.replace(broken, found=f"nothing, which is {default}") if unsaid else broken
     static = _number(view.args.get("mem-fraction-static"))
     if static is not None and not 0 < static < 1:
         why = "it is SGLang's share of the GPU's memory for weights and KV cache"
