@@ -305,6 +305,7 @@ def test_nobody_sets_what_opens_the_engine(env: dict[str, str], code: str | None
     assert bool(plan["problems"]) == (code is not None)
 
 
+THREADS = [{"arg": "model-loader-extra-config.num_threads", "max": 16, "because": "x"}]
 UNSAID = dict.fromkeys(("speculative-num-steps", "speculative-num-draft-tokens", "speculative-eagle-topk"))
 LIFTED = {"json-model-override-args": {"max_position_embeddings": 1048576}}
 
@@ -318,6 +319,9 @@ LIFTED = {"json-model-override-args": {"max_position_embeddings": 1048576}}
         (QWEN, {}, [{"arg": "max-loras", "max": 0, "because": "x"}], "found nothing, which in vllm 0.22.1 is 1; wanted at most 0"),
         (QWEN, {}, [{"arg": "max-loras", "max": 1, "min": 1, "because": "x"}], None),
         (ULTRA, {"speculative-config": None}, None, None),
+        (QWEN, {"model-loader-extra-config": {"a": 1}}, THREADS, "num_threads: found nothing, and vllm 0.22.1 chooses it"),
+        (QWEN, {}, THREADS, None),
+        (QWEN, {}, [{"arg": "compilation-config.pass_config.fuse_allreduce_rms", "max": 0, "because": "x"}], None),
         (QWEN, {"speculative-config": {"method": "qwen3_next_mtp"}}, None, "num_speculative_tokens: found nothing"),
         (SUPER, UNSAID, None, "args.speculative-num-steps: found nothing, and sglang 0.5.13 chooses it; wanted at most 3"),
         (SUPER, {**UNSAID, "speculative-algorithm": None}, None, None),

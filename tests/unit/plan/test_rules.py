@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -61,6 +62,18 @@ def test_a_share_left_out_is_the_engines(args: Any, cuda: Any, keys: list[str]) 
     assert [problem.key for problem in found] == keys
     assert all("found nothing, which is 0.92; wanted more than 0 and at most 0.90" in str(problem) for problem in found)
     assert check({"engine": "sglang", "args": args, "env": OFFLINE}, {}, cuda)[0] == []
+
+
+@pytest.mark.parametrize(("default", "keys"), [(0.9, []), (0.901, ["args.gpu-memory-utilization"]), (None, [])])
+def test_a_default_has_the_same_ceiling(default: float | None, keys: list[str]) -> None:
+    seen = _rules.view({"engine": "vllm", "env": OFFLINE}, {"expect": {"versions": {"vllm": "==0.22.1"}}}, "p")
+    assert seen.table
+    table = dataclasses.replace(seen.table, flags={"gpu-memory-utilization": {"type": "float", "default": default}})
+    assert [problem.key for problem in _rules.check(dataclasses.replace(seen, table=table))[0]] == keys
+    assert _rules.check(dataclasses.replace(seen, table=None))[0] == []
+    (said,) = check({"engine": "vllm", "env": OFFLINE, "args": {"gpu-memory-utilization": 0.95}}, {})[0]
+    assert (said.found, said.code) == ("0.95", "out-of-range")
+    assert broken({"kv-cache-dtype": "nvfp4"}) == ["args.kv-cache-dtype"] and broken({"kv-cache-dtype": "fp8"}) == []
 
 
 def test_backends_are_sglangs() -> None:
