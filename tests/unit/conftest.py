@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve, _sources
 
 # What a container says of its hardware.
@@ -22,6 +24,13 @@ def hostvars(nodes: int = 4, **site: Any) -> dict[str, dict[str, Any]]:
         f"gx10-{number}": {"ansible_host": f"192.168.1.1{number}", "gx10_fabric_address": f"192.168.177.1{number}", **site}
         for number in range(1, nodes + 1)
     }
+
+
+def edited(sources: Any, **keys: Any) -> Any:
+    """The sources with some of the profile's top keys otherwise: a file of the user's own."""
+    profile = {**yaml.safe_load(sources["profile"]["text"]), **keys}
+    sources["profile"]["text"] = json.dumps(profile, default=str)
+    return sources
 
 
 @pytest.fixture

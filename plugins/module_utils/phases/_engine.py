@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..node._types import Container, Engine, EngineInfo, Listener
-from ..plan._resolve import MODELS, digest
+from ..plan._resolve import digest
 from ..plan._types import Node, Plan
+from ..plan.engines._engines import MODELS
 from ._types import Part, PartEngine
 
 # Inside the container.

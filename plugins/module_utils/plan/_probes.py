@@ -84,12 +84,15 @@ def problems(profile: Mapping[str, Any], where: str) -> list[Problem]:
     found = []
     questions, floor = stated.get("questions", DEFAULT["questions"]), stated.get("min_right", DEFAULT["min_right"])
     if isinstance(questions, list) and isinstance(floor, int) and floor > len(questions):
-        found.append(Problem(where, "probes.min_right", str(floor), f"at most {len(questions)}, the number of questions"))
+        found.append(
+            Problem(where, "probes.min_right", str(floor), f"at most {len(questions)}, the number of questions", code="out-of-range")
+        )
     if isinstance(questions, list) and any(isinstance(one, Mapping) and one.get("about") == "recall" for one in questions):
-        found.append(Problem(where, "probes.questions", "a question about 'recall'", "another word: the recall is a probe of its own"))
+        wanted = "another word: the recall is a probe of its own"
+        found.append(Problem(where, "probes.questions", "a question about 'recall'", wanted, code="reserved"))
     if "tool" in stated and not _calls_tools(profile.get("engine"), profile.get("args")):
         needed = "args.tool-call-parser (with vLLM args.enable-auto-tool-choice, too)"
-        found.append(Problem(where, "probes.tool", "a tool call", f"{needed}, or no tool call: nothing would parse it"))
+        found.append(Problem(where, "probes.tool", "a tool call", f"{needed}, or no tool call: nothing would parse it", code="needs"))
     return found
 
 

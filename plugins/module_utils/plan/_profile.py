@@ -12,11 +12,24 @@ from typing import Any
 
 from ..common import _document, _schema
 from ..common._problem import Problem, beyond, nearest, show
-from . import _pointers, _probes, _rules
+from . import _agreement, _pointers, _probes, _rules
 from ._profile_types import Sources
 from ._types import Deviation
-from .engines import _args, _engines, _env, _flags
+from .engines import _args, _engines, _env, _flags, _limits, _opens
 from .executors import _executors
+
+# What a launch may change. The rest says what is served and what is known of it: with that changed, it is another profile.
+CHANGEABLE = ("args", "container", "env", "executor", "image", "mods", "parallel")
+FIXED = {
+    "engine": "its flags are those of one engine",
+    "expect": "the gate and the bench compare with it",
+    "limits": "they are what the model is known to survive, whoever launches it",
+    "model": "what was measured was this checkpoint",
+    "probes": "they are what a served model must pass",
+    "provenance": "it says who measured what",
+    "summary": "it names the profile",
+    "warnings": "they are what the profile's user must know",
+}
 
 
 def override(profile: dict[str, Any], changes: Mapping[str, Any], where: str) -> tuple[dict[str, Any], list[Deviation], list[Problem]]:
@@ -44,7 +57,18 @@ def override(profile: dict[str, Any], changes: Mapping[str, Any], where: str) ->
             else:
                 target[key] = value
 
-    merge(changed, changes, "")
+    # Keys that no profile has are the schema's finding.
+    fixed = [key for key in changes if key in FIXED and changes[key] != profile.get(key)]
+    if "model" in fixed and isinstance(changes["model"], Mapping) and changes["model"].keys() == {"served_name"}:
+        fixed.remove("model")  # the name that clients ask for is the launch's
+    merge(changed, {key: value for key, value in changes.items() if key not in fixed}, "")
+    wanted = f"of a launch {', '.join(CHANGEABLE)} or model.served_name"
+    hint = "A profile of your own (a copy of {} in model_profiles of the inventory) may have it otherwise."
+    copied = hint.format(where.rpartition("/")[2])
+    problems += [
+        Problem("command line", f"override.{key}", show(changes[key]), wanted, f"Reason: {FIXED[key]}. {copied}", "not-overridable")
+        for key in fixed
+    ]
     return changed, deviations, problems
 
 
@@ -74,9 +98,10 @@ def check(profile: Mapping[str, Any], image: Mapping[str, Any], sources: Sources
     for key, known in (("engine", _engines.names()), ("executor", _executors.names())):
         value = profile.get(key)
         if isinstance(value, str) and value not in known:
-            problems.append(Problem(where, key, show(value), "one of " + ", ".join(known), nearest(value, known)))
+            problems.append(Problem(where, key, show(value), "one of " + ", ".join(known), nearest(value, known), "not-a-choice"))
     used = profile.get("mods")
-    found, mod_args, all_args = _mods(used if isinstance(used, list) else [], str(part("model").get("repo")), sources, where)
+    used = used if isinstance(used, list) else []
+    found, mod_args, all_args, abouts = _mods(used, str(part("model").get("repo")), sources, where)
     problems += found
     args, env, engine = part("args"), part("env"), profile.get("engine")
     warnings: list[str] = []
@@ -84,6 +109,7 @@ def check(profile: Mapping[str, Any], image: Mapping[str, Any], sources: Sources
     words: list[str] = []
     said: list[Problem] = []
     unknown: list[Problem] = []
+    broken: list[Problem] = []
     limits = profile.get("limits")
     limits = [limit for limit in limits if isinstance(limit, dict)] if isinstance(limits, list) else []
     if engine in _engines.names():
@@ -95,15 +121,20 @@ def check(profile: Mapping[str, Any], image: Mapping[str, Any], sources: Sources
         unknown, undocumented = _env.names(dialect, table, env, where)
         said = read.problems + _env.check(dialect, env, where)
         warnings += undocumented
-        limits = [_args.limit(dialect, table, limit, all_args) for limit in limits]
+        broken += _opens.check(dialect, args, mod_args, where)
+        limits = [_limits.entry(dialect, table, limit, all_args) for limit in limits]
         for index, limit in enumerate(limits):
-            said += _args.limit_problem(table, limit, all_args, where, f"limits[{index}].arg")
-    rules, warned = _rules.check({**profile, "args": args}, image, where)
+            never = _limits.unknown(table, limit, all_args, where, f"limits[{index}].arg")
+            said += never
+            broken += [] if never else _limits.check(dialect, table, limit, args, env, where)
+    seen = _rules.view({**profile, "args": args}, image, where, limits)
+    rules, warned = _rules.check(seen)
+    rules += _agreement.check(seen) + _agreement.mods([name for name in used if isinstance(name, str)], abouts, seen)
     # A rule knows more of a name that is gone than the tables do.
     ruled = {problem.key for problem in rules}
     said += [problem for problem in unknown if problem.key not in ruled]
-    for limit in limits:
-        rules += _check_limit(limit, args, env, where)
+    reasons = {(problem.key, problem.wanted, problem.hint) for problem in rules}
+    rules += [problem for problem in broken if (problem.key, problem.wanted, problem.hint) not in reasons]
     # What cannot be read, or is not there at all, is said once.
     keys = tuple(problem.key for problem in said)
     problems += said
@@ -112,24 +143,28 @@ def check(profile: Mapping[str, Any], image: Mapping[str, Any], sources: Sources
     status = part("provenance").get("status")
     reason = str(part("provenance").get("because", ""))
     if status == "refused":
-        problems.append(Problem(where, "provenance.status", "'refused'", "a profile that may run", f"Reason: {reason}."))
+        problems.append(Problem(where, "provenance.status", "'refused'", "a profile that may run", f"Reason: {reason}.", "refused"))
     elif status == "untested" and not accept:
         hint = f"{reason}. To try it all the same: -e accept_untested=true."
-        problems.append(Problem(where, "provenance.status", "'untested'", "a measured profile, or your word", hint.lstrip(". ")))
+        problems.append(
+            Problem(where, "provenance.status", "'untested'", "a measured profile, or your word", hint.lstrip(". "), "untested")
+        )
     own = profile.get("warnings")
     problems = refused + beyond(refused, problems)
     return Checked(problems, [*(own if isinstance(own, list) else []), *warned, *warnings], skipped, args, words)
 
 
-def _mods(used: list[Any], repo: str, sources: Sources, where: str) -> tuple[list[Problem], list[str], list[str]]:
-    """Problems of a profile's mods with its checkpoint, the flags that the mods add, and those that any mod would."""
+def _mods(
+    used: list[Any], repo: str, sources: Sources, where: str
+) -> tuple[list[Problem], list[str], list[str], dict[str, dict[str, Any]]]:
+    """Problems of a profile's mods with its checkpoint, the flags that the mods add, those that any mod would, and each mod.yml."""
     problems: list[Problem] = []
     flags: list[str] = []
     for index, name in enumerate(used):
         if isinstance(name, str) and name not in sources["mods"]:
             have = sorted(sources["mods"])
             wanted = "one of " + (", ".join(have) or "no mod: there is none")
-            problems.append(Problem(where, f"mods[{index}]", show(name), wanted, nearest(name, have)))
+            problems.append(Problem(where, f"mods[{index}]", show(name), wanted, nearest(name, have), "not-a-choice"))
     abouts: dict[str, dict[str, Any]] = {}
     for name, mod in sources["mods"].items():
         about, broken = _schema.read(mod["about"], sources["mod_schema"]["text"]) if mod["about"] else ({}, [])
@@ -140,56 +175,11 @@ def _mods(used: list[Any], repo: str, sources: Sources, where: str) -> tuple[lis
     for name, about in abouts.items():
         required = about.get("required_for", {})
         if name not in used and name not in provided and repo in required:
-            problems.append(Problem(where, "mods", f"no {name}", f"{name}, for {repo}", f"Reason: {required[repo]}."))
+            problems.append(Problem(where, "mods", f"no {name}", f"{name}, for {repo}", f"Reason: {required[repo]}.", "mod"))
         if name in used:
             flags += about.get("args", [])
             only = about.get("checkpoints")
             if only is not None and repo not in only:
-                problems.append(
-                    Problem(where, "mods", f"{name} with {repo}", f"{name} only with {', '.join(only)}", about["summary"] + ".")
-                )
-    return problems, flags, [flag for about in abouts.values() for flag in about.get("args", [])]
-
-
-def value_of(args: Mapping[str, Any], key: str) -> Any:
-    """The value of a flag, as it was read; dots go down into a mapping."""
-    value: Any = args
-    for name in key.split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
-
-
-def _check_limit(limit: Mapping[str, Any], args: Mapping[str, Any], env: Mapping[str, Any], where: str) -> list[Problem]:
-    """One entry of `limits`: an arg or env with min, max or equals. Where a flag is absent, min and max do not apply."""
-    kind = "env" if "env" in limit else "arg"
-    key = limit.get(kind)
-    if not isinstance(key, str):
-        return []
-    value = env.get(key) if kind == "env" else value_of(args, key)
-    at = f"env.{key}" if kind == "env" else f"args.{key}"
-    hint = f"Reason: {limit.get('because')}."
-    if "equals" in limit:
-        ok = value == limit["equals"]
-        return [] if ok else [Problem(where, at, "nothing" if value is None else show(value), show(limit["equals"]), hint)]
-    if value is None:
-        return []
-    number = _number(value)
-    problems = []
-    for bound, word in (("max", "at most"), ("min", "at least")):
-        most = limit.get(bound)
-        if isinstance(most, bool) or not isinstance(most, int | float):
-            continue
-        # What is no number ("auto", NaN) may be anything, so it is not within a bound.
-        if number is None or not (number <= most if bound == "max" else number >= most):
-            problems.append(Problem(where, at, show(value), f"{word} {most}", hint))
-    return problems
-
-
-def _number(value: Any) -> float | None:
-    """A number, or a variable's text that is one."""
-    if isinstance(value, bool):
-        return None
-    try:
-        return float(value) if isinstance(value, int | float | str) else None
-    except (ValueError, OverflowError):
-        return None
+                wanted = f"{name} only with {', '.join(only)}"
+                problems.append(Problem(where, "mods", f"{name} with {repo}", wanted, about["summary"] + ".", "mod"))
+    return problems, flags, [flag for about in abouts.values() for flag in about.get("args", [])], abouts

@@ -26,8 +26,7 @@ from ._types import Node as PlannedNode
 from .engines import _engines, _env, _flags
 from .executors import _executors
 
-# Where the models root is mounted in the container; engines look for the hub cache there.
-MODELS = "/root/.cache/huggingface"
+MODULES = "/tmp/gx10-hf-modules"
 BOOT_MINUTES = 20.0
 # Of the plan as a document: counts up when a role needs what a plan in an older record lacks.
 FORMAT = 4
@@ -119,11 +118,11 @@ def _plan(
     per_node = site["gpus_per_node"]
     count = -(-gpus // per_node)
     if gpus % per_node and count > 1:
-        return None, [Problem(where, "parallel", f"{gpus} GPUs", f"a multiple of {per_node}, the GPUs of a node")]
+        return None, [Problem(where, "parallel", f"{gpus} GPUs", f"a multiple of {per_node}, the GPUs of a node", code="parallel")]
     if count > len(cluster.nodes):
         found = f"tensor {tensor} x pipeline {pipeline} = {gpus} GPUs"
         wanted = f"at most {len(cluster.nodes) * per_node}: the inventory has {len(cluster.nodes)} nodes with {per_node} each"
-        return None, [Problem(where, "parallel", found, wanted)]
+        return None, [Problem(where, "parallel", found, wanted, code="parallel")]
     nodes = cluster.nodes[:count]
     job = _executors.Job(profile["engine"], nodes, site)
     executor = _executors.load(profile["executor"])
@@ -140,17 +139,17 @@ def _plan(
     memory: Memory = {**estimate, **_memory.floor(estimate, site["memory_floor_gib"])}
     if job.engine not in executor.ENGINES:
         wanted = " or ".join(name for name in _executors.names() if job.engine in _executors.load(name).ENGINES)
-        problems.append(Problem(where, "executor", f"{profile['executor']!r} with engine {job.engine}", wanted))
+        problems.append(Problem(where, "executor", f"{profile['executor']!r} with engine {job.engine}", wanted, code="executor"))
     if problems:
         return None, problems
 
     publish = profile["container"].get("publish")
     if publish and count > 1:
-        return None, [Problem(where, "container.publish", f"{count} nodes", "one node: ranks need the host's network")]
+        return None, [Problem(where, "container.publish", f"{count} nodes", "one node: ranks need the host's network", code="publish")]
     listen = str(site["api_address"] or nodes[0].management_address)
     if not is_address(listen):
         hint = "A name may lead to another address on the head itself (127.0.1.1 in /etc/hosts); give gx10_api_address the head's."
-        return None, [Problem("inventory", "gx10_api_address", show(listen), "an IP address of the head", hint)]
+        return None, [Problem("inventory", "gx10_api_address", show(listen), "an IP address of the head", hint, "not-an-address")]
     # In a network of its own a container listens on all of its addresses; Docker publishes the port on this one of the node's.
     outer, inner = map(int, publish[0].split(":")) if publish else (site["api_port"], site["api_port"])
     api = Api("0.0.0.0" if publish else listen, inner, f"[{listen}]" if ":" in listen else listen)
@@ -308,6 +307,12 @@ def _speculative(profile: Profile) -> Speculation | None:
     return {"min_acceptance": expected.get("min_acceptance", 0.01)}
 
 
+def _remote_code(profile: Profile) -> dict[str, str]:
+    """The checkpoint's own code is copied before it is imported, by default into the hub cache, which is read-only in the container."""
+    wanted = profile.get("args", {}).get("trust-remote-code") and "HF_MODULES_CACHE" not in profile.get("env", {})
+    return {"HF_MODULES_CACHE": MODULES} if wanted else {}
+
+
 def _node(
     profile: Profile,
     words: list[str],
@@ -325,7 +330,7 @@ def _node(
     engine: PlannedEngine | None = None
     if part.ranks is not None:
         serve: _engines.Serve = {
-            "model": f"{MODELS}/{profile['model']['repo']}",
+            "model": f"{_engines.MODELS}/{profile['model']['repo']}",
             "served_name": profile["model"]["served_name"],
             "words": words,
             "parallel": profile["parallel"],
@@ -344,10 +349,10 @@ def _node(
         "container": {
             "name": container["name"],
             "options": _options(site["container_options"], container, api.published),
-            "mounts": [{"source": site["models_root"], "target": MODELS}],
+            "mounts": [{"source": site["models_root"], "target": _engines.MODELS}],
         },
         "env": {**node.env, **profile.get("env", {})},
-        "runtime_env": {**_executors.QUIET, **part.env},
+        "runtime_env": {**_executors.QUIET, **_remote_code(profile), **part.env},
         "mods": [_mod(name, sources["mods"][name]) for name in profile.get("mods", [])],
         "ray": part.ray,
         "engine": engine,

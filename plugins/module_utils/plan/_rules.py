@@ -9,10 +9,12 @@ Limits of one model stand in its profile; names that engines changed stand in RE
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..common._problem import Problem, show
+from .engines import _flags
+from .engines._flags import Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,9 +46,40 @@ class View:
     env: Mapping[str, Any]
     versions: Mapping[str, str]
     where: str
+    parallel: Mapping[str, Any]
+    limits: Sequence[Mapping[str, Any]]
+    repo: str
+    drafts: Sequence[str]
+    image: Mapping[str, Any]
+    image_name: str
+    table: Table | None
 
-    def problem(self, key: str, found: object, wanted: str, why: str) -> Problem:
-        return Problem(self.where, key, "nothing" if found is None else show(found), wanted, f"Reason: {why}.")
+    def problem(self, key: str, found: object, wanted: str, why: str, code: str = "rule") -> Problem:
+        return Problem(self.where, key, "nothing" if found is None else show(found), wanted, f"Reason: {why}.", code)
+
+    def default(self, flag: str) -> Any:
+        """What the engine takes where the profile does not say; None is computed."""
+        return self.table.flags.get(flag, {}).get("default") if self.table else None
+
+
+def view(profile: Mapping[str, Any], image: Mapping[str, Any], where: str, limits: Sequence[Mapping[str, Any]] = ()) -> View:
+    """A profile whose `args` (and `limits`) are as the engine reads them."""
+    engine, model = str(profile.get("engine")), _part(profile, "model")
+    drafts = model.get("drafts")
+    return View(
+        engine,
+        _part(profile, "args"),
+        _part(profile, "env"),
+        _part(_part(image, "expect"), "versions"),
+        where,
+        _part(profile, "parallel"),
+        limits,
+        str(model.get("repo")),
+        [str(draft.get("repo")) for draft in drafts if isinstance(draft, Mapping)] if isinstance(drafts, list) else [],
+        image,
+        str(profile.get("image")),
+        _flags.pick(engine, pinned(image, engine))[0] if engine in _flags.engines() else None,
+    )
 
 
 def _number(value: Any) -> float | None:
@@ -65,9 +98,14 @@ def memory_ceiling(view: View) -> Iterator[Problem]:
     if key in view.args and _number(view.args[key]) is None:
         yield view.problem(f"args.{key}", view.args[key], "a number", "the plan computes each rank's memory from it")
     share, gib = (_number(view.args.get(key)) for key in ("gpu-memory-utilization", "gpu-memory-utilization-gb"))
-    if share is not None and not 0 < share <= 0.90:
+    # An image that says it has no CUDA has no such budget.
+    cuda = "expect" in view.image and _part(view.image, "expect").get("cuda", "any") is not None
+    default = view.default("gpu-memory-utilization")
+    unsaid = cuda and not {"gpu-memory-utilization", key, "kv-cache-memory-bytes"} & view.args.keys() and default is not None
+    if (share is not None and not 0 < share <= 0.90) or (unsaid and default > 0.90):
         why = "0.92 crashed twice on GB10; 0.90 is the proven ceiling"
-        yield view.problem("args.gpu-memory-utilization", view.args["gpu-memory-utilization"], "more than 0 and at most 0.90", why)
+        broken = view.problem("args.gpu-memory-utilization", share, "more than 0 and at most 0.90", why, "out-of-range")
+        yield dataclasses.replace(broken, found=f"nothing, which is {default}") if unsaid else broken
     static = _number(view.args.get("mem-fraction-static"))
     if static is not None and not 0 < static < 1:
         why = "it is SGLang's share of the GPU's memory for weights and KV cache"
@@ -80,13 +118,6 @@ def memory_ceiling(view: View) -> Iterator[Problem]:
     if gib is not None and "kv-cache-memory-bytes" in view.args:
         why = "kv-cache-memory-bytes skips the check of free memory"
         yield view.problem("args.kv-cache-memory-bytes", view.args["kv-cache-memory-bytes"], "gpu-memory-utilization-gb alone", why)
-
-
-def long_context(view: View) -> Iterator[Problem]:
-    value = view.env.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "0")
-    if value != "0":
-        why = "beyond max_position_embeddings attention is prone to NaN"
-        yield view.problem("env.VLLM_ALLOW_LONG_MAX_MODEL_LEN", value, "'0', or the profile without it", why)
 
 
 def kv_cache_dtype(view: View) -> Iterator[Problem]:
@@ -116,7 +147,6 @@ def transformers_version(view: View) -> Iterator[Problem]:
 RULES: tuple[Callable[[View], Iterator[Problem]], ...] = (
     offline,
     memory_ceiling,
-    long_context,
     kv_cache_dtype,
     sglang_backends,
     transformers_version,
@@ -161,11 +191,9 @@ def pinned(image: Mapping[str, Any], engine: str) -> str:
     return str(_part(_part(image, "expect"), "versions").get(engine, ""))
 
 
-def check(profile: Mapping[str, Any], image: Mapping[str, Any], where: str) -> tuple[list[Problem], list[str]]:
-    """Every rule that a profile breaks, and warnings. Its `args` are as the engine reads them."""
-    versions = _part(_part(image, "expect"), "versions")
-    view = View(str(profile.get("engine")), _part(profile, "args"), _part(profile, "env"), versions, where)
-    problems, warnings = renamed(view)
+def check(seen: View) -> tuple[list[Problem], list[str]]:
+    """Every rule that a profile breaks, and warnings."""
+    problems, warnings = renamed(seen)
     for rule in RULES:
-        problems += rule(view)
+        problems += rule(seen)
     return problems, warnings

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _engine_actions, _reconcile
 from ansible_collections.gx10.serving.plugins.module_utils.plan._types import Plan
-from conftest import hostvars
+from conftest import edited, hostvars
 from worlds import IMAGE, MANIFEST, OTHER, as_planned, decide, done, engine, images, planned, weights
 
 
@@ -189,7 +189,7 @@ def test_what_the_gate_expects_otherwise_is_asked_again_and_nothing_restarts(pla
     from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve, _sources
 
     variables = hostvars(3)
-    found = _resolve.resolve(_sources.read("sim-tiny-tp2"), variables, list(variables), change)
+    found = _resolve.resolve(edited(_sources.read("sim-tiny-tp2"), **change), variables, list(variables))
     assert found["plan"], found["message"]
     assert found["plan"]["hash"] == plan["hash"]
     decision = decide(found["plan"], seen)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _memory, _resolve, _rules, _sources
 from ansible_collections.gx10.serving.plugins.module_utils.plan.engines import _args, _engines, _env, _flags
-from conftest import ROOT, hostvars
+from conftest import ROOT, edited, hostvars
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,9 +23,10 @@ def read(engine: str, version: str, args: dict[str, Any]) -> _args.Read:
     return _args.read(_engines.load(engine).DIALECT, _flags.table(engine, version), args, (), "p.yml")
 
 
-def resolve(name: str, override: dict[str, Any]) -> _resolve.Resolved:
+def resolve(name: str, override: dict[str, Any], **own: Any) -> _resolve.Resolved:
+    """`own`: keys that the profile itself has otherwise."""
     variables = hostvars()
-    return _resolve.resolve(_sources.read(name), variables, list(variables), override, True)
+    return _resolve.resolve(edited(_sources.read(name), **own), variables, list(variables), override, True)
 
 
 # What no version of vLLM takes, and of what each says.
@@ -33,6 +34,18 @@ VLLM: list[tuple[str, Any, str]] = [
     ("max-num-seqss", 4, "an unknown flag of vllm serve {v}; wanted one of the long flags of vllm serve. Did you mean 'max-num-seqs'?"),
     ("max-num-seqs", "many", "found 'many'; wanted an integer"),
     ("max-num-seqs", 8.5, "found 8.5; wanted an integer"),
+    ("max-num-seqs", 0, "found 0; wanted at least 1 (vllm {v})"),
+    ("max-num-batched-tokens", "-1", "found -1; wanted at least 1 (vllm {v})"),
+    ("gpu-memory-utilization", 1.01, "found 1.01; wanted at most 1 (vllm {v})"),
+    ("gpu-memory-utilization", 0, "found 0; wanted more than 0 (vllm {v})"),
+    ("video-pruning-rate", 1, "found 1; wanted less than 1.0 (vllm {v})"),
+    ("speculative-config", {"num_speculative_tokens": 0}, "num_speculative_tokens: found 0; wanted more than 0 (vllm {v})"),
+    ("speculative-config.num_speculative_tokens", "0", "num_speculative_tokens: found 0; wanted more than 0 (vllm {v})"),
+    ("kv-cache-dtype", ["fp8", "auto"], "wanted one value: vllm serve takes no list here"),
+    ("cudagraph-capture-sizes", [], "wanted at least one value"),
+    ("compilation-config", [1], "wanted a mapping"),
+    ("max-num-seqs", "0x10", "found '0x10'; wanted an integer"),
+    ("block-size", {"a": 1}, "wanted"),
     ("max-num-seqs", [8, 16], "wanted one value: vllm serve takes no list here"),
     ("gpu-memory-utilization", "high", "found 'high'; wanted a number"),
     ("gpu-memory-utilization", float("nan"), "found nan; wanted a number"),
@@ -90,6 +103,14 @@ def test_planted_mistakes_are_refused_in_words(engine: str, version: str) -> Non
         assert len(text) <= 500
 
 
+def test_bounds_hold_what_they_name(version: str = "0.22.1") -> None:
+    for key, values in {"max-num-seqs": (1,), "gpu-memory-utilization": (0.001, 1), "video-pruning-rate": (0, 0.999)}.items():
+        for value in values:
+            assert read("vllm", version, {key: value}).problems == []
+    config = {"method": "mtp", "num_speculative_tokens": "1", "draft_tensor_parallel_size": None}
+    assert read("vllm", version, {"speculative-config": config}).args["speculative-config"]["num_speculative_tokens"] == 1
+
+
 @pytest.mark.parametrize(
     ("version", "flag", "hint"),
     [
@@ -101,7 +122,7 @@ def test_planted_mistakes_are_refused_in_words(engine: str, version: str) -> Non
 )
 def test_a_flag_of_another_version_names_it(version: str, flag: str, hint: str) -> None:
     (problem,) = read("vllm", version, {flag: 1}).problems
-    assert f"an unknown flag of vllm serve {version}" in str(problem) and str(problem).endswith(hint)
+    assert f"an unknown flag of vllm serve {version}" in str(problem) and (problem.hint, problem.code) == (hint, "flag-unknown")
 
 
 def test_what_is_deprecated_or_a_plugins_is_a_warning() -> None:
@@ -235,7 +256,7 @@ def test_no_spelling_gets_past_a_limit(name: str, instead: str | None, args: dic
         if "model-loader-extra-config" in args
         else {}
     )
-    found = resolve(name, {"args": {**({instead: None} if instead else {}), **args}, **more})
+    found = resolve(name, {"args": {**({instead: None} if instead else {}), **args}}, **more)
     assert any(words in problem for problem in found["problems"]), found["message"]
 
 
@@ -261,20 +282,20 @@ def test_within_the_limit_every_spelling_is_the_same_plan() -> None:
 
 def test_a_limit_is_read_as_the_flag_is() -> None:
     limits = [{"arg": "cc.cudagraph_mode", "equals": "NONE", "because": "x"}, {"arg": "max_num_seqs", "max": 8, "because": "it broke"}]
-    (problem,) = resolve("qwen397-mtp2", {"limits": limits})["problems"]
+    (problem,) = resolve("qwen397-mtp2", {}, limits=limits)["problems"]
     assert "args.max-num-seqs: found 16; wanted at most 8. Reason: it broke." in problem
     equal = [{"arg": "gpu-memory-utilization-gb", "equals": 108, "because": "x"}, {"arg": "max-num-seqs", "equals": "6", "because": "x"}]
-    assert resolve("nemotron3-ultra", {"limits": equal})["problems"] == []
+    assert resolve("nemotron3-ultra", {}, limits=equal)["problems"] == []
     never = [{"arg": "speculative-config.num_spec_tokens", "max": 2, "because": "x"}]
-    (problem,) = resolve("qwen397-mtp2", {"limits": never})["problems"]
+    (problem,) = resolve("qwen397-mtp2", {}, limits=never)["problems"]
     assert "limits[0].arg: found 'num_spec_tokens'; wanted one of the fields of vllm 0.22.1's SpeculativeConfig." in problem
-    (problem,) = resolve("qwen397-mtp2", {"limits": [{"arg": "max-num-seq", "max": 8, "because": "x"}]})["problems"]
+    (problem,) = resolve("qwen397-mtp2", {}, limits=[{"arg": "max-num-seq", "max": 8, "because": "x"}])["problems"]
     assert "limits[0].arg: found 'max-num-seq'; wanted a flag of vllm 0.22.1. Did you mean 'max-num-seqs'?" in problem
 
 
 def test_a_variables_text_is_compared_as_a_number() -> None:
     limits = [{"env": "OMP_NUM_THREADS", "max": 2, "because": "two cores"}]
-    (problem,) = resolve("qwen397-mtp2", {"limits": limits})["problems"]
+    (problem,) = resolve("qwen397-mtp2", {}, limits=limits)["problems"]
     assert "env.OMP_NUM_THREADS: found '4'; wanted at most 2" in problem
 
 
@@ -323,8 +344,11 @@ def values(spec: _flags.Spec) -> st.SearchStrategy[Any]:
     elif kind == "json":
         one = st.just({}) if "of" in spec else JSON
     else:
-        numbers = st.integers(0, 10**9)
-        one = {"int": numbers, "size": numbers, "size_or_auto": numbers, "float": st.floats(0, 1), "json_or_str": JSON, "str": TEXT}[kind]
+        # Within whatever bounds it may have; those are another test's.
+        numbers, shares = (
+            (st.integers(1, 10**9), st.floats(0.001, 0.999)) if {"ge", "gt"} & spec.keys() else (st.integers(0, 10**9), st.floats(0, 1))
+        )
+        one = {"int": numbers, "size": numbers, "size_or_auto": numbers, "float": shares, "json_or_str": JSON, "str": TEXT}[kind]
     if kind != "json" and (spec.get("nargs", "?") != "?" or spec.get("append")):
         return st.lists(one, min_size=1, max_size=3)
     return one
@@ -413,7 +437,7 @@ def test_variables_of_the_inventory_are_held_to_the_same() -> None:
     problems = _resolve.resolve(_sources.read("qwen397-mtp2"), variables, list(variables), None, True)["problems"]
     assert len(problems) == 8
     assert "inventory: gx10-1.gx10_env.NCCL_SOCKET_IFNAM: found a variable that NCCL does not read" in problems[1]
-    assert problems[1].endswith("Did you mean 'NCCL_SOCKET_IFNAME'?")
+    assert problems[1].endswith("Did you mean 'NCCL_SOCKET_IFNAME'? [variable-unknown]")
     assert "inventory: gx10-1.gx10_env.LD_PRELOAD" in problems[0]
 
 

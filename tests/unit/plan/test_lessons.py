@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _profile, _resolve, _sources
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve, _sources
+from ansible_collections.gx10.serving.plugins.module_utils.plan.engines import _limits
 from conftest import ROOT, hostvars
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -140,7 +141,26 @@ def test_an_override_is_a_deviation() -> None:
     assert plan["hash"] != resolve(QWEN, {})["plan"]["hash"]
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("limits", []), ("limits", None), ("provenance", {"status": "measured"}), ("expect", {"speculative": {"min_acceptance": 0}}),
+        ("model", {"repo": "a/b"}), ("model", {"size_gib": 1}), ("probes", {"min_right": 1}), ("engine", "sglang"), ("warnings", []),
+        ("summary", "x"),
+    ],
+)  # fmt: skip
+def test_a_launch_changes_how_and_not_what_is_served(key: str, value: Any) -> None:
+    found = resolve("qwen397-mtp5", {key: value})
+    first = [problem for problem in found["problems"] if problem.startswith(f"command line: override.{key}: ")]
+    assert len(first) == 1 and first[0].endswith("[not-overridable]")
+    # It changes nothing: what is refused as it stands stays so.
+    assert any("provenance.status: found 'refused'" in problem for problem in found["problems"])
+    assert len(found["problems"]) == 2
+
+
 def test_what_is_as_in_the_profile_is_no_deviation() -> None:
+    profile = yaml.safe_load((ROOT / f"model_profiles/{QWEN}.yml").read_text())
+    assert resolve(QWEN, {"limits": profile["limits"]})["plan"] == resolve(QWEN, {})["plan"]
     assert resolve(QWEN, {"args": {"max-num-seqs": 16}})["plan"] == resolve(QWEN, {})["plan"]
 
 
@@ -219,5 +239,5 @@ def test_each_lesson_has_a_check_that_fires_or_a_reason() -> None:
 
 
 def test_limits_go_down_into_json() -> None:
-    assert _profile.value_of({"a": {"b": {"c": 3}}}, "a.b.c") == 3
-    assert _profile.value_of({"a": 1}, "a.b") is None
+    assert _limits.value_of({"a": {"b": {"c": 3}}}, "a.b.c") == 3
+    assert _limits.value_of({"a": 1}, "a.b") is None

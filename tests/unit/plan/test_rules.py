@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -10,10 +11,13 @@ from ansible_collections.gx10.serving.plugins.module_utils.plan import _rules
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
 
+def check(profile: Any, versions: Any, cuda: Any = None) -> Any:
+    return _rules.check(_rules.view(profile, {"expect": {"versions": versions, "cuda": cuda}}, "p"))
+
+
 def broken(args: Any = None, engine: str = "vllm", env: Any = OFFLINE, versions: Any = None) -> list[str]:
     """Keys of the broken rules."""
-    profile = {"engine": engine, "args": args or {}, "env": env}
-    return [problem.key for problem in _rules.check(profile, {"expect": {"versions": versions or {}}}, "p")[0]]
+    return [problem.key for problem in check({"engine": engine, "args": args or {}, "env": env}, versions or {})[0]]
 
 
 @pytest.mark.parametrize(
@@ -41,10 +45,35 @@ def test_one_budget_and_no_way_around_it() -> None:
     assert broken({"gpu-memory-utilization": 0.5, "kv-cache-memory-bytes": 1}) == []
 
 
-def test_a_long_context_only_as_it_is_off() -> None:
-    assert broken(env={**OFFLINE, "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "0"}) == []
-    assert broken(env={**OFFLINE, "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"}) == ["env.VLLM_ALLOW_LONG_MAX_MODEL_LEN"]
+def test_without_a_word_the_hub_is_asked() -> None:
     assert broken(env={}) == ["env.HF_HUB_OFFLINE", "env.TRANSFORMERS_OFFLINE"]
+
+
+@pytest.mark.parametrize(
+    ("args", "cuda", "keys"),
+    [
+        ({}, "13.0", ["args.gpu-memory-utilization"]), ({}, None, []), ({"gpu-memory-utilization": 0.9}, "13.0", []),
+        ({"gpu-memory-utilization-gb": 100}, "13.0", []), ({"kv-cache-memory-bytes": 1}, "13.0", []),
+    ],
+)  # fmt: skip
+def test_a_share_left_out_is_the_engines(args: Any, cuda: Any, keys: list[str]) -> None:
+    """0.92 by vLLM's tables. An image for CPUs has none, SGLang computes its own, and two flags stand for it."""
+    found = check({"engine": "vllm", "args": args, "env": OFFLINE}, {"vllm": "==0.22.1"}, cuda)[0]
+    assert [problem.key for problem in found] == keys
+    assert all("found nothing, which is 0.92; wanted more than 0 and at most 0.90" in str(problem) for problem in found)
+    assert check({"engine": "sglang", "args": args, "env": OFFLINE}, {}, cuda)[0] == []
+
+
+@pytest.mark.parametrize(("default", "keys"), [(0.9, []), (0.901, ["args.gpu-memory-utilization"]), (None, [])])
+def test_a_default_has_the_same_ceiling(default: float | None, keys: list[str]) -> None:
+    seen = _rules.view({"engine": "vllm", "env": OFFLINE}, {"expect": {"versions": {"vllm": "==0.22.1"}}}, "p")
+    assert seen.table
+    table = dataclasses.replace(seen.table, flags={"gpu-memory-utilization": {"type": "float", "default": default}})
+    assert [problem.key for problem in _rules.check(dataclasses.replace(seen, table=table))[0]] == keys
+    assert _rules.check(dataclasses.replace(seen, table=None))[0] == []
+    (said,) = check({"engine": "vllm", "env": OFFLINE, "args": {"gpu-memory-utilization": 0.95}}, {})[0]
+    assert (said.found, said.code) == ("0.95", "out-of-range")
+    assert broken({"kv-cache-dtype": "nvfp4"}) == ["args.kv-cache-dtype"] and broken({"kv-cache-dtype": "fp8"}) == []
 
 
 def test_backends_are_sglangs() -> None:
@@ -69,23 +98,23 @@ def test_qwens_drafter_wants_transformers_5(version: str, keys: list[str]) -> No
 )
 def test_a_renamed_variable_warns_then_is_refused(version: str, problems: int, warnings: int) -> None:
     profile = {"engine": "vllm", "env": {**OFFLINE, "VLLM_FLASHINFER_MOE_BACKEND": "x"}}
-    found, said = _rules.check(profile, {"expect": {"versions": {"vllm": version, "sglang": version}}}, "p")
+    found, said = check(profile, {"vllm": version, "sglang": version})
     assert (len(found), len(said)) == (problems, warnings)
     assert all("VLLM_FLASHINFER_MOE_BACKEND" in str(text) and "args.moe-backend" in str(text) for text in [*found, *said])
-    assert _rules.check({**profile, "engine": "sglang"}, {"expect": {"versions": {"sglang": version}}}, "p") == ([], [])
+    assert check({**profile, "engine": "sglang"}, {"sglang": version}) == ([], [])
 
 
 @pytest.mark.parametrize(("version", "warnings"), [("==0.22.1rc1.dev123", 0), ("==0.22.1rc1.dev124", 1), ("==0.30.0", 1)])
 def test_a_renamed_method_warns(version: str, warnings: int) -> None:
-    def check(method: str) -> list[str]:
+    def warned(method: str) -> Any:
         profile = {"engine": "vllm", "env": OFFLINE, "args": {"speculative-config": {"method": method}}}
-        return _rules.check(profile, {"expect": {"versions": {"vllm": version, "transformers": ">=5"}}}, "p")[1]
+        return check(profile, {"vllm": version, "transformers": ">=5"})[1]
 
-    assert ["qwen3_next_mtp is deprecated" in text for text in check("qwen3_next_mtp")] == [True] * warnings
-    assert check("mtp") == []
+    assert ["qwen3_next_mtp is deprecated" in text for text in warned("qwen3_next_mtp")] == [True] * warnings
+    assert warned("mtp") == []
 
 
 def test_parts_of_a_wrong_type_are_empty() -> None:
-    found = _rules.check({"engine": None, "args": [], "env": "x"}, {"expect": {"versions": ["vllm"]}}, "p")
+    found = check({"engine": None, "args": [], "env": "x"}, ["vllm"])
     assert ([problem.key for problem in found[0]], found[1]) == (["env.HF_HUB_OFFLINE", "env.TRANSFORMERS_OFFLINE"], [])
     assert broken({"speculative-config": "qwen3_next_mtp"}) == []

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 import yaml
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _profile_types, _resolve, _site, _sources, _types
-from conftest import ROOT, hostvars
+from conftest import ROOT, edited, hostvars
 
 PROFILES = sorted(path.stem for path in (ROOT / "model_profiles").glob("*.yml"))
 SCHEMA = json.loads((ROOT / "plugins/module_utils/plan/schemas/plan.json").read_text())
@@ -26,8 +26,10 @@ def planned(name: str) -> Any:
     site = yaml.safe_load((ROOT / f"inventories/{inventory}/group_vars/gx10.yml").read_text())
     # What only Ansible can fill in.
     variables = hostvars(**{key: value for key, value in site.items() if "{{" not in str(value)})
-    override = {"provenance": {"status": "untested"}}
-    found = _resolve.resolve(_sources.read(name), variables, list(variables), override, accept_untested=True)
+    sources = _sources.read(name)
+    assert sources["profile"]
+    provenance = {**yaml.safe_load(sources["profile"]["text"])["provenance"], "status": "untested"}
+    found = _resolve.resolve(edited(sources, provenance=provenance), variables, list(variables), accept_untested=True)
     assert found["plan"], found["message"]
     return found["plan"]
 

@@ -17,7 +17,7 @@ from ansible_collections.gx10.serving.plugins.module_utils.phases import _engine
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _commands, _resolve, _sources, _watch
 from ansible_collections.gx10.serving.plugins.module_utils.plan._types import Plan, Watch, WatchSettings
 from ansible_collections.gx10.serving.plugins.module_utils.plan.engines import _engines
-from conftest import ROOT, hostvars
+from conftest import ROOT, edited, hostvars
 from test_supervisor import HOME, eventually, free_port
 
 sys.path.append(str(HOME))
@@ -30,8 +30,8 @@ VLLM = _engines.load("vllm").METRICS
 PROFILES = sorted(path.stem for path in (ROOT / "model_profiles").glob("*.yml"))
 
 
-def plan(name: str, **override: Any) -> Plan:
-    found = _resolve.resolve(_sources.read(name), hostvars(), list(hostvars()), override or None, True)
+def plan(name: str, **own: Any) -> Plan:
+    found = _resolve.resolve(edited(_sources.read(name), **own), hostvars(), list(hostvars()), None, True)
     assert found["plan"], found["message"]
     return found["plan"]
 

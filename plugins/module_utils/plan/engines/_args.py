@@ -11,8 +11,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import operator
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ...common._problem import Problem, nearest, show
@@ -22,6 +23,10 @@ from ._flags import Spec, Table, elsewhere
 # Of choices in a message.
 SHOWN = 12
 FOLDS: Mapping[str, Callable[[str], str]] = {"lower": str.lower, "snake": lambda text: text.lower().replace("-", "_")}
+BOUNDS: Sequence[tuple[str, str, Callable[[float, float], bool]]] = (
+    *(("ge", "at least", operator.ge), ("gt", "more than", operator.gt)),
+    *(("le", "at most", operator.le), ("lt", "less than", operator.lt)),
+)
 TRUE, FALSE = ("true", "1", "yes", "y", "on", "t"), ("false", "0", "no", "n", "off", "f")
 
 
@@ -38,9 +43,9 @@ class Read:
 class Wrong(Exception):
     """A value that the engine would not take; `path`: below the flag."""
 
-    def __init__(self, value: Any, wanted: str, hint: str = "", path: str = "") -> None:
+    def __init__(self, value: Any, wanted: str, hint: str = "", path: str = "", code: str = "wrong-type") -> None:
         super().__init__(wanted)
-        self.found, self.wanted, self.hint, self.path = show(value), wanted, hint, path
+        self.found, self.wanted, self.hint, self.path, self.code = show(value), wanted, hint, path, code
 
 
 def canonical(dialect: Dialect, table: Table, key: str) -> str:
@@ -66,10 +71,13 @@ def read(dialect: Dialect, table: Table, args: Mapping[str, Any], mod_args: Coll
         )
         if problem is None and twice is not None:
             hint = "The engine would keep one of them." if dot or "." in twice else ""
-            problem = Problem(where, at, f"the same flag as args.{twice}", "one of them", hint)
+            problem = Problem(where, at, f"the same flag as args.{twice}", "one of them", hint, "flag-twice")
         seen[name] = key
         if problem is not None:
             found.problems.append(problem)
+            # What nobody knows may stand for a flag that a rule would miss.
+            if problem.code == "flag-unknown":
+                _put(found.args, [base], value)
             continue
         taken = value
         try:
@@ -83,43 +91,13 @@ def read(dialect: Dialect, table: Table, args: Mapping[str, Any], mod_args: Coll
                 taken = _flag(dialect, table, base, spec, value, found.warnings, at)
                 found.words.extend(_words(base, spec, taken))
         except Wrong as wrong:
-            found.problems.append(Problem(where, f"{at}{wrong.path}", wrong.found, wrong.wanted, wrong.hint))
+            found.problems.append(Problem(where, f"{at}{wrong.path}", wrong.found, wrong.wanted, wrong.hint, wrong.code))
         if spec is not None and "deprecated" in spec:
             successor = spec["deprecated"]
             says = f"the new name is {successor[2:]}" if successor.startswith("--") else successor
             found.warnings.append(f"{at}: deprecated in {table.engine} {table.version}: {says}")
         _put(found.args, [base, *path.split(".")] if dot else [base], taken)
     return found
-
-
-def limit(dialect: Dialect, table: Table, entry: Mapping[str, Any], mod_args: Collection[str]) -> dict[str, Any]:
-    """An entry of `limits` in the names and values that `read` gives."""
-    found = dict(entry)
-    if isinstance(entry.get("arg"), str):
-        found["arg"] = canonical(dialect, table, entry["arg"])
-        taken: Any = read(dialect, table, {found["arg"]: entry.get("equals")}, mod_args, "").args
-        for name in found["arg"].split("."):
-            taken = taken.get(name) if isinstance(taken, dict) else None
-        if "equals" in entry and taken is not None:
-            found["equals"] = taken
-    return found
-
-
-def limit_problem(table: Table, entry: Mapping[str, Any], mod_args: Collection[str], where: str, at: str) -> list[Problem]:
-    """A limit of what there is not would never fire."""
-    base, _dot, path = str(entry.get("arg", "")).partition(".")
-    if "arg" not in entry or base in mod_args:
-        return []
-    if base not in table.flags:
-        hint = elsewhere(table.engine, table.version, base) or nearest(base, table.flags)
-        return [Problem(where, at, show(base), f"a flag of {table.engine} {table.version}", hint)]
-    of = table.flags[base].get("of")
-    try:
-        for name in path.split(".") if path else []:
-            of = _field(table, of, name, "").get("of") if of is not None else None
-    except Wrong as wrong:
-        return [Problem(where, at, wrong.found, wrong.wanted, wrong.hint)]
-    return []
 
 
 def _put(args: dict[str, Any], path: list[str], value: Any) -> None:
@@ -136,16 +114,16 @@ def _refused(dialect: Dialect, table: Table, base: str, value: Any, mod_args: Co
     program = f"{dialect.program} {table.version}"
     spec = table.flags.get(base)
     if base in dialect.owned:
-        return Problem(where, at, "a flag that the plan sets", f"the value in {dialect.owned[base]}")
+        return Problem(where, at, "a flag that the plan sets", f"the value in {dialect.owned[base]}", code="owned")
     if base in dialect.refused_args:
-        return Problem(where, at, "a refused flag", "the profile without it", f"Reason: {dialect.refused_args[base]}.")
+        return Problem(where, at, "a refused flag", "the profile without it", f"Reason: {dialect.refused_args[base]}.", "refused")
     if spec is not None or base in mod_args:
         return None
     positive = table.names.get(base.removeprefix("no-"), "")
     if base.startswith("no-") and table.flags.get(positive, {}).get("type") in ("bool", "switch"):
-        return Problem(where, at, show(value), f"{positive}: {'false' if value is True else 'true'}")
+        return Problem(where, at, show(value), f"{positive}: {'false' if value is True else 'true'}", code="flag-negated")
     hint = elsewhere(table.engine, table.version, base) or nearest(base, {*table.flags, *mod_args})
-    return Problem(where, at, f"an unknown flag of {program}", f"one of the long flags of {dialect.program}", hint)
+    return Problem(where, at, f"an unknown flag of {program}", f"one of the long flags of {dialect.program}", hint, "flag-unknown")
 
 
 def _flag(dialect: Dialect, table: Table, name: str, spec: Spec, value: Any, warnings: list[str], at: str) -> Any:
@@ -191,7 +169,16 @@ def _one(dialect: Dialect, table: Table, spec: Spec, value: Any, warnings: list[
         taken = _size(dialect, value)
     else:
         _texts(value)
-    return _choose(table, spec, taken, warnings, at)
+    return _choose(table, spec, _bounded(spec, taken, f"{table.engine} {table.version}"), warnings, at)
+
+
+def _bounded(spec: Spec, value: Any, version: str) -> Any:
+    """A number within what the engine's configuration class takes."""
+    for key, word, within in BOUNDS:
+        bound = spec.get(key)
+        if isinstance(bound, int | float) and isinstance(value, int | float) and not within(value, bound):
+            raise Wrong(value, f"{word} {bound} ({version})", code="out-of-range")
+    return value
 
 
 def _kinds(kind: str) -> str:
@@ -269,7 +256,7 @@ def _choose(table: Table, spec: Spec, value: Any, warnings: list[str], at: str) 
         warnings.append(f"{at}: {show(value)} is none of {table.engine} {table.version}'s own; a plugin must bring it. {near}".rstrip())
         return value
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    raise Wrong(value, f"one of {', '.join(names[:SHOWN])}{more} ({table.engine} {table.version})", near)
+    raise Wrong(value, f"one of {', '.join(names[:SHOWN])}{more} ({table.engine} {table.version})", near, code="not-a-choice")
 
 
 def _json(dialect: Dialect, table: Table, spec: Spec, value: Any, warnings: list[str], at: str) -> Any:
@@ -312,17 +299,18 @@ def _part(dialect: Dialect, table: Table, spec: Spec, path: list[str], value: An
     for index, name in enumerate(path):
         if of is None:
             return taken
-        field = _field(table, of, name, "")
+        field = known_field(table, of, name, "")
         if index == len(path) - 1:
             return _typed(table, field, taken, "", warnings, at)
         of = field.get("of")
     return taken
 
 
-def _field(table: Table, of: str, name: str, path: str) -> Spec:
+def known_field(table: Table, of: str, name: str, path: str) -> Spec:
+    """One field of a configuration class."""
     fields = table.fields[of]
     if name not in fields:
-        raise Wrong(name, f"one of the fields of {table.engine} {table.version}'s {of}", nearest(name, fields), path)
+        raise Wrong(name, f"one of the fields of {table.engine} {table.version}'s {of}", nearest(name, fields), path, "unknown-key")
     return fields[name]
 
 
@@ -330,12 +318,14 @@ def _filled(table: Table, of: str, value: Any, path: str, warnings: list[str], a
     """A mapping that fills a configuration class."""
     if not isinstance(value, dict):
         raise Wrong(value, "a mapping", path=path)
-    return {name: _typed(table, _field(table, of, str(name), path), item, f"{path}.{name}", warnings, at) for name, item in value.items()}
+    return {
+        name: _typed(table, known_field(table, of, str(name), path), item, f"{path}.{name}", warnings, at) for name, item in value.items()
+    }
 
 
 def _typed(table: Table, spec: Spec, value: Any, path: str, warnings: list[str], at: str) -> Any:
     """A field's value as pydantic takes it: texts that are numbers or truths are those."""
-    kinds = spec["type"].split("|")
+    kinds, version = spec["type"].split("|"), f"{table.engine} {table.version}"
     if (value is None and spec.get("optional")) or kinds == ["any"]:
         return value
     if isinstance(value, dict) and "of" in spec:
@@ -343,17 +333,17 @@ def _typed(table: Table, spec: Spec, value: Any, path: str, warnings: list[str],
     try:
         for kind in kinds:
             if type(value).__name__ == kind and kind != "float":
-                return _choose(table, spec, value, warnings, at + path)
+                return _choose(table, spec, _bounded(spec, value, version), warnings, at + path)
         for kind in kinds:
             if kind == "bool" and str(value).lower() in (*TRUE, *FALSE):
                 return str(value).lower() in TRUE
             if kind == "int" and not isinstance(value, bool):
                 integral = isinstance(value, float) and value.is_integer()
-                return _choose(table, spec, int(value) if integral else _int(value), warnings, at + path)
+                return _choose(table, spec, _bounded(spec, int(value) if integral else _int(value), version), warnings, at + path)
             if kind == "float" and not isinstance(value, bool):
-                return _float(value)
+                return _bounded(spec, _float(value), version)
     except Wrong as wrong:
-        raise Wrong(value, wrong.wanted, wrong.hint, path) from None
+        raise Wrong(value, wrong.wanted, wrong.hint, path, wrong.code) from None
     words = {"str": "a text", "int": "an integer", "float": "a number", "bool": "true or false", "list": "a list", "dict": "a mapping"}
     raise Wrong(value, " or ".join(words[kind] for kind in kinds), path=path)
 

@@ -13,12 +13,20 @@ from typing import Protocol, TypedDict, cast
 from .._profile_types import Parallel
 from ._flags import engines
 
+# Where the models root is mounted in the container; engines look for the hub cache there.
+MODELS = "/root/.cache/huggingface"
+LONG = "beyond max_position_embeddings attention is prone to NaN"
+
 
 @dataclasses.dataclass(frozen=True)
 class Dialect:
     """How an engine reads its command line beyond its tables, and what a profile may not say in it.
 
     `owned`: flags set from elsewhere, to where; they would be said twice, and the last one wins. `refused_*`: to the reason.
+    `code`: flags (dots go down into JSON) whose value names code; `files`: those whose value is a path in the container, to what it may
+    be (file, template: or its text, models: a folder of them); `requires`: flags to what they need; `excludes`: pairs; `orders`: pairs of
+    numbers, the first at most the second; `least`: of a number that no table bounds; `within`: prefixes of flags that nothing reads
+    without another. `off_env`: variables that may only be "0", to the reason.
     `parts`: whether --flag.part sets a part of a JSON flag, and _ in a flag's name is -. `sizes`: what may follow an integer where it
     takes 1k, to its value. `prefixes`: of variables that are its own.
     """
@@ -30,6 +38,14 @@ class Dialect:
     parts: bool
     sizes: Mapping[str, int]
     prefixes: tuple[str, ...]
+    code: tuple[str, ...]
+    files: Mapping[str, str]
+    requires: Mapping[str, str]
+    excludes: tuple[tuple[str, str], ...]
+    orders: tuple[tuple[str, str], ...]
+    least: Mapping[str, int]
+    within: Mapping[str, str]
+    off_env: Mapping[str, str]
 
 
 @dataclasses.dataclass(frozen=True)

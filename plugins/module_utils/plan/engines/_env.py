@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,25 +14,39 @@ from ._engines import Dialect
 from ._flags import Table, elsewhere, nccl
 
 # Open the engine to whoever reaches it, or change which code runs, whatever the engine.
+OTHER_CODE = "it changes which code runs"
 REFUSED = {
-    "HF_TOKEN": "it would stand in docker inspect; weights are local at serve time",
     "PYTHONOPTIMIZE": "it removes the engine's safety assertions",
-    "PYTHONPATH": "it changes which code runs",
-    "LD_PRELOAD": "it changes which code runs",
+    "PATH": "it changes which programs run",
+    **dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONUSERBASE", "PYTHONBREAKPOINT", "PYTHONPYCACHEPREFIX"), OTHER_CODE),
+    **dict.fromkeys(("LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "BASH_ENV", "ENV", "CUDA_INJECTION64_PATH"), OTHER_CODE),
 }
-# Set by the plan, the same on each node in all places that must agree.
-OWNED = ("VLLM_HOST_IP", "RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH")
+# The plan sets them, per node or for all; GX10_ is what the supervisor reads.
+OWNED = ("VLLM_HOST_IP", "RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_DEDUP_LOGS", "RAY_memory_monitor_refresh_ms")
+OWN_PREFIX = "GX10_"
+SECRET = re.compile(r"(^|_)(TOKEN|API_?KEY|PASSWORD|PASSWD|SECRET|SECRET_KEY|ACCESS_KEY(_ID)?|PRIVATE_KEY|CREDENTIALS)$", re.IGNORECASE)
+LOGIN = re.compile(r"://[^/@\s]*:[^/@\s]*@")
+UNKNOWN = "variable-unknown"
+SEEN = "it would stand in docker inspect"
 
 
 def check(dialect: Dialect, env: Mapping[str, Any], where: str, prefix: str = "env") -> list[Problem]:
-    """What nobody may set."""
+    """What nobody may set. Names as they are: a variable's case counts."""
     refused = {**REFUSED, **dialect.refused_env}
     problems = []
     for key, value in env.items():
+        at = f"{prefix}.{key}"
         if key in refused:
-            problems.append(Problem(where, f"{prefix}.{key}", show(value), f"no {key}", f"Reason: {refused[key]}."))
-        elif key in OWNED:
-            problems.append(Problem(where, f"{prefix}.{key}", show(value), f"no {key}: the plan sets it per node"))
+            problems.append(Problem(where, at, show(value), f"no {key}", f"Reason: {refused[key]}.", "refused"))
+        elif key in OWNED or key.startswith(OWN_PREFIX):
+            problems.append(Problem(where, at, show(value), f"no {key}: the plan sets it per node", code="owned"))
+        elif SECRET.search(key) or LOGIN.search(str(value)):
+            # A message goes into logs.
+            wanted = f"no {key}" if SECRET.search(key) else "an address without user and password"
+            problems.append(Problem(where, at, "a secret", wanted, f"Reason: {SEEN}; weights are local at serve time.", "secret"))
+        elif key in dialect.off_env and value != "0":
+            wanted = f"'0', or no {key}"
+            problems.append(Problem(where, at, show(value), wanted, f"Reason: {dialect.off_env[key]}.", "refused"))
     return problems
 
 
@@ -44,12 +59,12 @@ def names(dialect: Dialect, table: Table, env: Mapping[str, Any], where: str, pr
         if key.startswith("NCCL_"):
             if key not in nccl():
                 wanted = "one of the variables of NCCL's manual"
-                problems.append(Problem(where, at, "a variable that NCCL does not read", wanted, nearest(key, nccl())))
+                problems.append(Problem(where, at, "a variable that NCCL does not read", wanted, nearest(key, nccl()), UNKNOWN))
             elif nccl()[key].get("undocumented"):
                 warnings.append(f"{at}: NCCL reads it, but its manual does not have it")
         elif key.startswith(dialect.prefixes) and key not in table.env and key not in dialect.refused_env and key not in OWNED:
             hint = elsewhere(table.engine, table.version, key, variable=True) or nearest(key, table.env)
-            problems.append(Problem(where, at, f"a variable that {version} does not read", f"one of {version}'s variables", hint))
+            problems.append(Problem(where, at, f"a variable that {version} does not read", f"one of {version}'s variables", hint, UNKNOWN))
         elif key in table.env and "choices" in table.env[key]:
             problems += _value(table, key, value, where, at)
     return problems, warnings
@@ -63,4 +78,4 @@ def _value(table: Table, key: str, value: Any, where: str, at: str) -> list[Prob
         given = [item.lower() for item in given]
     bad = [item for item in given if item not in known and item.lower() not in [one.lower() for one in known if spec.get("folds")]]
     wanted = f"one of {', '.join(known)} ({table.engine} {table.version})"
-    return [Problem(where, at, show(item), wanted, nearest(item, known)) for item in bad]
+    return [Problem(where, at, show(item), wanted, nearest(item, known), "not-a-choice") for item in bad]

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from ._engines import Dialect, Metrics, Serve
+from ._engines import LONG, Dialect, Metrics, Serve
+
+PLAIN = "health check, watch and gate ask http://ADDRESS:PORT"
 
 DIALECT = Dialect(
     program="sglang.launch_server",
@@ -27,12 +29,49 @@ DIALECT = Dialect(
         "api-key": "it would stand in every process list; give it in a file of mode 0600",
         "admin-api-key": "it would stand in every process list; give it in a file of mode 0600",
         "config": "the profile is the one place of the flags",
+        "tool-server": "it lets requests run tools on the node",
+        "enable-custom-logit-processor": "requests could bring code that runs in the engine",
+        "grpc-mode": "health check, watch and gate speak HTTP",
+        "download-dir": "nothing is downloaded at serve time",
+        "use-ray": "the executor spreads the ranks",
+        **dict.fromkeys(("enable-ssl-refresh", "ssl-ca-certs", "ssl-certfile", "ssl-keyfile", "ssl-keyfile-password"), PLAIN),
     },
     refused_env={},
     parts=False,
     # srt/utils/common.py, human_readable_int.
     sizes={"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40},
     prefixes=("SGLANG_", "SGL_"),
+    code=("custom-sigquit-handler", "custom-weight-loader", "forward-hooks", "debug-tensor-dump-inject"),
+    files={
+        **{"chat-template": "template", "completion-template": "template"},
+        **dict.fromkeys(("tokenizer-path", "quantization-param-path", "decrypted-config-file", "decrypted-draft-config-file"), "file"),
+        **dict.fromkeys(("crash-dump-folder", "export-metrics-to-file-dir", "file-storage-path", "kt-weight-path"), "file"),
+        **dict.fromkeys(("lmcache-config-file", "pdmux-config-path", "speculative-token-map", "debug-tensor-dump-input-file"), "file"),
+        **dict.fromkeys(("speculative-ngram-external-corpus-path", "debug-tensor-dump-output-folder"), "file"),
+    },
+    # srt/server_args.py (check_server_args, _handle_data_parallelism), srt/arg_groups/speculative_hook.py (_handle_eagle_family).
+    requires={
+        "enable-dp-lm-head": "enable-dp-attention",
+        "export-metrics-to-file": "export-metrics-to-file-dir",
+        "tokenizer-metrics-allowed-custom-labels": "tokenizer-metrics-custom-labels-header",
+        "enable-two-batch-overlap": "moe-a2a-backend",
+        "kv-canary-sweep-interval": "kv-canary",
+        "speculative-eagle-topk": "speculative-num-steps",
+        "speculative-num-draft-tokens": "speculative-num-steps",
+    },
+    excludes=(
+        ("speculative-algorithm", "enable-mixed-chunk"),
+        ("disable-cuda-graph-padding", "enable-torch-compile"),
+        ("enable-two-batch-overlap", "enforce-shared-experts-fusion"),
+        ("enable-prefill-context-parallel", "enable-nsa-prefill-context-parallel"),
+    ),
+    orders=(),
+    least={
+        **dict.fromkeys(("gpu-id-step", "tokenizer-worker-num", "detokenizer-worker-num", "pp-max-micro-batch-size"), 1),
+        **dict.fromkeys(("base-gpu-id", "schedule-conservativeness"), 0),
+    },
+    within={"speculative-": "speculative-algorithm"},
+    off_env={"SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN": LONG},
 )
 
 # 0.5.12 to 0.5.23, srt/observability/metrics_collector.py. The scheduler counts realtime_tokens_total with each prefill chunk and each

@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
-from ._engines import Dialect, Metrics, Serve
+from ._engines import LONG, Dialect, Metrics, Serve
+
+# Both ends of a connection are the plan's: gate, watch and health check speak HTTP over TCP.
+PLAIN = "health check, watch and gate ask http://ADDRESS:PORT"
+ONE = "the plan starts one engine over tensor x pipeline GPUs"
 
 DIALECT = Dialect(
     program="vllm serve",
@@ -36,6 +40,18 @@ DIALECT = Dialect(
         "spec-model": "limits, memory and the gate know it as speculative-config.model",
         "spec-tokens": "limits, memory and the gate know it as speculative-config.num_speculative_tokens",
         "grpc": "it is a second, unprotected door to the engine",
+        "download-dir": "nothing is downloaded at serve time",
+        "enable-elastic-ep": ONE,
+        **dict.fromkeys(
+            ("uds", "enable-ssl-refresh", *(f"ssl-{name}" for name in ("ca-certs", "cert-reqs", "certfile", "ciphers", "keyfile"))), PLAIN
+        ),
+        **{
+            f"data-parallel-{name}": ONE
+            for name in (
+                *("address", "backend", "external-lb", "hybrid-lb", "multi-port-external-lb", "rank", "rpc-port", "size-local"),
+                *("start-rank", "supervisor-port"),
+            )
+        },
     },
     refused_env={
         "VLLM_SERVER_DEV_MODE": "its endpoints run code",
@@ -49,6 +65,43 @@ DIALECT = Dialect(
     # utils/argparse_utils.py, human_readable_int.
     sizes={"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40},
     prefixes=("VLLM_",),
+    code=(
+        *("middleware", "worker-cls", "worker-extension-cls", "scheduler-cls", "logits-processors", "io-processor-plugin"),
+        *("tool-parser-plugin", "reasoning-parser-plugin", "model-class-overrides", "kv-transfer-config.kv_connector_module_path"),
+    ),
+    files={
+        **{"chat-template": "template", "allowed-local-media-path": "models"},
+        **dict.fromkeys(("hf-config-path", "log-config-file", "tokenizer"), "file"),
+        **dict.fromkeys(("mm-encoder-fp8-scale-path", "mm-encoder-fp8-scale-save-path"), "file"),
+    },
+    # entrypoints/openai/cli_args.py (validate_parsed_serve_args), config/parallel.py (validators), engine/arg_utils.py.
+    requires={
+        "enable-auto-tool-choice": "tool-call-parser",
+        "enable-log-outputs": "enable-log-requests",
+        "numa-bind-nodes": "numa-bind",
+        "numa-bind-cpus": "numa-bind",
+        "lora-modules": "enable-lora",
+        "kv-transfer-config.kv_connector": "kv-transfer-config.kv_role",
+        "eplb-config.num_redundant_experts": "enable-eplb",
+    },
+    # engine/arg_utils.py, create_engine_config.
+    excludes=(
+        ("attention-backend", "attention-config.backend"),
+        ("cudagraph-capture-sizes", "compilation-config.cudagraph_capture_sizes"),
+        ("max-cudagraph-capture-size", "compilation-config.max_cudagraph_capture_size"),
+        ("enable-flashinfer-autotune", "kernel-config.enable_flashinfer_autotune"),
+        ("moe-backend", "kernel-config.moe_backend"),
+    ),
+    # config/scheduler.py (verify_max_model_len), config/lora.py, config/speculative.py.
+    orders=(
+        *(("max-num-seqs", "max-num-batched-tokens"), ("max-long-partial-prefills", "max-num-partial-prefills")),
+        *(("long-prefill-token-threshold", "max-model-len"), ("max-loras", "max-cpu-loras")),
+        ("speculative-config.prompt_lookup_min", "speculative-config.prompt_lookup_max"),
+    ),
+    # entrypoints/cli/serve.py.
+    least={"api-server-count": 1},
+    within={},
+    off_env={"VLLM_ALLOW_LONG_MAX_MODEL_LEN": LONG},
 )
 
 # 0.22.1 and 0.30.0: v1/engine/async_llm.py (output_handler) counts tokens only of steps that had outputs, so in a lone chunked prefill no

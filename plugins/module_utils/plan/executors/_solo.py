@@ -15,7 +15,7 @@ def check(job: Job, where: str) -> list[Problem]:
     """One node must hold all GPUs that the profile asks for."""
     if len(job.nodes) > 1:
         found = f"GPUs of {len(job.nodes)} nodes with executor solo"
-        return [Problem(where, "executor", found, "an executor for several nodes, or as many GPUs as one node has")]
+        return [Problem(where, "executor", found, "an executor for several nodes, or as many GPUs as one node has", code="parallel")]
     return []
 
 
