@@ -307,7 +307,7 @@ def test_nobody_sets_what_opens_the_engine(env: dict[str, str], code: str | None
 
 THREADS = [{"arg": "model-loader-extra-config.num_threads", "max": 16, "because": "x"}]
 UNSAID = dict.fromkeys(("speculative-num-steps", "speculative-num-draft-tokens", "speculative-eagle-topk"))
-LIFTED = {"json-model-override-args": {"max_position_embeddings": 1048576}}
+LIFTED = {"json-model-override-args": {"max_position_embeddings": 2097152}}
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,7 @@ LIFTED = {"json-model-override-args": {"max_position_embeddings": 1048576}}
         (QWEN, {}, [{"env": "OMP_NUM_THREADS_", "max": 1, "because": "x"}], None),
         (QWEN, {}, [{"env": "OMP_NUM_THREADS", "max": 3, "because": "x"}], "env.OMP_NUM_THREADS: found '4'; wanted at most 3"),
         (QWEN, {}, [{"env": "OMP_NUM_THREADS", "max": 4, "min": 4, "because": "x"}], None),
-        (SUPER, LIFTED, None, "max_position_embeddings: found 1048576; wanted at most 524288"),
+        (SUPER, LIFTED, None, "max_position_embeddings: found 2097152; wanted at most 1048576"),
         (SUPER, {"context-length": None}, None, "args.context-length: found nothing"),
     ],
 )  # fmt: skip
