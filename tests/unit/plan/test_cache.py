@@ -138,6 +138,7 @@ def test_a_model_without_states_has_no_pool_of_them() -> None:
         ],
         ({"speculative-config": {"method": "qwen3_next_mtp", "num_speculative_tokens": 2}}, (2, True)),
         (DRAFTING, (4, True)),
+        ({"speculative-config": {"method": "eagle", "num_speculative_tokens": 1}}, (1, False)),
         ({**DRAFTING, "speculative-draft-model-path": "/m"}, (4, False)),
     ],
 )
