@@ -5,10 +5,10 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: node_files
-short_description: Make a folder on a node hold exactly these small files
+short_description: Make a folder on a node hold these small files
 version_added: 0.1.0
 description:
-  - One task for a whole folder, with diff; files that are not named are removed.
+  - One task for a whole folder, with diff. The files are replaced in the order in which they are given.
 author: [GX10 Serving contributors (@gx10)]
 options:
   path:
@@ -16,7 +16,7 @@ options:
     type: path
     required: true
   files:
-    description: "The files: path below the folder, content (base64), mode (octal text)."
+    description: "The files: path below the folder, content (base64), mode (octal text). With none the folder is made, or emptied."
     type: list
     elements: dict
     required: true
@@ -26,6 +26,10 @@ options:
       mode: {type: str, default: "0644", description: Octal mode.}
       size: {type: int, description: Not used; so that a lookup's answer can be passed as it is.}
       sha256: {type: str, description: "Not used, likewise."}
+  exclusive:
+    description: Remove the files that are not named.
+    type: bool
+    default: true
 extends_documentation_fragment: [gx10.serving.attributes]
 attributes:
   diff_mode: {support: full}
@@ -40,7 +44,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 actions:
-  description: What was written or removed.
+  description: What was made, written or removed.
   type: list
   elements: str
   returned: always
@@ -61,6 +65,12 @@ FILE = {
 }
 
 
+def read(full: str) -> tuple[bytes, int]:
+    """Content and mode of a file."""
+    with open(full, "rb") as file:
+        return file.read(), os.stat(full).st_mode & 0o7777
+
+
 def present(root: str) -> dict[str, tuple[bytes, int]]:
     """Content and mode of every file below `root`, by relative path."""
     found = {}
@@ -68,8 +78,7 @@ def present(root: str) -> dict[str, tuple[bytes, int]]:
         folders[:] = [name for name in folders if name != "__pycache__"]
         for name in names:
             full = os.path.join(folder, name)
-            with open(full, "rb") as file:
-                found[os.path.relpath(full, root)] = (file.read(), os.stat(full).st_mode & 0o7777)
+            found[os.path.relpath(full, root)] = read(full)
     return found
 
 
@@ -88,6 +97,7 @@ def main() -> None:
         argument_spec={
             "path": {"type": "path", "required": True},
             "files": {"type": "list", "elements": "dict", "options": FILE, "required": True},
+            "exclusive": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )
@@ -96,9 +106,17 @@ def main() -> None:
     bad = sorted(path for path in wanted if path.startswith("/") or ".." in path.split("/"))
     if bad:
         module.fail_json(msg=f"found paths outside the folder: {', '.join(bad)}; wanted paths below {root}")
-    have = present(root)
+    if module.params["exclusive"]:
+        have = present(root)
+    else:
+        have = {path: read(os.path.join(root, path)) for path in wanted if os.path.isfile(os.path.join(root, path))}
     actions, diff = [], []
-    for path in sorted(set(wanted) | set(have)):
+    if not os.path.isdir(root):
+        actions.append(f"make {root}")
+        if not module.check_mode:
+            os.makedirs(root, mode=0o755)
+            os.chmod(root, 0o755)
+    for path in [*wanted, *sorted(set(have) - set(wanted))]:
         if wanted.get(path) == have.get(path):
             continue
         full = os.path.join(root, path)

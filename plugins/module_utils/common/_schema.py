@@ -51,13 +51,18 @@ FORMATS = {
 }
 
 
+def _are_ports(text: str) -> bool:
+    match = re.fullmatch(r"([1-9][0-9]{0,4}):([1-9][0-9]{0,4})", text)
+    return match is not None and all(int(port) < 2**16 for port in match.groups())
+
+
 def _formats() -> Any:
     import jsonschema
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     checker: Any = jsonschema.FormatChecker(formats=())
     checker.checks("date", raises=ValueError)(lambda item: not isinstance(item, str) or datetime.date.fromisoformat(item))
-    checker.checks("ports")(lambda item: not isinstance(item, str) or all(0 < int(port) < 2**16 for port in re.findall("[0-9]{1,5}", item)))
+    checker.checks("ports")(lambda item: not isinstance(item, str) or _are_ports(item))
     checker.checks("specifiers", raises=InvalidSpecifier)(lambda item: not isinstance(item, str) or SpecifierSet(item) is not None)
     return checker
 
@@ -166,7 +171,7 @@ def _schema_problems(error: Any, where: str, hint: Hint | None) -> list[Problem]
         ]
     wanted: Callable[[Any], str] = {
         "enum": lambda limit: "one of " + ", ".join(str(item) for item in limit),
-        "type": lambda limit: " or ".join(str(TYPES.get(one, one)) for one in (limit if isinstance(limit, list) else [limit])),
+        "type": lambda limit: " or ".join(TYPES.get(one, str(one)) for one in (limit if isinstance(limit, list) else [limit])),
         "pattern": lambda limit: f"text like {limit}",
         "minimum": lambda limit: f"at least {limit}",
         "maximum": lambda limit: f"at most {limit}",

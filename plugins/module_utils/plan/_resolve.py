@@ -343,7 +343,7 @@ def _node(
             "mounts": [{"source": site["models_root"], "target": MODELS}],
         },
         "env": {**node.env, **profile.get("env", {})},
-        "runtime_env": dict(part.env),
+        "runtime_env": {**_executors.QUIET, **part.env},
         "mods": [_mod(name, sources["mods"][name]) for name in profile.get("mods", [])],
         "ray": part.ray,
         "engine": engine,

@@ -1,0 +1,62 @@
+"""A folder's small files: exactly these, or these beside others; in the order given, with their modes, and no change the second time."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.gx10.serving.plugins.modules import node_files
+
+
+def run(capsys: pytest.CaptureFixture[str], path: Path, files: dict[str, str], **options: Any) -> dict[str, Any]:
+    """What the module answers."""
+    listed = [{"path": name, "content": base64.b64encode(text.encode()).decode(), "mode": "0600"} for name, text in files.items()]
+    with patch_module_args({"path": str(path), "files": listed, **options}), pytest.raises(SystemExit):
+        node_files.main()
+    answer: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return answer
+
+
+def test_it_makes_the_folder_exactly_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "old").write_text("")
+    assert run(capsys, tmp_path, {"b/c": "new", "a": "text"})["actions"] == [
+        f"write {tmp_path}/b/c", f"write {tmp_path}/a", f"remove {tmp_path}/old",
+    ]  # fmt: skip
+    assert (tmp_path / "b" / "c").read_text() == "new"
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
+    assert not run(capsys, tmp_path, {"a": "text", "b/c": "new"})["changed"]
+
+
+def test_beside_others_it_leaves_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "other").write_text("kept")
+    answer = run(capsys, tmp_path, {"a": "text"}, exclusive=False)
+    assert (answer["changed"], (tmp_path / "other").read_text(), (tmp_path / "a").read_text()) == (True, "kept", "text")
+    assert not run(capsys, tmp_path, {"a": "text"}, exclusive=False)["changed"]
+
+
+def test_without_a_file_the_folder_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = os.umask(0o077)
+    try:
+        assert run(capsys, tmp_path / "run" / "x", {}, exclusive=False)["changed"]
+    finally:
+        os.umask(before)
+    assert (tmp_path / "run" / "x").stat().st_mode & 0o777 == 0o755
+    assert not run(capsys, tmp_path / "run" / "x", {}, exclusive=False)["changed"]
+
+
+def test_in_check_mode_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, tmp_path / "x", {"a": "text"}, _ansible_check_mode=True)["actions"] == [
+        f"make {tmp_path}/x",
+        f"write {tmp_path}/x/a",
+    ]
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_path_outside_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, tmp_path, {"../a": "text"})["failed"]
+    assert not (tmp_path.parent / "a").exists()
