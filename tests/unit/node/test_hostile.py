@@ -361,6 +361,19 @@ def test_finding_10_a_blobs_folder_that_leads_out_is_not_emptied(tmp_path: Path)
     assert snapshot(outer) == before
 
 
+@pytest.mark.parametrize("link", [True, False])
+def test_finding_10_a_layer_is_hashed_before_it_has_its_name(tmp_path: Path, link: bool) -> None:
+    content = docker_root(tmp_path / "docker") / "overlay2/cache0/diff/a"
+    content.rename(tmp_path / "elsewhere")
+    if link:  # of the right content, even
+        content.symlink_to(tmp_path / "elsewhere")
+    else:
+        content.write_bytes(b"z" * 2**20)
+    with pytest.raises((OSError, ValueError), match="found a link out of" if link else "found content sha256:"):
+        _oci.ingest(str(tmp_path / "store"), str(tmp_path / "docker"), sha(CONFIG), DIFFS)
+    assert _oci.blobs(str(tmp_path / "store")) == {}
+
+
 def test_finding_10_nothing_is_stored_that_is_not_what_docker_says(tmp_path: Path) -> None:
     """To Docker 24 a layer's name in the stream says nothing of its content: the image's own diff IDs do."""
     with pytest.raises(ValueError, match=r"found content sha256:\w+ in \d+ bytes; wanted sha256:"):
