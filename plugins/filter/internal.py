@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest
@@ -20,13 +21,14 @@ from ansible_collections.gx10.serving.plugins.module_utils.phases import (
     _nightly,
     _probe_checks,
     _rank_checks,
+    _rollback,
     _weights,
     _weights_report,
 )
 from ansible_collections.gx10.serving.plugins.module_utils.plan import (
     _catalogue,
+    _commands,
     _inventory,
-    _options,
     _probes,
     _recipe,
     _resolve,
@@ -44,7 +46,7 @@ class FilterModule:
             "_api_checks": _gate.api_checks,
             "_checks_text": lambda result: "\n".join(_gate.lines(result["checks"])),
             "_container_checks": _gate.container_checks,
-            "_docker_parameters": _options.parameters,
+            "_docker_parameters": _commands.parameters,
             "_engine_labels": _engine.labels,
             "_engine_part": _engine.part,
             "_engine_parts": _engine.parts,
@@ -77,9 +79,14 @@ class FilterModule:
             "_rank_checks": _rank_checks.rank_checks,
             "_boot_facts": _rank_checks.boot_facts,
             "_record_files": _gate.record_files,
-            "_rollback_record": _gate.rollback_record,
+            "_rollback_differing": _rollback.differing,
+            "_rollback_kept": _rollback.kept,
+            "_rollback_kept_file": _rollback.kept_file,
+            "_rollback_misformed": _rollback.misformed,
+            "_rollback_record": _rollback.choose,
+            "_rollback_unconfirmed": _rollback.unconfirmed,
             "_other_format": _resolve.other_format,
-            "_recipe_profile": _recipe.convert,
+            "_recipe_profile": lambda path, date: _recipe.convert(_sources.text(Path(_sources.absolute(path))), _sources.schema(), date),
             "_result_document": _gate.document,
             "_result_text": _gate.text,
             "_served_record": _gate.served_record,

@@ -89,6 +89,8 @@ def test_each_phase_runs_only_for_its_actions() -> None:
     assert included(decision("good")) == ["Prove it", "Keep the image as the last good one"]
     assert included(decision("good"), "gx10-idle") == ["Prove it"]
     assert included(decision("gate", proven=False)) == ["Prove it"]
+    assert included(decision("gate", proven=False), "gx10-1") == ["Prove it", "Keep the plan on the control node"]
+    assert included(decision("weights"), "gx10-1") == ["Bring the weights", "Start the group", "Prove it"]
     assert included(decision("image")) == ["Bring the image", "Start the group", "Prove it", "Keep the image as the last good one"]
     assert included(decision("weights")) == ["Bring the weights", "Start the group", "Prove it"]
 

@@ -145,6 +145,21 @@ def test_only_its_own_machine_can_tell_that_a_process_ended() -> None:
         assert not action.gone({name: value for name, value in held.items() if name != key})
 
 
+@pytest.mark.parametrize("machine", ["", "a machine ID of an image"])
+@pytest.mark.parametrize("other", ["boot", "pidns", "control"])
+def test_finding_6_equal_or_empty_machine_ids_make_no_living_holder_look_gone(
+    monkeypatch: pytest.MonkeyPatch, machine: str, other: str
+) -> None:
+    """Control nodes in containers of one image: the holder's process number means another process, or none, in this one."""
+    here = {**action.place(), "machine": machine}
+    monkeypatch.setattr(action, "place", lambda: here)
+    child = subprocess.Popen(["true"])
+    child.wait()
+    held = {**action.holder_of(child.pid), "started": "1"}
+    assert action.gone(held), "here it has ended"
+    assert not action.gone({**held, other: "another"})
+
+
 def test_a_process_that_is_hidden_is_no_process_that_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     held = action.holder_of(os.getpid())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import copy
 import json
 import os
 import shutil
@@ -15,8 +17,8 @@ import yaml
 from ansible.plugins.action import ActionBase
 from ansible_collections.gx10.serving.plugins.action import reconcile
 from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest
-from ansible_collections.gx10.serving.plugins.module_utils.phases import _reconcile
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _context
+from ansible_collections.gx10.serving.plugins.module_utils.phases import _reconcile, _rollback
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _context, _resolve, _sources
 
 ROOT = Path(__file__).resolve().parents[2]
 # What each does first on the nodes.
@@ -31,9 +33,12 @@ VERBS = {
 }
 
 
-def run(verb: str, folder: Path, /, stands: Any = None, **extra: Any) -> str:
-    """A verb in check mode against a node that cannot be reached: what it printed."""
-    inventory = {"gx10": {"hosts": {"gx10-1": {"ansible_host": "127.0.0.1", "ansible_port": 1, "gx10_fabric_address": "10.0.0.1"}}}}
+AWAY = {"ansible_host": "127.0.0.1", "ansible_port": 1, "gx10_fabric_address": "10.0.0.1"}
+
+
+def run(verb: str, folder: Path, /, stands: Any = None, variables: Any = None, **extra: Any) -> str:
+    """A verb in check mode against a node, by default one that cannot be reached: what it printed."""
+    inventory = {"gx10": {"hosts": {"gx10-1": variables or AWAY}}}
     (folder / "inventory.json").write_text(json.dumps(inventory))
     argv = [str(Path(sys.executable).parent / "ansible-playbook"), f"{ROOT}/playbooks/{verb}.yml", "--check", "-e", json.dumps(extra)]
     env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
@@ -114,7 +119,6 @@ def test_weights_are_of_a_profile_or_of_a_model(verb: str, tmp_path: Path) -> No
 def test_a_source_of_weights_is_the_same_folder_to_every_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`~` and relative folders: the checkpoint check of a plan, the decision, and what the roles read."""
     from ansible_collections.gx10.serving.plugins.filter import internal
-    from ansible_collections.gx10.serving.plugins.module_utils.plan import _sources
 
     (tmp_path / "data").mkdir()
     (tmp_path / "data/config.json").write_text("{}")
@@ -159,8 +163,6 @@ case "$*" in *json*) echo '"/"';; info*) echo "28 /";; *inspect*) echo "[]";; es
 
 
 def test_a_rollback_gives_the_true_reason_alone_where_docker_is_down(tmp_path: Path) -> None:
-    from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve, _sources
-
     (tmp_path / "docker").write_text(DOCKER)
     (tmp_path / "docker").chmod(0o755)
     hosts: dict[str, Any] = {}
@@ -171,11 +173,13 @@ def test_a_rollback_gives_the_true_reason_alone_where_docker_is_down(tmp_path: P
         state = tmp_path / f"state{number}"
         state.mkdir()
         hosts[f"gx10-{number}"] = {"ansible_connection": "local", "ansible_python_interpreter": str(python), "gx10_state_dir": str(state)}
-        hosts[f"gx10-{number}"]["gx10_fabric_address"] = f"10.0.0.{number}"
+        hosts[f"gx10-{number}"].update(gx10_fabric_address=f"10.0.0.{number}", gx10_secrets_dir=str(tmp_path / "secrets"))
     # The plan's folders are those of the head; nothing is written in check mode.
     variables = {name: {**values, "gx10_state_dir": str(tmp_path / "state1"), "gx10_image_archive": ""} for name, values in hosts.items()}
     plan = _resolve.resolve(_sources.read("sim-tiny-tp2"), variables, list(variables))["plan"]
-    (tmp_path / "state1/last-good.json").write_text(json.dumps({"plan": plan, "image_id": "sha256:" + "1" * 64, "parts": {}, "boots": {}}))
+    record: Any = {"plan": plan, "image_id": "sha256:" + "1" * 64, "parts": {}, "boots": {}}
+    (tmp_path / "state1/last-good.json").write_text(json.dumps(record))
+    keep(record, tmp_path)
     (tmp_path / "hosts.json").write_text(json.dumps({"gx10": {"hosts": hosts}}))
     argv = [str(Path(sys.executable).parent / "ansible-playbook"), f"{ROOT}/playbooks/rollback.yml", "--check", "-i", "hosts.json"]
     env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
@@ -187,3 +191,68 @@ def test_a_rollback_gives_the_true_reason_alone_where_docker_is_down(tmp_path: P
     done = subprocess.run(argv, capture_output=True, text=True, env=env, cwd=tmp_path)
     assert "none of gx10-1 has a record" in done.stdout + done.stderr
     assert "gx10-2: docker ps: found exit code 1: Cannot connect" in done.stdout + done.stderr
+
+
+def keep(record: Any, folder: Path) -> None:
+    """The control node's copy of what passed a gate."""
+    file = _rollback.kept_file(record)
+    path = folder / "secrets/plans" / file["path"]
+    path.parent.mkdir(parents=True)
+    path.write_bytes(base64.b64decode(file["content"]))
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """This machine as node, with a stub of Docker that runs nothing: writes its last-good.json and rolls back."""
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    (bin_ / "docker").write_text("#!/bin/sh\n")
+    (bin_ / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
+    state = tmp_path / "state"
+    state.mkdir()
+    variables = {
+        "ansible_connection": "local", "ansible_python_interpreter": sys.executable, "gx10_fabric_address": "10.0.0.1",
+        "ansible_host": "127.0.0.1", "gx10_state_dir": str(state), "gx10_secrets_dir": str(tmp_path / "secrets"),
+    }  # fmt: skip
+
+    def back(record: dict[str, Any], kept: dict[str, Any] | None = None) -> str:
+        (state / "last-good.json").write_text(json.dumps(record))
+        if kept:
+            keep(kept, tmp_path)
+        return run("rollback", tmp_path, variables=variables)
+
+    sources = _sources.read("sim-tiny-solo")
+    plan = _resolve.resolve(sources, {"gx10-1": variables}, ["gx10-1"])["plan"]
+    return back, {"plan": plan, "image_id": "sha256:" + "1" * 64}
+
+
+def test_finding_3_rollback_takes_the_copy_of_this_control_node(recorded: Any) -> None:
+    back, record = recorded
+    forged = copy.deepcopy(record)
+    forged["plan"]["summary"] = "forged"
+    forged["plan"]["nodes"][0]["mods"] = [{"name": "m", "path": "/root/.ssh", "hash": "sha256:" + "2" * 64, "ready": True}]
+    output = back(forged, kept=record)
+    assert "Back to sim-tiny-solo with image sha256:111111111111" in output
+    assert "PLAY [Serve]" in output
+    assert "/root/.ssh" not in output
+
+
+def test_finding_3_rollback_without_a_copy_plans_anew_and_says_what_differs(recorded: Any) -> None:
+    back, record = recorded
+    assert "Back to sim-tiny-solo with image sha256:111111111111" in back(record)
+    record["plan"]["hash"] = "sha256:" + "2" * 64
+    record["plan"]["nodes"][0]["container"]["mounts"].append({"source": "/", "target": "/host"})
+    output = back(record)
+    assert "Cannot go back to sim-tiny-solo; nothing was changed" in output
+    assert "planned otherwise now: mount /host / → absent" in output.replace("\\u2192", "→")
+    assert "PLAY [Serve]" not in output
+
+
+def test_finding_3_rollback_refuses_a_record_that_names_nothing(recorded: Any) -> None:
+    back, record = recorded
+    record["plan"]["profile"] = "{{ lookup('pipe', 'id') }}"
+    output = back(record)
+    assert "plan.profile: found" in output
+    assert "[wrong-form]" in output and "uid=" not in output
+    assert "PLAY [Make sure]" not in output

@@ -1,30 +1,36 @@
 # Copyright (c) 2026 GX10 Serving contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Profiles, image and mod definitions are data: a strict YAML reader, and the schema check. PRIVATE to the collection."""
+"""Profiles, image and mod definitions, overrides and checkpoints' configs are data, and are read once into plain values within bounds.
+
+PRIVATE to the collection.
+"""
 
 from __future__ import annotations
 
 import copy
 import functools
+import itertools
 import json
+import math
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ._problem import Problem, nearest, show
+from ._files import Refused
+from ._problem import Problem, printable, show
 
-MAX_BYTES = 256 * 1024
+MAX_BYTES = 64 * 1024
 MAX_DEPTH = 20
-
-
-class Refused(Exception):
-    """The text is not the YAML that we read. `line` counts from 1, or is 0 where no line applies."""
-
-    def __init__(self, found: str, wanted: str, line: int = 0) -> None:
-        super().__init__(found)
-        self.found, self.wanted, self.line = found, wanted, line
+# Keys and values of a document; a profile has about 100.
+MAX_VALUES = 5000
+MAX_KEY = 200
+MAX_NUMBER = 10**19
+# Of a checkpoint's JSON: the configuration of one whose layers are quantized each in its own way has tens of thousands of values, the
+# index of one with 512 experts in 60 layers 200,000 names in 25 MiB.
+MAX_JSON_VALUES = 300_000
+JSON_DEPTH = 40
 
 
 @functools.cache
@@ -36,6 +42,7 @@ def _loader() -> Any:
         """YAML without surprises: JSON's scalars, unique string keys, no alias, no tag."""
 
         depth = 0
+        values = 0
 
         def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
             event: Any = self.peek_event()  # type: ignore[no-untyped-call]
@@ -43,10 +50,13 @@ def _loader() -> Any:
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise Refused("an anchor or alias", "the value written out", line)
             if getattr(event, "tag", None):
-                raise Refused(f"the tag {event.tag!r}", "plain data", line)
+                raise Refused(f"the tag {show(event.tag)}", "plain data", line)
             self.depth += 1
+            self.values += 1
             if self.depth > MAX_DEPTH:
-                raise Refused(f"more than {MAX_DEPTH} levels", f"at most {MAX_DEPTH} levels", line)
+                raise Refused(f"more than {MAX_DEPTH} levels", f"at most {MAX_DEPTH} levels", line, "too-deep")
+            if self.values > MAX_VALUES:
+                raise Refused(f"more than {MAX_VALUES} values", f"at most {MAX_VALUES} keys and values", line, "too-large")
             node: yaml.Node | None = super().compose_node(parent, index)
             self.depth -= 1
             return node
@@ -54,8 +64,8 @@ def _loader() -> Any:
         def construct_scalar(self, node: Any) -> Any:
             value = super().construct_scalar(node)
             # Also from "\n" and block scalars: a name or an argument that ends in a newline passes many a regular expression.
-            if isinstance(value, str) and any(unicodedata.category(char) == "Cc" for char in value):
-                raise Refused(f"a line break or control character in {show(value)}", "text of one line", node.start_mark.line + 1)
+            if isinstance(value, str) and not _plain_text(value):
+                raise Refused(*_control(value), node.start_mark.line + 1, "control-character")
             return value
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -63,9 +73,9 @@ def _loader() -> Any:
             for key_node, _value in node.value:
                 key = self.construct_object(key_node)
                 if not isinstance(key, str):
-                    raise Refused(f"the key {show(key)}", "a text as key", key_node.start_mark.line + 1)
+                    raise Refused(f"the key {show(key)}", "a text as key", key_node.start_mark.line + 1, "not-a-text-key")
                 if key in seen:
-                    raise Refused(f"the key {key!r} twice", "each key once", key_node.start_mark.line + 1)
+                    raise Refused(f"the key {show(key)} twice", "each key once", key_node.start_mark.line + 1, "key-twice")
                 seen.add(key)
             result: dict[Any, Any] = super().construct_mapping(node, deep=True)
             return result
@@ -82,11 +92,26 @@ def _loader() -> Any:
     return Loader
 
 
+def _bad(char: str) -> bool:
+    """A control character, a change of direction, a surrogate, or a line break by another name."""
+    return char != "\ufeff" and unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+
+
+def _plain_text(text: str) -> bool:
+    return text.isprintable() or not any(map(_bad, text))
+
+
+def _control(text: str) -> tuple[str, str]:
+    """What is found and wanted of a text that is not plain."""
+    return f"a line break or control character in {show(text)}", "text of one line"
+
+
 def _bad_character(text: str) -> tuple[str, int] | None:
     """Return the first control or direction-changing character and its line, if there is one."""
     for number, line in enumerate(text.split("\n"), start=1):
-        for char in line.rstrip("\r"):
-            if char == "\t" or (char != "\ufeff" and unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co")):
+        line = line.rstrip("\r")
+        for char in "" if line.isprintable() else line:
+            if _bad(char):
                 return f"the character U+{ord(char):04X}", number
     return None
 
@@ -102,19 +127,30 @@ def parse(raw: bytes | str, where: str) -> tuple[dict[str, Any], list[Problem]]:
         # A plan reads the same profiles and mods at several places; what a caller does with its copy is its own affair.
         return copy.deepcopy(_parse(raw)), []
     except Refused as refused:
-        return {}, [Problem(where, f"line {refused.line}" if refused.line else "", refused.found, refused.wanted)]
+        return {}, [problem(refused, where)]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f"line {mark.line + 1}" if mark else ""
-        return {}, [Problem(where, line, f"invalid YAML ({error.problem or error.context})", "valid YAML")]
+        return {}, [Problem(where, line, f"invalid YAML ({error.problem or error.context})", "valid YAML", code="not-yaml")]
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        return {}, [Problem(where, "", f"invalid YAML ({str(error).splitlines()[0] if str(error) else error!r})", "valid YAML")]
+        reason = printable(str(error))[:200] or type(error).__name__
+        return {}, [Problem(where, "", f"invalid YAML ({reason})", "valid YAML", code="not-yaml")]
+
+
+def load(source: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """`parse` what `_sources.read` found: the text of a file, or why it could not be read."""
+    return ({}, [Problem(**source["problem"])]) if source.get("problem") else parse(source["text"], source["path"])
+
+
+def problem(refused: Refused, where: str) -> Problem:
+    """A refusal as a problem of the document that was read."""
+    return Problem(where, f"line {refused.line}" if refused.line else "", refused.found, refused.wanted, code=refused.code)
 
 
 @functools.lru_cache(maxsize=256)
 def _parse(raw: bytes | str) -> dict[str, Any]:
     if len(raw) > MAX_BYTES:
-        raise Refused(f"{len(raw)} bytes", f"at most {MAX_BYTES} bytes")
+        raise Refused(f"{len(raw)} bytes", f"at most {MAX_BYTES} bytes", code="too-large")
     if isinstance(raw, bytes):
         try:
             raw = raw.decode("utf-8-sig")
@@ -122,68 +158,123 @@ def _parse(raw: bytes | str) -> dict[str, Any]:
             raise Refused(f"bytes that are not UTF-8 at offset {error.start}", "UTF-8") from None
     bad = _bad_character(raw)
     if bad:
-        raise Refused(bad[0], "printable text; spaces, not tabs", bad[1])
+        raise Refused(bad[0], "printable text; spaces, not tabs", bad[1], "control-character")
     import yaml
 
     value = yaml.load(raw, Loader=_loader())  # noqa: S506 (a SafeLoader, made stricter)
     if not isinstance(value, dict):
-        raise Refused(f"{type(value).__name__} {show(value)}", "a mapping of keys")
+        raise Refused(f"{type(value).__name__} {show(value)}", "a mapping of keys", code="not-a-mapping")
     return value
 
 
-def path_of(parts: Any) -> str:
-    """Join a schema path: ("args", "x") gives "args.x", a list index "mods[0]"."""
-    text = ""
-    for part in parts:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text
+def parse_json(raw: bytes) -> Any:
+    """One JSON value within bounds, without a key twice; raises Refused."""
+    if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > MAX_JSON_VALUES:
+        raise Refused(f"more than {MAX_JSON_VALUES} values", f"at most {MAX_JSON_VALUES} values", code="too-large")
+
+    def integer(text: str) -> int:
+        if len(text) > 20:
+            raise Refused(f"an integer of {len(text)} digits", "one of at most 19", code="out-of-range")
+        return int(text)
+
+    def number(text: str) -> float:
+        if not math.isfinite(float(text)):
+            raise Refused(f"the number {show(text)}", "a finite number", code="out-of-range")
+        return float(text)
+
+    def constant(text: str) -> None:
+        raise Refused(text, "a finite number", code="not-json")
+
+    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            seen: set[str] = set()
+            twice = next(key for key, _value in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+            raise Refused(f"the key {show(twice)} twice", "each key once", code="key-twice")
+        return found
+
+    try:
+        text = raw.decode("utf-8")
+        del raw
+        value = json.loads(text, parse_int=integer, parse_float=number, parse_constant=constant, object_pairs_hook=mapping)
+    except RecursionError:
+        raise Refused(f"more than {JSON_DEPTH} levels", f"at most {JSON_DEPTH} levels", code="too-deep") from None
+    except ValueError as error:
+        raise Refused(f"invalid JSON ({printable(str(error))[:200]})", "valid JSON", code="not-json") from None
+    # A lone surrogate comes of its escape alone.
+    surrogates = "\\u" in text
+    for item, depth in _walk(value):
+        if depth > JSON_DEPTH:
+            raise Refused(f"more than {JSON_DEPTH} levels", f"at most {JSON_DEPTH} levels", code="too-deep")
+        if surrogates and any(not one.isprintable() and re.search("[\ud800-\udfff]", one) for one in _texts(item)):
+            raise Refused("half a character (a lone surrogate)", "text that is Unicode", code="control-character")
+    return value
 
 
-@functools.cache
-def _validator(schema: str) -> Any:
-    import jsonschema
-
-    return jsonschema.Draft7Validator(json.loads(schema))
+def _texts(item: Any) -> list[str]:
+    return [item] if isinstance(item, str) else list(item) if isinstance(item, dict) else []
 
 
-def check_schema(value: Mapping[str, Any], schema: str, where: str) -> list[Problem]:
-    """Check a document against its JSON Schema (draft 7, as text); one problem per wrong key."""
-    problems: list[Problem] = []
-    for error in sorted(_validator(schema).iter_errors(value), key=lambda item: [str(part) for part in item.absolute_path]):
-        problems += _schema_problems(error, where)
-    return problems
+def _walk(value: Any) -> Iterator[tuple[Any, int]]:
+    """Every value with its level, without recursion."""
+    stack = [(value, 0)]
+    while stack:
+        item, depth = stack.pop()
+        yield item, depth
+        stack += [(one, depth + 1) for one in (item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())]
 
 
-def _schema_problems(error: Any, where: str) -> list[Problem]:
-    path = list(error.absolute_path)
-    rule, found = error.validator, error.instance
-    if rule == "additionalProperties":
-        known = set(error.schema.get("properties", {}))
-        return [
-            Problem(where, path_of([*path, key]), "an unknown key", "one of " + ", ".join(sorted(known)), nearest(key, known))
-            for key in sorted(set(found) - known)
-        ]
-    if rule == "required":
-        return [
-            Problem(where, path_of([*path, key]), "nothing", str(error.schema["properties"].get(key, {}).get("description", "a value")))
-            for key in error.validator_value
-            if key not in found and f"'{key}'" in error.message
-        ]
-    wanted: Callable[[Any], str] = {
-        "enum": lambda limit: "one of " + ", ".join(str(item) for item in limit),
-        "type": lambda limit: " or ".join(limit) if isinstance(limit, list) else str(limit),
-        "pattern": lambda limit: f"text like {limit}",
-        "minimum": lambda limit: f"at least {limit}",
-        "maximum": lambda limit: f"at most {limit}",
-        "exclusiveMinimum": lambda limit: f"more than {limit}",
-        "minLength": lambda limit: f"at least {limit} characters",
-        "maxLength": lambda limit: f"at most {limit} characters",
-    }.get(rule, lambda _limit: str(error.message))
-    hint = nearest(str(found), map(str, error.validator_value)) if rule == "enum" else ""
-    described = error.schema.get("description")
-    text = wanted(error.validator_value)
-    key = path_of(path)
-    if rule == "propertyNames" or "propertyNames" in error.absolute_schema_path:
-        key = path_of([*path, found])
-        return [Problem(where, key, f"the key {show(found)}", text)]
-    return [Problem(where, key, show(found), f"{text} ({described})" if described else text, hint)]
+class _Plain:
+    """Copies what Ansible brings as plain data; what is none is left out, and noted."""
+
+    OUT = object()
+
+    def __init__(self, where: str) -> None:
+        self.where, self.left = where, MAX_VALUES
+        self.problems: list[Problem] = []
+
+    def refuse(self, at: str, found: str, wanted: str, code: str) -> object:
+        self.problems.append(Problem(self.where, at, found, wanted, code=code))
+        return self.OUT
+
+    def value(self, item: Any, at: str, depth: int) -> Any:
+        self.left -= 1
+        if self.left <= 0:
+            return self.refuse(at, f"more than {MAX_VALUES} values", f"at most {MAX_VALUES}", "too-large") if self.left == 0 else self.OUT
+        if depth > MAX_DEPTH:
+            return self.refuse(at, f"more than {MAX_DEPTH} levels", f"at most {MAX_DEPTH} levels", "too-deep")
+        if item is None or isinstance(item, bool):
+            return item
+        if isinstance(item, str):
+            return self.text(item, at, MAX_BYTES)
+        if isinstance(item, int | float):
+            if abs(item) < MAX_NUMBER:
+                return int(item) if isinstance(item, int) else float(item)
+            return self.refuse(at, show(item), "a number of at most 19 digits", "out-of-range")
+        if isinstance(item, Mapping):
+            pairs = (self.pair(key, one, at, depth) for key, one in itertools.islice(item.items(), MAX_VALUES))
+            return {key: one for key, one in pairs if one is not self.OUT}
+        if isinstance(item, list | tuple):
+            values = (self.value(one, f"{at}[{index}]", depth + 1) for index, one in enumerate(item[:MAX_VALUES]))
+            return [one for one in values if one is not self.OUT]
+        return self.refuse(at, show(item), "text, a number, true, false, null, a list or a mapping", "wrong-type")
+
+    def text(self, item: str, at: str, most: int) -> Any:
+        if len(item) > most:
+            return self.refuse(at, f"{show(item)}, {len(item)} characters", f"at most {most}", "too-large")
+        return str(item) if _plain_text(item) else self.refuse(at, *_control(item), "control-character")
+
+    def pair(self, key: Any, item: Any, at: str, depth: int) -> tuple[str, Any]:
+        if self.left <= 0:
+            return "", self.OUT
+        if not isinstance(key, str):
+            return "", self.refuse(at, f"the key {show(key)}", "a text as key", "not-a-text-key")
+        name = self.text(key, at, MAX_KEY)
+        return ("", name) if name is self.OUT else (name, self.value(item, f"{at}.{name}" if at else name, depth + 1))
+
+
+def plain(value: Any, where: str, at: str) -> tuple[Any, list[Problem]]:
+    """A value that Ansible brings (a variable), as plain data within the bounds of a file, and what had to be left out."""
+    reader = _Plain(where)
+    found = reader.value(value, at, 0)
+    return None if found is _Plain.OUT else found, reader.problems

@@ -47,7 +47,7 @@ def decide(plan: Plan, looks: Mapping[str, Engine], image_id: str, weights_hash:
         return {"parts": wanted, "remove": remove, "actions": depends + removals}
     running = [name for name, look in looks.items() if any(item["running"] for item in look["containers"])]
     records: list[Record] = [look["record"] for look in looks.values() if look["record"]]
-    told = _changes(records[0], plan, image_id, weights_hash) if running and records else []
+    told = changes(records[0], plan, image_id, weights_hash) if running and records else []
     why = "; ".join(dict.fromkeys(told or certain))
     do = "replace" if running else "start"
     return {"parts": wanted, "remove": {}, "actions": [action(PHASE, "", do, f"{do} the group: {why}")]}
@@ -88,7 +88,7 @@ def _node(plan: Plan, name: str, look: Engine, wanted: Part | None, known: bool)
     return [] if known else [UNKNOWN]
 
 
-def _changes(record: Record, plan: Plan, image_id: str, weights_hash: str) -> list[str]:
+def changes(record: Record, plan: Plan, image_id: str, weights_hash: str) -> list[str]:
     """What is otherwise than in the record of what runs, in the user's words."""
     if other_format(record):
         return ["served by another release"]

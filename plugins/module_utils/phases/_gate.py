@@ -53,22 +53,10 @@ def record_files(now: EngineInfo, record: Record, passed: bool) -> list[dict[str
     if now["record"] != record:
         files.append(("current.json", record))
     return [
-        {"path": name, "content": base64.b64encode(f"{json.dumps(one, indent=1, sort_keys=True)}\n".encode()).decode()}
+        # The environment of a site stands in it.
+        {"path": name, "content": base64.b64encode(f"{json.dumps(one, indent=1, sort_keys=True)}\n".encode()).decode(), "mode": "0600"}
         for name, one in files
     ]
-
-
-def rollback_record(infos: Mapping[str, Engine]) -> Record:
-    """What to go back to: the last good record if something else is served or failed, else the one before; empty if none."""
-    current = served_record(infos)
-    # A node that did not take part in the last launch has an older one's record.
-    newest = max((info["good"] for info in infos.values()), key=lambda good: good["at"], default=None)
-    goods: list[Record] = [newest["last"], newest["previous"]] if newest else []
-    if not current:
-        # Nothing is served: stopped, or it never came up. What ran last is what the user wants back.
-        return goods[0] if goods else {}
-    differing = [good for good in goods if record_differs(good, current)]
-    return differing[0] if differing else {}
 
 
 def record_actions(plan: Plan, looks: Mapping[str, Engine], image_id: str) -> list[Action]:

@@ -81,11 +81,20 @@ def problems(plan: Plan, infos: Mapping[str, Host]) -> list[Problem]:
         name, options = node["name"], node["container"]["options"]
         if built_for and built_for != hardware["architecture"]:
             seen = f"{built_for}, of {builder}, which builds {plan['image']['reference']}"
-            found.append(Problem(name, "architecture", seen, hardware["architecture"], "Set gx10_build_host to a node like this one."))
+            found.append(
+                Problem(
+                    name,
+                    "architecture",
+                    seen,
+                    hardware["architecture"],
+                    "Set gx10_build_host to a node like this one.",
+                    code="other-architecture",
+                )
+            )
         count = len(hardware["gpus"]) if hardware["gpus"] is not None else None
         if count == 0 and (options.get("runtime") == "nvidia" or "gpus" in options):
             hint = "nvidia-smi and dmesg say why; a reboot brings back one that fell off the bus."
-            found.append(Problem(name, "GPU", "none in /proc/driver/nvidia/gpus or nvidia-smi", "at least 1", hint))
+            found.append(Problem(name, "GPU", "none in /proc/driver/nvidia/gpus or nvidia-smi", "at least 1", hint, code="no-gpu"))
         if len(plan["nodes"]) > 1:
             found += _fabric(plan, node, hardware)
     return found
@@ -98,7 +107,7 @@ def _fabric(plan: Plan, node: Node, hardware: Hardware) -> list[Problem]:
     if kept and kept >= GIB and budget is not None and budget >= PINNING_FAILS_GIB and over_rdma:
         seen = f"{hardware['kernel']}, with {kept / GIB:.1f} GiB of free CMA that no area owns (kexec handover)"
         wanted = f"less than 1 GiB of it beside a budget of {budget} GiB: {_PINNING}"
-        found.append(Problem(node["name"], "kernel", seen, wanted, _KHO_OFF))
+        found.append(Problem(node["name"], "kernel", seen, wanted, _KHO_OFF, code="known-bad"))
     return found
 
 
@@ -119,7 +128,7 @@ def warnings(plan: Plan, infos: Mapping[str, Host]) -> list[str]:
 def _known_bad(name: str, hardware: Hardware) -> list[Problem]:
     kept = scratch(hardware["memory"])
     return [
-        Problem(name, bad.fact, f"{hardware[bad.fact]}: {bad.why}", "another one", f"{bad.remedy} Source: {bad.source}.")
+        Problem(name, bad.fact, f"{hardware[bad.fact]}: {bad.why}", "another one", f"{bad.remedy} Source: {bad.source}.", code="known-bad")
         for bad in KNOWN_BAD
         if re.match(bad.pattern, hardware[bad.fact] or "") and not (bad.scratch and kept is not None and kept < GIB)
     ]
@@ -133,25 +142,29 @@ def _link(node: Node, link: Link, bios: str | None) -> list[Problem]:
         # A link without a PCIe function, as a container's, has none to lose.
         if link["pcie"] and any(device["host"] == "/dev/infiniband" for device in node["container"]["options"].get("devices", [])):
             hint = "NCCL falls back to sockets without a word. Check rdma link, and that mlx5_ib is loaded."
-            found.append(Problem(name, key, "no RDMA device", "one, since the container gets /dev/infiniband", hint))
+            found.append(Problem(name, key, "no RDMA device", "one, since the container gets /dev/infiniband", hint, code="no-rdma"))
         return found
     if link["speed_mbps"] is not None and link["speed_mbps"] < LINE_RATE_MBPS:
         hint = "Check the cable, and that the switch's port is set to 200G without autonegotiation."
-        found.append(Problem(name, key, f"{link['speed_mbps']} Mb/s", f"{LINE_RATE_MBPS} Mb/s", hint))
+        found.append(Problem(name, key, f"{link['speed_mbps']} Mb/s", f"{LINE_RATE_MBPS} Mb/s", hint, code="slow-link"))
     pcie = link["pcie"]
     lanes, widest = (pcie["width"], pcie["max_width"]) if pcie else (None, None)
     speed, fastest = (pcie["speed"], pcie["max_speed"]) if pcie else (None, None)
     if lanes and widest and lanes < widest:
         hint = f"Half the lanes are half the bandwidth. Update the BIOS ({bios or 'unknown'}) with fwupdmgr."
-        found.append(Problem(name, key, f"PCIe x{lanes}", f"x{widest}", hint))
+        found.append(Problem(name, key, f"PCIe x{lanes}", f"x{widest}", hint, code="slow-link"))
     if speed and fastest and speed < fastest:
-        found.append(Problem(name, key, f"PCIe at {speed} GT/s", f"{fastest} GT/s", "Cold-start the node; see dmesg for PCIe errors."))
+        found.append(
+            Problem(
+                name, key, f"PCIe at {speed} GT/s", f"{fastest} GT/s", "Cold-start the node; see dmesg for PCIe errors.", code="slow-link"
+            )
+        )
     index = node["env"].get("NCCL_IB_GID_INDEX")
     usable = [gid["index"] for gid in rdma["gids"] if gid["type"] == ROCE_V2]
     if index is not None and usable and str(index) not in map(str, usable):
         wanted = f"{' or '.join(map(str, usable))}, where {rdma['device']} has a RoCE v2 GID of an IPv4 address"
         hint = "It moves when addresses come up in another order. Leave the variable out: NCCL finds the index by itself."
-        found.append(Problem(name, "NCCL_IB_GID_INDEX", str(index), wanted, hint))
+        found.append(Problem(name, "NCCL_IB_GID_INDEX", str(index), wanted, hint, code="wrong-gid"))
     return found
 
 
@@ -173,7 +186,7 @@ def _differences(plan: Plan, infos: Mapping[str, Host]) -> list[Problem]:
         known = [(name, value) for name, value in values if value is not None]
         other = next(((name, value) for name, value in known if value != known[0][1]), None)
         if other:
-            found.append(Problem(other[0], key, str(other[1]), f"{known[0][1]}, as on {known[0][0]}", hint))
+            found.append(Problem(other[0], key, str(other[1]), f"{known[0][1]}, as on {known[0][0]}", hint, code="nodes-differ"))
     return found
 
 
@@ -189,5 +202,14 @@ def _measured(plan: Plan, infos: Mapping[str, Host]) -> list[Problem]:
             found_here = hardware[key]
             if found_here and found_here.split(".")[:parts] != branch:
                 wanted = f"branch {'.'.join(branch)}: the profile was measured with {measured}"
-                found.append(Problem(node["name"], key, found_here, wanted, "It may work; compare a benchmark before you rely on it."))
+                found.append(
+                    Problem(
+                        node["name"],
+                        key,
+                        found_here,
+                        wanted,
+                        "It may work; compare a benchmark before you rely on it.",
+                        code="other-version",
+                    )
+                )
     return found

@@ -38,21 +38,21 @@ def problems(evidence: Mapping[str, Any], expect: ImageExpect, rebuild: str, whe
     found: list[Problem] = []
     for key, label in PINNED:
         if key in expect and evidence.get(key) != expect[key]:
-            found.append(Problem(where, label, show(evidence.get(key)), show(expect[key]), rebuild))
+            found.append(Problem(where, label, show(evidence.get(key)), show(expect[key]), rebuild, code="other-version"))
     for name in expect["imports"]:
         error = evidence.get("imports", {}).get(name, "not tried")
         if error:
-            found.append(Problem(where, f"import {name}", error, "no error", rebuild))
+            found.append(Problem(where, f"import {name}", error, "no error", rebuild, code="no-import"))
     for name, specifier in expect.get("versions", {}).items():
         version = evidence.get("versions", {}).get(name)
         if version is None or not SpecifierSet(specifier).contains(version, prereleases=True):
-            found.append(Problem(where, f"version of {name}", version or "not installed", specifier, rebuild))
+            found.append(Problem(where, f"version of {name}", version or "not installed", specifier, rebuild, code="other-version"))
     if "nccl" in expect and not SpecifierSet(expect["nccl"]).contains(evidence.get("nccl") or "0", prereleases=True):
         where_from = f"{evidence.get('nccl') or 'none'} at {evidence.get('nccl_path') or 'no path'}"
-        found.append(Problem(where, "NCCL that torch loads", where_from, expect["nccl"], rebuild))
+        found.append(Problem(where, "NCCL that torch loads", where_from, expect["nccl"], rebuild, code="other-version"))
     # An image for CPUs may run on a node with a GPU.
     if gpu and expect.get("cuda", "any") is not None and evidence.get("gpu") is not True:
-        found.append(Problem(where, "torch.cuda.is_available()", show(evidence.get("gpu")), "True", rebuild))
+        found.append(Problem(where, "torch.cuda.is_available()", show(evidence.get("gpu")), "True", rebuild, code="no-gpu"))
     return [str(problem) for problem in found]
 
 
@@ -65,7 +65,7 @@ def foreign(image: Mapping[str, Any], reference: str, info: Images, node: str) -
     if not found or found == wanted:
         return []
     hint = f"Build it on a node that is {wanted} (gx10_build_host), or docker pull --platform linux/{wanted} {reference} on {node}."
-    return [str(Problem(f"{node}: image {reference}", "architecture", found, wanted, hint))]
+    return [str(Problem(f"{node}: image {reference}", "architecture", found, wanted, hint, code="other-architecture"))]
 
 
 def room(context: Context, definition: Definition, disk: Mapping[str, Disk], node: str) -> list[str]:

@@ -24,12 +24,12 @@ def problems(plan: Plan, infos: Mapping[str, Host]) -> list[Problem]:
             down = ", ".join(seen["down"] if seen else []) or "none"
             held = f"{', '.join(infos[name]['addresses'])}; links that are not up: {down}"
             hint = f"Is the cable in, and the other end up? On {name}: ip -br link show; ip -br address show"
-            found.append(Problem(name, "gx10_fabric_address", held, address, hint))
+            found.append(Problem(name, "gx10_fabric_address", held, address, hint, code="not-the-nodes-address"))
             blamed.add(name)
         elif seen and seen["interface"] and seen["state"] != "UP":
             own = seen["interface"]
             hint = f"Is the cable in, and the other end up? On {name}: ip link set {own} up; ip -br link show {own}"
-            found.append(Problem(name, f"fabric interface {own} ({address})", f"link {seen['state']}", "link UP", hint))
+            found.append(Problem(name, f"fabric interface {own} ({address})", f"link {seen['state']}", "link UP", hint, code="link-down"))
             blamed.add(name)
     for name in _most_silent_first(addresses, looks):
         silent = [other for other in _cut_off(name, addresses, looks) if other not in blamed]
@@ -39,7 +39,14 @@ def problems(plan: Plan, infos: Mapping[str, Host]) -> list[Problem]:
         ping = f"ping -I {looks[silent[0]]['interface']} {address}"
         hint = f"Compare cable, switch port, VLAN and MTU of {interface} on {name}; from {silent[0]}: {ping}"
         found.append(
-            Problem(name, f"fabric interface {interface} ({address})", f"no answer to {', '.join(silent)} (TCP, ARP)", "an answer", hint)
+            Problem(
+                name,
+                f"fabric interface {interface} ({address})",
+                f"no answer to {', '.join(silent)} (TCP, ARP)",
+                "an answer",
+                hint,
+                code="no-answer",
+            )
         )
         # Calls go both ways: its own fail for the same reason.
         blamed.add(name)
@@ -61,7 +68,7 @@ def warnings(plan: Plan, infos: Mapping[str, Host]) -> list[Problem]:
             key = f"fabric interface {seen['interface']} ({node['address']})"
             hint = f"A firewall, or no way at all? On {node['name']}: ping -I {seen['interface']} ADDRESS"
             text = f"no answer of {', '.join(unknown)} over TCP, and ARP does not reach them"
-            found.append(Problem(node["name"], key, text, "an answer, or all fabric addresses in one network", hint))
+            found.append(Problem(node["name"], key, text, "an answer, or all fabric addresses in one network", hint, code="no-answer"))
     return found
 
 
@@ -90,6 +97,7 @@ def _routes(name: str, addresses: Mapping[str, str], seen: Fabric) -> list[Probl
             device,
             f"by {seen['interface']}, which holds {addresses[name]}",
             f"Check the prefix length of the address on {name}: ip route get {peers[0].split('(')[1].rstrip(')')}",
+            code="wrong-route",
         )
         for device, peers in wrong.items()
     ]

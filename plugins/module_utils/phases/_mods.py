@@ -19,7 +19,7 @@ def questions(names: Sequence[str], mods: Mapping[str, ModSource]) -> list[dict[
     found = []
     for name in names:
         source = mods[name]["about"]
-        about = _document.parse(source["text"], name)[0] if source else {}
+        about = _document.load(source)[0] if source else {}
         found.append({"name": name, "proof": about.get("proof", [])})
     return found
 

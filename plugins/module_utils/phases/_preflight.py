@@ -28,11 +28,13 @@ def node_problems(plan: Plan, infos: Mapping[str, Host], engines: Mapping[str, E
     for mod in plan["nodes"][0]["mods"]:
         if not mod["ready"]:
             hint = "It is declared only; give the mod's folder a run.sh, in a folder named by mods_path."
-            problems.append(Problem(f"mod {mod['name']}", "run.sh", "nothing", f"a program in {mod['path']}", hint))
+            problems.append(Problem(f"mod {mod['name']}", "run.sh", "nothing", f"a program in {mod['path']}", hint, code="no-program"))
     for name in [node["name"] for node in plan["nodes"]] + list(plan["idle"]):
         if name not in present or name not in infos:
             hint = "Is it powered on? Does ssh work? Leave --limit out: the nodes of a plan belong together."
-            problems.append(Problem(name, "node", "no answer, or left out by --limit", "all nodes of the inventory", hint))
+            problems.append(
+                Problem(name, "node", "no answer, or left out by --limit", "all nodes of the inventory", hint, code="no-answer")
+            )
     for node in plan["nodes"]:
         name = node["name"]
         if name in infos:
@@ -69,14 +71,19 @@ def _memory(plan: Plan, name: str, seen: Memory, engine: Engine | None) -> list[
     wanted = f"at least {needs:g} GiB: {budget} and a floor of {memory['floor_gib']:g} GiB"
     return [
         Problem(
-            name, "memory", found, wanted, f"On {name}, end what holds it (ps -eo rss,args --sort=-rss | head), or plan a smaller budget."
+            name,
+            "memory",
+            found,
+            wanted,
+            f"On {name}, end what holds it (ps -eo rss,args --sort=-rss | head), or plan a smaller budget.",
+            code="too-little-memory",
         )
     ]
 
 
 def _docker(name: str, info: Host) -> list[Problem]:
     error = info["docker"]["error"]
-    return [Problem(name, "Docker engine", error, "an engine that answers", "systemctl start docker")] if error else []
+    return [Problem(name, "Docker engine", error, "an engine that answers", "systemctl start docker", code="no-answer")] if error else []
 
 
 def tools(name: str, info: Host) -> list[Problem]:
@@ -84,7 +91,16 @@ def tools(name: str, info: Host) -> list[Problem]:
     if not info["missing_tools"]:
         return []
     packages = " ".join(PACKAGES.get(tool, tool) for tool in info["missing_tools"])
-    return [Problem(name, "tools", f"no {' '.join(info['missing_tools'])}", "all of them installed", f"apt-get install {packages}")]
+    return [
+        Problem(
+            name,
+            "tools",
+            f"no {' '.join(info['missing_tools'])}",
+            "all of them installed",
+            f"apt-get install {packages}",
+            code="no-program",
+        )
+    ]
 
 
 def _one(plan: Plan, node: Node, info: Host, engine: Engine | None) -> list[Problem]:
@@ -92,11 +108,20 @@ def _one(plan: Plan, node: Node, info: Host, engine: Engine | None) -> list[Prob
     problems = tools(name, info) + _docker(name, info)
     if not info["journal"]:
         hint = "systemctl start systemd-journald.socket; the engine's supervisor tells the journal what it does."
-        problems.append(Problem(name, "/run/systemd/journal/socket", "nothing", "the socket of systemd-journald", hint))
+        problems.append(Problem(name, "/run/systemd/journal/socket", "nothing", "the socket of systemd-journald", hint, code="no-journal"))
     models = plan["model"]["path"].removesuffix("/" + plan["model"]["repo"])
     disk = info["disk"].get(models)
     if disk and not disk["writable"]:
-        problems.append(Problem(name, models, "a folder that cannot be written", "a writable one", "Check the mount and gx10_models_root."))
+        problems.append(
+            Problem(
+                name,
+                models,
+                "a folder that cannot be written",
+                "a writable one",
+                "Check the mount and gx10_models_root.",
+                code="not-writable",
+            )
+        )
     problems += _memory(plan, name, info["memory"], engine)
     if engine is None:
         return problems
@@ -104,5 +129,5 @@ def _one(plan: Plan, node: Node, info: Host, engine: Engine | None) -> list[Prob
         if not any(owns(container, listener) for container in engine["containers"]):
             found = f"pid {listener['pid']} ({listener['command'] or 'unknown'})"
             hint = "End that process, or change gx10_api_port or gx10_ray_port."
-            problems.append(Problem(name, f"port {listener['port']}", found, "a free port", hint))
+            problems.append(Problem(name, f"port {listener['port']}", found, "a free port", hint, code="port-taken"))
     return problems

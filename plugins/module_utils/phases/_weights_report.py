@@ -37,18 +37,34 @@ def room(name: str, model: WeightsModel, lacking: Sequence[File], look: Models) 
     staged = sum(item["staged"] for item in look["models"] if item["name"] == model["repo"])
     needed = max(0, sum(item["size"] for item in lacking) - staged) * MARGIN
     if disk["read_only"]:
-        problems.append(Problem(name, disk["mount"], "a read-only mount", "a writable one", f"mount -o remount,rw {disk['mount']}"))
+        problems.append(
+            Problem(name, disk["mount"], "a read-only mount", "a writable one", f"mount -o remount,rw {disk['mount']}", code="not-writable")
+        )
     elif not disk["writable"]:
         problems.append(
-            Problem(name, disk["path"], f"a folder that {look['user']} cannot write", "a writable one", "Check its owner and mode.")
+            Problem(
+                name,
+                disk["path"],
+                f"a folder that {look['user']} cannot write",
+                "a writable one",
+                "Check its owner and mode.",
+                code="not-writable",
+            )
         )
     if disk["type"] in UNFIT:
         problems.append(
-            Problem(name, disk["mount"], f"file system {disk['type']}", "a local disk", "Set gx10_models_root to a folder on one.")
+            Problem(
+                name,
+                disk["mount"],
+                f"file system {disk['type']}",
+                "a local disk",
+                "Set gx10_models_root to a folder on one.",
+                code="unfit-disk",
+            )
         )
     if disk["free"] < needed:
         found, wanted = f"{size_text(disk['free'])} free", f"{size_text(needed)} for {len(lacking)} files"
-        problems.append(Problem(name, disk["mount"], found, wanted, removable(model["repo"], look)))
+        problems.append(Problem(name, disk["mount"], found, wanted, removable(model["repo"], look), code="too-little-room"))
     return [str(problem) for problem in problems]
 
 
@@ -106,26 +122,43 @@ def removal_problems(
     `serving`: nodes whose engine uses it; `elsewhere`: the control node has a whole source of it."""
     problems = []
     if confirm != repo:
-        problems.append(Problem("command line", "confirm", repr(confirm), repr(repo), "Say the name twice: nothing is removed by mistake."))
+        problems.append(
+            Problem(
+                "command line",
+                "confirm",
+                repr(confirm),
+                repr(repo),
+                "Say the name twice: nothing is removed by mistake.",
+                code="not-confirmed",
+            )
+        )
     have = {name: [item for item in look["models"] if item["name"] == repo] for name, look in looks.items()}
     nodes = [*looks, *missing]
     unknown = [name for name in targets if name not in nodes]
     for name in unknown:
-        problems.append(Problem("command line", "only", repr(name), f"one of {', '.join(nodes)}", nearest(name, nodes)))
+        problems.append(
+            Problem("command line", "only", repr(name), f"one of {', '.join(nodes)}", nearest(name, nodes), code="not-a-choice")
+        )
     holders = [name for name, items in have.items() if items]
     if not holders:
         known = sorted({item["name"] for look in looks.values() for item in look["models"]})
-        problems.append(Problem("command line", "model", repr(repo), "one that is there: " + (", ".join(known) or "none is")))
+        problems.append(
+            Problem("command line", "model", repr(repo), "one that is there: " + (", ".join(known) or "none is"), code="not-a-choice")
+        )
     elif not unknown and not set(targets) & {*holders, *missing}:
-        problems.append(Problem("command line", "only", ", ".join(targets), f"a node that has {repo}: {', '.join(holders)}"))
+        problems.append(
+            Problem("command line", "only", ", ".join(targets), f"a node that has {repo}: {', '.join(holders)}", code="not-a-choice")
+        )
     whole = [name for name, items in have.items() if items and items[0]["whole"]]
     if whole and not set(whole) - set(targets) and not elsewhere:
         hint = "Name fewer nodes with -e only=NODE, or keep a whole copy on the control node and name it in gx10_weights_sources."
-        problems.append(Problem(repo, "copies", f"no whole one but on {', '.join(whole)}", "one that stays", hint))
+        problems.append(Problem(repo, "copies", f"no whole one but on {', '.join(whole)}", "one that stays", hint, code="last-copy"))
     for name in serving:
         if name in targets:
-            problems.append(Problem(name, "engine", f"a running one that uses {repo}", "none", "ansible-playbook stop.yml first."))
-    problems += [Problem(name, "node", "no answer", "all nodes, to know that a copy stays") for name in missing]
+            problems.append(
+                Problem(name, "engine", f"a running one that uses {repo}", "none", "ansible-playbook stop.yml first.", code="in-use")
+            )
+    problems += [Problem(name, "node", "no answer", "all nodes, to know that a copy stays", code="no-answer") for name in missing]
     return [str(problem) for problem in problems]
 
 

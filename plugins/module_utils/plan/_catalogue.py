@@ -5,24 +5,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from ..common import _document
-from ._profile_types import Text
+from ..common import _schema
+from ..common._problem import Problem, printable
+from ._profile_types import Sources, Text
 
+# Of a cell: a repository's name is shorter.
+WIDTH = 60
 COLUMNS = ("profile", "model", "GPUs", "image", "executor", "speculation", "status", "decode t/s (requests)")
 
 
-def table(profiles: Mapping[str, Text]) -> str:
-    """One line a profile. A file that cannot be read says so in its line."""
-    rows = [COLUMNS, *(_row(name, source) for name, source in sorted(profiles.items()))]
+def table(sources: Sources) -> str:
+    """One line a profile. One that is broken says so in its line, and so do images and mods, below."""
+    schema = sources["schema"]["text"]
+    rows = [COLUMNS, *(_row(name, source, schema) for name, source in sorted(sources["profiles"].items()))]
     widths = [max(len(row[column]) for row in rows if len(row) == len(COLUMNS)) for column in range(len(COLUMNS))]
-    return "\n".join("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows)
+    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows]
+    return "\n".join([*lines, *_broken(sources)])
 
 
-def _row(name: str, source: Text) -> tuple[str, ...]:
-    profile, problems = _document.parse(source["text"], source["path"])
+def _broken(sources: Sources) -> Iterator[str]:
+    for name, image in sorted(sources["images"].items()):
+        for problem in _schema.read(image, sources["image_schema"]["text"])[1][:1]:
+            yield f"image {name}: {problem}"
+    for name, mod in sorted(sources["mods"].items()):
+        problems = [Problem(**mod["problem"])] if "problem" in mod else []
+        if mod["about"]:
+            problems += _schema.read(mod["about"], sources["mod_schema"]["text"])[1]
+        for problem in problems[:1]:
+            yield f"mod {name}: {problem}"
+
+
+def _row(name: str, source: Text, schema: str) -> tuple[str, ...]:
+    profile, problems = _schema.read(source, schema)
 
     def part(*keys: str) -> Any:
         value: Any = profile
@@ -32,10 +49,9 @@ def _row(name: str, source: Text) -> tuple[str, ...]:
 
     if problems:
         return (name, str(problems[0]))
-    gpus = [part("parallel", key) or 1 for key in ("tensor", "pipeline")]
-    count = str(gpus[0] * gpus[1]) if all(isinstance(value, int) for value in gpus) else "?"
+    count = part("parallel", "tensor") * (part("parallel", "pipeline") or 1)
     cells = [part("model", "repo"), count, part("image"), part("executor"), _speculation(part("args")), part("provenance", "status")]
-    return (name, *(str(cell or "?") for cell in cells), _speed(part("expect", "bench")))
+    return (name, *(printable(str(cell))[:WIDTH] for cell in [*cells, _speed(part("expect", "bench"))]))
 
 
 def _speculation(args: Any) -> str:
@@ -54,7 +70,9 @@ def _speed(bench: Any) -> str:
     rows = bench.get("concurrency") if isinstance(bench, dict) else None
     if not isinstance(rows, list):
         return ""
-    rates = [(row["decode_tps"], row["requests"]) for row in rows if isinstance(row, dict) and {"decode_tps", "requests"} <= set(row)]
+    pairs = [(row.get("decode_tps"), row.get("requests")) for row in rows if isinstance(row, dict)]
+    # Free in form: what is no number is not measured.
+    rates = [pair for pair in pairs if all(isinstance(value, int | float) and not isinstance(value, bool) for value in pair)]
     if not rates:
         return ""
     best = max(rates)

@@ -6,16 +6,25 @@
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
 from . import _options, _probes, _watch
-from ._types import Memory, Node, Plan
+from ._types import HardwareOptions, Memory, Node, Plan
 
 # Of the inventory's options, those that the field reports' commands have, too.
 REPORTED = ("--runtime", "--gpus")
+# Of Docker's own set: mods change files of the image, whoever owns them; pip and apt do it as other users, whom the supervisor must be
+# able to end; gx10_api_port may be one below 1024. What RDMA needs (IPC_LOCK) comes from the inventory.
+CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID")
+# Threads count. Ray and the engine's compilers start thousands; a fork bomb stays in its container.
+PIDS = 16384
 # What every engine container gets beyond the profile, as (docker option, reason). The engine role sets exactly these.
 ADDED = (
     ("--init", "PID 1 reaps; the supervisor is its child"),
     ("--security-opt no-new-privileges", "no set-uid program can gain more"),
+    ("--cap-drop ALL", "no raw sockets, no device nodes, no audit log"),
+    *((f"--cap-add {name}", "what mods and the supervisor need of root") for name in CAPABILITIES),
+    (f"--pids-limit {PIDS}", "the node stays usable, whatever the engine starts"),
     ("--log-opt max-size=50m --log-opt max-file=3", "the log cannot fill the disk"),
     ("--restart no", "half a group never starts by itself"),
     ("--stop-timeout 90", "time to drain and stop"),
@@ -25,6 +34,13 @@ ADDED = (
     ("-v /run/systemd/journal/socket:…:ro", "the supervisor's words in the node's journal: journalctl -t gx10"),
     ("readonly on the weights' mount", "the engine cannot change weights"),
 )
+
+
+def parameters(options: HardwareOptions) -> dict[str, Any]:
+    """The node's options and what `ADDED` says of rights, as parameters of the module community.docker.docker_container."""
+    found = _options.parameters(options)
+    capabilities = list(dict.fromkeys([*CAPABILITIES, *found.get("capabilities", [])]))
+    return {**found, "cap_drop": ["ALL"], "capabilities": capabilities, "security_opts": ["no-new-privileges"], "pids_limit": PIDS}
 
 
 def docker_options(node: Node) -> list[str]:

@@ -62,7 +62,7 @@ def inputs(definition: Definition, wheels_path: str, cache: _manifest.HashCache)
     files: list[File] = [*_manifest.tree(str(folder))]
     files += [{"path": f"wheels/{name}", "size": sizes[name], "sha256": value} for name, value in found.items()]
     pinned = definition["requirements"]
-    text = (folder / pinned).read_text(encoding="utf-8") if pinned and (folder / pinned).is_file() else ""
+    text = (folder / pinned).read_text(encoding="utf-8", errors="replace") if pinned and (folder / pinned).is_file() else ""
     return {
         "definition": str(folder),
         "wheels": str(wheels),

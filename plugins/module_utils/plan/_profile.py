@@ -10,9 +10,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ..common import _document
-from ..common._problem import Problem, nearest, show
-from . import _probes, _rules
+from ..common import _document, _schema
+from ..common._problem import Problem, beyond, nearest, show
+from . import _pointers, _probes, _rules
 from ._profile_types import Sources
 from ._types import Deviation
 from .engines import _args, _engines, _env, _flags
@@ -24,7 +24,9 @@ def override(profile: dict[str, Any], changes: Mapping[str, Any], where: str) ->
     changed = copy.deepcopy(profile)
     deviations: list[Deviation] = []
     if not isinstance(changes, Mapping):
-        return changed, [], [Problem("command line", "override", show(changes), "a mapping like a profile, for example {args: {…}}")]
+        wanted = "a mapping like a profile, for example {args: {…}}"
+        return changed, [], [Problem("command line", "override", show(changes), wanted, code="wrong-type")]
+    changes, problems = _document.plain(changes, "command line", "override")
 
     def merge(target: dict[str, Any], source: Mapping[str, Any], path: str) -> None:
         for key, value in source.items():
@@ -43,7 +45,7 @@ def override(profile: dict[str, Any], changes: Mapping[str, Any], where: str) ->
                 target[key] = value
 
     merge(changed, changes, "")
-    return changed, deviations, []
+    return changed, deviations, problems
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +61,11 @@ class Checked:
 
 def check(profile: Mapping[str, Any], image: Mapping[str, Any], sources: Sources, where: str, accept: bool) -> Checked:
     """Every problem of a profile. Keys of a wrong type are the schema's finding and are passed over here."""
-    problems = _document.check_schema(profile, sources["schema"]["text"], where)
+    # What the schema refuses is out of the profile from here on.
+    profile, refused = _schema.accept(
+        profile, sources["schema"]["text"], where, _pointers.hint(profile.get("engine"), sources["schema"]["text"])
+    )
+    problems: list[Problem] = []
 
     def part(key: str) -> dict[str, Any]:
         value = profile.get(key)
@@ -111,6 +117,7 @@ def check(profile: Mapping[str, Any], image: Mapping[str, Any], sources: Sources
         hint = f"{reason}. To try it all the same: -e accept_untested=true."
         problems.append(Problem(where, "provenance.status", "'untested'", "a measured profile, or your word", hint.lstrip(". ")))
     own = profile.get("warnings")
+    problems = refused + beyond(refused, problems)
     return Checked(problems, [*(own if isinstance(own, list) else []), *warned, *warnings], skipped, args, words)
 
 
@@ -125,10 +132,10 @@ def _mods(used: list[Any], repo: str, sources: Sources, where: str) -> tuple[lis
             problems.append(Problem(where, f"mods[{index}]", show(name), wanted, nearest(name, have)))
     abouts: dict[str, dict[str, Any]] = {}
     for name, mod in sources["mods"].items():
-        abouts[name] = {}
-        if mod["about"]:
-            abouts[name], broken = _document.parse(mod["about"]["text"], mod["about"]["path"])
-            problems += broken or _document.check_schema(abouts[name], sources["mod_schema"]["text"], mod["about"]["path"])
+        about, broken = _schema.read(mod["about"], sources["mod_schema"]["text"]) if mod["about"] else ({}, [])
+        abouts[name] = {} if broken else about
+        if name in used:  # a broken one beside it is its own affair
+            problems += [Problem(**mod["problem"])] if "problem" in mod else broken
     provided = [abouts.get(name, {}).get("provides") for name in used if isinstance(name, str)]
     for name, about in abouts.items():
         required = about.get("required_for", {})

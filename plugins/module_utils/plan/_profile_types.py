@@ -169,8 +169,11 @@ class Profile(TypedDict):
 
 
 class Text(TypedDict):
+    """A file; `problem`: why it could not be read, and then its text is empty."""
+
     path: str
     text: str
+    problem: NotRequired[dict[str, str]]
 
 
 class NamedText(Text):
@@ -178,20 +181,22 @@ class NamedText(Text):
 
 
 class ModSource(TypedDict):
-    """`ready`: it has a program; `about`: its mod.yml, which field mods lack."""
+    """`ready`: it has a program; `about`: its mod.yml, which field mods lack; `problem`: why it cannot be used."""
 
     path: str
     hash: str
     ready: bool
     about: Text | None
+    problem: NotRequired[dict[str, str]]
 
 
 class Checkpoint(TypedDict):
-    """A folder on the control node: config.json, and the names of the tensors."""
+    """A folder on the control node: config.json, and the names of the tensors; `problem`: why they cannot be read."""
 
     path: str
     config: dict[str, Any]
     tensors: list[str]
+    problem: NotRequired[dict[str, str]]
 
 
 class Sources(TypedDict):

@@ -11,42 +11,84 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from ..common._document import parse
+from ..common import _schema
+from ..common._document import load, parse_json
+from ..common._files import Refused
+from ..common._problem import Problem, show, told
+from ._profile_types import Text
 from .engines import _args as flags
 from .engines import _flags, _vllm
 
-# Recipe keys that have a place in a profile; the others are named in the notes.
-CARRIED = {"name", "recipe_version", "container", "command", "description", "model", "mods", "defaults", "env", "cluster_only", "solo_only"}
+# What a recipe says; keys that are not carried are named in the notes.
+SCALAR = {"type": ["string", "number", "integer", "boolean"]}
+TEXT = {"type": "string", "minLength": 1}
+SCHEMA = json.dumps(
+    {
+        "required": ["name", "container", "command"],
+        "properties": {
+            "recipe_version": SCALAR,
+            "name": {**TEXT, "description": "text"},
+            "container": {**TEXT, "description": "the image's name"},
+            "command": {**TEXT, "description": "vllm serve MODEL …"},
+            "description": {"type": ["string", "null"]},
+            "model": {},
+            "mods": {"type": ["array", "null"], "items": TEXT},
+            "defaults": {"type": ["object", "null"], "additionalProperties": SCALAR},
+            "env": {"type": ["object", "null"], "additionalProperties": SCALAR},
+            "cluster_only": {"type": "boolean"},
+            "solo_only": {"type": "boolean"},
+        },
+    }
+)
+CARRIED = set(json.loads(SCHEMA)["properties"])
 
 
-def convert(text: str, where: str, date: str) -> tuple[dict[str, Any], list[str]]:
-    """Return the profile and notes on what was not carried; an empty profile and the reasons where nothing could be made.
+def convert(source: Text, schema: str, date: str) -> tuple[dict[str, Any], list[str]]:
+    """Return a profile that `schema` takes, and notes on what was not carried; an empty profile and the reasons where there is none.
 
     `date` (YYYY-MM-DD) goes to the profile's provenance.
     """
-    recipe, problems = parse(re.sub(r"^---\n", "", text), where)
-    # A recipe's command is a block of several lines, which profiles do not have.
-    block = re.search(r"^command: *[|>][+-]?\n((?:[ \t]+.*\n?|\n)+)", text, re.MULTILINE)
-    if problems and block:
-        recipe, problems = parse(text.replace(block.group(0), "command: block\n"), where)
-        recipe["command"] = block.group(1)
+    where = source["path"]
+    recipe, problems = _read(source)
     if problems:
-        return {}, [str(problem) for problem in problems]
-    missing = [key for key in ("name", "container", "command") if not isinstance(recipe.get(key), str)]
-    if missing:
-        return {}, [f"{where}: {key}: found nothing; wanted text" for key in missing]
-    notes = [f"{key}: not carried ({recipe[key]!r})" for key in sorted(set(recipe) - CARRIED)]
+        return {}, told(problems)
+    notes = [f"{key}: not carried ({show(recipe[key])})" for key in sorted(set(recipe) - CARRIED)]
     if recipe.get("recipe_version", "1") not in ("1", 1):
-        notes.append(f"recipe_version {recipe['recipe_version']!r}: read as version 1")
-    defaults = recipe.get("defaults") if isinstance(recipe.get("defaults"), Mapping) else {}
+        notes.append(f"recipe_version {show(recipe['recipe_version'])}: read as version 1")
     try:
-        words = shlex.split(recipe["command"].format(**(defaults or {})).replace("\\\n", " "))
-    except (KeyError, IndexError, ValueError) as error:
-        return {}, [f"{where}: command: found a placeholder or quote that cannot be filled ({error!r}); wanted values in defaults"]
+        words = shlex.split(_filled(recipe["command"], recipe.get("defaults") or {}).replace("\\\n", " "))
+    except ValueError as error:
+        found = f"a placeholder or quote that cannot be filled ({error})"
+        return {}, told([Problem(where, "command", found, "closed quotes, and each {NAME} in defaults", code="wrong-text")])
     if words[:2] != ["vllm", "serve"] or len(words) < 3:
-        return {}, [f"{where}: command: found {' '.join(words[:3])!r}; wanted vllm serve MODEL …"]
+        return {}, told([Problem(where, "command", show(" ".join(words[:3])), "vllm serve MODEL …", code="wrong-text")])
     profile = _profile(recipe, words, notes, where, date)
-    return profile, notes
+    _taken, problems = _schema.accept(profile, schema, f"the profile of {where}")
+    return ({}, told(problems)) if problems else (profile, notes)
+
+
+def _read(source: Text) -> tuple[dict[str, Any], list[Problem]]:
+    if source.get("problem"):
+        return load(source)
+    text = re.sub(r"^---\n", "", source["text"])
+    # A recipe's command is a block of several lines, which profiles do not have.
+    block = re.search(r"^command: *[|>][+-]?\n((?:[ \t][^\n]*\n|\n)+)", f"{text}\n", re.MULTILINE)
+    plain = f"{text}\n".replace(block[0], "command: block\n") if block else text
+    recipe, problems = _schema.read({"path": source["path"], "text": plain}, SCHEMA)
+    return {**recipe, **({"command": block[1]} if block else {})}, problems
+
+
+def _filled(command: str, defaults: Mapping[str, Any]) -> str:
+    """Fill {NAME} in, where {{ and }} are braces. Not `str.format`, to which {NAME:>9999999999} is an order."""
+
+    def fill(match: re.Match[str]) -> str:
+        if match[0] in ("{{", "}}"):
+            return match[0][0]
+        if match[1] not in defaults:
+            raise ValueError(show(match[0]))
+        return str(defaults[match[1]])
+
+    return re.sub(r"{{|}}|{(\w+)}|[{}]", fill, command)
 
 
 def _profile(recipe: Mapping[str, Any], words: list[str], notes: list[str], where: str, date: str) -> dict[str, Any]:
@@ -57,15 +99,15 @@ def _profile(recipe: Mapping[str, Any], words: list[str], notes: list[str], wher
         parallel["pipeline"] = args.pop("pipeline-parallel-size")
     if args.pop("enable-expert-parallel", False):
         parallel["expert"] = parallel["tensor"]
-    ranks = parallel["tensor"] * parallel.get("pipeline", 1)
+    alone = parallel["tensor"] == parallel.get("pipeline", 1) == 1
     backend = args.pop("distributed-executor-backend", None)
-    executor = "ray" if backend == "ray" else "solo" if recipe.get("solo_only") or ranks == 1 else "mp"
+    executor = "ray" if backend == "ray" else "solo" if recipe.get("solo_only") or alone else "mp"
     served = args.pop("served-model-name", repo)
     for flag in [flag for flag in args if flag in _vllm.DIALECT.owned]:
         notes.append(f"--{flag} {args.pop(flag)}: belongs to {_vllm.DIALECT.owned[flag]}")
     slug = re.sub(r"[^a-z0-9_.-]+", "-", str(recipe["name"]).lower()).strip("-.")[:62]
-    env = recipe.get("env") if isinstance(recipe.get("env"), Mapping) else {}
-    mods = [str(mod).rstrip("/").rsplit("/", 1)[-1] for mod in recipe.get("mods") or []]
+    env = recipe.get("env") or {}
+    mods = [mod.rstrip("/").rsplit("/", 1)[-1] for mod in recipe.get("mods") or []]
     return {
         "summary": str(recipe.get("description") or recipe["name"])[:200],
         "model": {"repo": repo, "served_name": served},
@@ -74,7 +116,7 @@ def _profile(recipe: Mapping[str, Any], words: list[str], notes: list[str], wher
         "executor": executor,
         "parallel": parallel,
         "container": {"name": slug, "shm_size": "16g", "ipc": "host"},
-        "env": {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", **{str(key): str(value) for key, value in (env or {}).items()}},
+        "env": {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", **{key: str(value) for key, value in env.items()}},
         "args": args,
         "mods": mods,
         "provenance": {
@@ -116,7 +158,7 @@ def _args(words: list[str], notes: list[str]) -> dict[str, Any]:
 def _value(text: str) -> Any:
     """Numbers and JSON mappings as themselves, everything else as text."""
     try:
-        value = json.loads(text)
-    except ValueError:
+        value = parse_json(text.encode())
+    except (Refused, UnicodeEncodeError):
         return text
     return value if isinstance(value, int | float | dict) and not isinstance(value, bool) else text

@@ -14,8 +14,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, cast
 
-from ..common import _document
-from ..common._problem import Problem, nearest, report, show
+from ..common import _document, _schema
+from ..common._problem import Problem, nearest, report, show, told
 from . import _checkpoint, _memory, _probes, _profile, _rules, _watch, _weights
 from ._inventory import Cluster, Node, is_address
 from ._inventory import read as read_cluster
@@ -75,9 +75,9 @@ def resolve(
     plan = None
     source = sources["profile"]
     if source:
-        profile, found = _document.parse(source["text"], source["path"])
+        profile, found = _document.load(source)
         if not found:
-            profile, deviations, found = _profile.override(profile, override or {}, source["path"])
+            profile, deviations, found = _profile.override(profile, {} if override is None else override, source["path"])
             image, image_found = _image(profile, sources, source["path"])
             checked = _profile.check(profile, image, sources, source["path"], accept_untested)
             found += checked.problems + image_found
@@ -88,7 +88,7 @@ def resolve(
             plan, problems = _plan(*accepted, checked, cluster, sources, source, deviations)
     name = sources.get("name") or "no profile"
     message = report(f"Cannot plan {name}", problems) if problems else ""
-    return {"plan": plan, "problems": [str(problem) for problem in dict.fromkeys(problems)], "message": message}
+    return {"plan": plan, "problems": told(problems), "message": message}
 
 
 def _image(profile: Mapping[str, Any], sources: Sources, where: str) -> tuple[dict[str, Any], list[Problem]]:
@@ -97,12 +97,9 @@ def _image(profile: Mapping[str, Any], sources: Sources, where: str) -> tuple[di
         return {}, []
     if name not in sources["images"]:
         known = sorted(sources["images"])
-        return {}, [Problem(where, "image", show(name), "one of " + ", ".join(known), nearest(name, known))]
-    source = sources["images"][name]
-    image, problems = _document.parse(source["text"], source["path"])
-    if not problems:
-        problems = _document.check_schema(image, sources["image_schema"]["text"], source["path"])
-    return image, problems
+        return {}, [Problem(where, "image", show(name), "one of " + ", ".join(known), nearest(name, known), "not-a-choice")]
+    image, problems = _schema.read(sources["images"][name], sources["image_schema"]["text"])
+    return image, problems + _lineage(image, sources)[1]
 
 
 def _plan(
@@ -133,6 +130,8 @@ def _plan(
     unread, undocumented = _node_env(profile, image, nodes)
     problems += unread
     checkpoint = sources["checkpoints"].get(profile["model"]["repo"])
+    if checkpoint and "problem" in checkpoint:
+        problems, checkpoint = [*problems, Problem(**checkpoint["problem"])], None
     disagreements, skipped = _checkpoint.check(profile, checkpoint, where)
     estimate = _memory.estimate(profile, image, checkpoint)
     problems += disagreements + _memory.problems(estimate, site["memory_floor_gib"], where)
@@ -166,7 +165,7 @@ def _plan(
         "executor": profile["executor"],
         "image": {
             **_definition(profile["image"], image, sources),
-            "lineage": _lineage(image, sources),
+            "lineage": _lineage(image, sources)[0],
             "builder": site["build_host"] or nodes[0].name,
             # All of the inventory: one that does not serve may build, or hold what another lost.
             "nodes": _weights.addresses(cluster),
@@ -246,17 +245,17 @@ def _definition(name: str, image: ImageFile, sources: Sources) -> Definition:
     }
 
 
-def _lineage(top: ImageFile, sources: Sources) -> list[Definition]:
-    """The definitions that an image's base is built from, the lowest first; a base that no definition has is pulled."""
+def _lineage(top: Mapping[str, Any], sources: Sources) -> tuple[list[Definition], list[Problem]]:
+    """The definitions that an image's base is built from, the lowest first, and their problems; a base that none has is pulled."""
     found: list[Definition] = []
     image: Any = top
     while True:
         name, _colon, tag = str(image.get("base")).partition(":")
         if name not in sources["images"] or name in [item["name"] for item in found]:
-            return found
-        image, problems = _document.parse(sources["images"][name]["text"], sources["images"][name]["path"])
-        if problems or image.get("tag", "latest") != (tag or "latest") or "expect" not in image:
-            return found
+            return found, []
+        image, problems = _schema.read(sources["images"][name], sources["image_schema"]["text"])
+        if problems or image.get("tag", "latest") != (tag or "latest"):
+            return found, problems
         found.insert(0, _definition(name, image, sources))
 
 
@@ -344,7 +343,7 @@ def _node(
             "mounts": [{"source": site["models_root"], "target": MODELS}],
         },
         "env": {**node.env, **profile.get("env", {})},
-        "runtime_env": dict(part.env),
+        "runtime_env": {**_executors.QUIET, **part.env},
         "mods": [_mod(name, sources["mods"][name]) for name in profile.get("mods", [])],
         "ray": part.ray,
         "engine": engine,

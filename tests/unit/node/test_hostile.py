@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest, _oci, _paths
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _sources
 from conftest import ROOT
 from test_oci import CONFIG, DIFFS, docker_root, saved, sha
 
@@ -206,7 +207,11 @@ def test_a_strangers_mod(tmp_path: Path, seed: int) -> None:
     with pytest.raises(OSError, match="; wanted ") as refused:
         _manifest.tree(str(root))
     assert name in str(refused.value)
-    assert not tells(str(refused.value))
+    (root / "run.sh").touch()
+    before = snapshot(tmp_path)
+    about = _sources._mod(root)
+    assert (about["hash"], about["problem"]["code"] != "") == ("", True), "what would be copied to every node is said before"
+    assert not tells([str(refused.value), about])
     assert snapshot(tmp_path) == before
 
 

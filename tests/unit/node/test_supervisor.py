@@ -16,7 +16,8 @@ import pytest
 from conftest import ROOT
 
 HOME = ROOT / "roles/engine/files/supervisor"
-STUB = ROOT / "tests/unit/stubs/stub_engine.py"
+STUBS = ROOT / "tests/unit/stubs"
+STUB = STUBS / "stub_engine.py"
 WATCH: dict[str, Any] = {
     "look_seconds": 0.1, "idle_seconds": 0.2, "answer_seconds": 0.5, "frozen_seconds": 1, "silent_seconds": 4,
     "busy": ["vllm:num_requests_running", "vllm:num_requests_waiting"], "progress": ["vllm:generation_tokens_total"],
@@ -44,7 +45,7 @@ def eventually(condition: Callable[[], Any], seconds: float = 20) -> Any:
 class Run:
     """One supervisor process and what it wrote."""
 
-    def __init__(self, folder: Path, wrap: list[str] | None = None, **changes: Any) -> None:
+    def __init__(self, folder: Path, wrap: list[str] | None = None, program: Path = HOME, **changes: Any) -> None:
         self.folder = folder
         self.port = free_port()
         self.state = folder / "engine.json"
@@ -61,7 +62,7 @@ class Run:
             **changes,
         }  # fmt: skip
         (folder / "node.json").write_text(json.dumps(self.part))
-        self.process = subprocess.Popen([sys.executable, str(HOME), str(folder / "node.json")], cwd=folder)
+        self.process = subprocess.Popen([sys.executable, str(program), str(folder / "node.json")], cwd=folder)
 
     def status(self) -> dict[str, Any]:
         try:
@@ -251,6 +252,55 @@ def test_memory_under_the_floor(run: Callable[..., Run]) -> None:
     reason = one.ends(1)
     assert "less than 1e+06 GiB of memory available for 2 s" in reason
     assert "stopped before it freezes" in reason
+
+
+STUBBORN = ["/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"]
+
+
+@pytest.mark.parametrize("phase", ["mods", "engine", "serving", "joined", "stopping"])
+def test_finding_9_memory_that_runs_short_ends_everything_in_3_seconds(run: Callable[..., Run], tmp_path: Path, phase: str) -> None:
+    """In every phase, though nothing that runs hears SIGTERM, and the server answers nobody."""
+    (tmp_path / "memory").write_text("100")
+    mark = str(tmp_path)
+    changes: dict[str, Any] = {
+        "program": STUBS / "stub_memory.py",
+        "memory_floor_gib": 2,
+        "deadlines": {"engine": 60, "drain": 60, "stop": 60},
+    }
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        if phase == "mods":
+            script = tmp_path / "mods-source/m/run.sh"
+            script.parent.mkdir(parents=True)
+            script.write_text(f"#!/bin/sh\n{STUBBORN[2]} # \n")
+            changes.update(mods=["m"], mods_dir=str(tmp_path / "mods-source"))
+        elif phase == "engine":
+            # A server that takes connections and never answers.
+            silent = {"health": f"http://127.0.0.1:{head.getsockname()[1]}", "served_name": "m"}
+            changes.update(engine={"argv": [*STUBBORN, mark], **silent})
+        elif phase == "joined":
+            changes.update(role="worker", engine=None)
+            changes.update(ray={"argv": [*STUBBORN, mark], "head": f"127.0.0.1:{head.getsockname()[1]}"})
+        else:
+            changes.update(
+                wrap=["/bin/sh", "-c", "trap '' TERM; exec \"$@\"", "sh"], watch={**WATCH, "frozen_seconds": 60, "silent_seconds": 60}
+            )
+        one = run(**changes)
+        one.reaches("serving" if phase == "stopping" else phase)
+        if phase == "stopping":
+            one.state.write_text('{"running": 1}')
+            one.process.terminate()
+            one.reaches("stopping")
+
+        def left() -> list[str]:
+            return [line for line in processes(mark) if "stub_memory" not in line]
+
+        assert eventually(lambda: len(left()) == 1)
+        (tmp_path / "memory").write_text("0.5")
+        short = time.monotonic()
+        while left():
+            assert time.monotonic() - short < 3
+        assert "less than 2 GiB of memory available for 2 s (0.5 now)" in one.ends(1)
+        assert one.status()["phase"] == "failed"
 
 
 def test_a_fabric_address_that_is_not_here(run: Callable[..., Run]) -> None:

@@ -71,6 +71,12 @@ def test_what_ran_good_before_is_kept_before_it_is_replaced(record: Any) -> None
     assert written(now, record, passed=False) == [("current.json", record)]
 
 
+def test_finding_2_a_record_is_for_root_alone(record: Any) -> None:
+    """A site's environment stands in its plan."""
+    now: Any = {"record": {}, "good": {"last": {"plan": {}, "image_id": IMAGE}, "previous": {}, "at": 0.0}}
+    assert [file["mode"] for file in _gate.record_files(now, record, passed=True)] == ["0600"] * 3
+
+
 def test_what_is_kept_already_is_not_written_again(record: Any) -> None:
     none = {"record": {}, "good": {"last": {}, "previous": {}, "at": 0.0}}
     assert [name for name, _text in written(none, record, passed=True)] == ["last-good.json", "current.json"]
@@ -234,31 +240,6 @@ def test_acceptance_has_a_floor(record: Any, accepted: Any, ok: bool | None) -> 
     assert (rate["name"], rate["ok"], rate["wanted"]) == ("acceptance rate", ok, "at least 50%")
 
 
-def good(at: float, last: str, previous: str = "") -> Any:
-    return {"good": {"at": at, "last": one(last), "previous": one(previous)}}
-
-
-def one(name: str) -> Any:
-    """A record, by its plan's hash."""
-    return {"plan": {"hash": name}, "image_id": IMAGE} if name else {}
-
-
-@pytest.mark.parametrize(
-    ("infos", "wanted"),
-    [
-        ({}, ""),
-        # Nothing is served: what ran last. The newest word counts.
-        ({"a": good(1.0, "old"), "b": good(2.0, "new", "old")}, "new"),
-        ({"a": {**good(2.0, "a", "b"), "record": one("a")}}, "b"),
-        ({"a": {**good(2.0, "a", "b"), "record": one("c")}, "b": {**good(1.0, "d"), "record": one("a")}}, "a"),
-        ({"a": {**good(2.0, "a"), "record": one("a")}}, ""),
-        ({"a": {**good(2.0, "a", "b"), "record": {**one("a"), "image_id": "sha256:2"}}}, "a"),
-    ],
-)
-def test_a_rollback_goes_to_what_passed_and_is_another(infos: Any, wanted: str) -> None:
-    assert _gate.rollback_record(infos) == one(wanted)
-
-
 def test_only_answers_are_answers() -> None:
     infos: dict[str, Any] = {"a": None, "b": {}, "c": {"failed": True}, "d": {"containers": []}, "e": {"models": []}}
     assert list(_gate.answered(infos)) == ["d", "e"]
@@ -367,8 +348,6 @@ def test_a_record_of_another_form_is_named(record: Any, infos: Any) -> None:
     text = _resolve.other_format(record)
     assert "of sim-tiny-tp2 has a plan of another release: found format 4 without nodes, ready; wanted 4" in text
     assert "serve.yml -e profile=NAME" in _resolve.other_format({"plan": {}, "image_id": IMAGE})
-    looks: Any = {"gx10-1": {"record": {"plan": {}, "image_id": IMAGE}, "good": {"last": record, "previous": {}, "at": 1.0}}}
-    assert _gate.rollback_record(looks) == record
 
 
 def test_a_record_without_a_part_of_a_node_fails_the_check(record: Any, infos: Any) -> None:

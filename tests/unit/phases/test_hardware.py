@@ -173,7 +173,9 @@ def test_a_bad_kernel_is_refused_where_it_cannot_work(tmp_path: Path, plan: Plan
     assert "wanted less than 1 GiB of it beside a budget of 108 GiB" in text and "kho=off" in text
     known, differs = _hardware_checks.warnings(plan, infos)
     assert known.startswith("gx10-3: kernel: found 7.0.0-1019-nvidia: RDMA memory cannot be pinned") and "NV-Kernels#590" in known
-    assert differs == "gx10-3: kernel: found 7.0.0-1019-nvidia; wanted 6.17.0-1021-nvidia, as on gx10-1. Boot the same one on all nodes."
+    assert differs == (
+        "gx10-3: kernel: found 7.0.0-1019-nvidia; wanted 6.17.0-1021-nvidia, as on gx10-1. Boot the same one on all nodes. [nodes-differ]"
+    )
     # A smaller budget served on it (eugr/spark-vllm-docker#392): a warning, no refusal.
     qwen = resolve("qwen397-mtp2", variables=hostvars(**SAMPLE))["plan"]
     assert qwen["memory"]["budget_gib"] < 108
@@ -280,7 +282,7 @@ def test_a_driver_of_another_branch_than_was_measured(tmp_path: Path, resolve: A
     assert len(found) == 8
     assert found[0] == (
         "gx10-1: driver: found 610.43.02; wanted branch 580: the profile was measured with 580.159.03. "
-        "It may work; compare a benchmark before you rely on it."
+        "It may work; compare a benchmark before you rely on it. [other-version]"
     )
 
 
@@ -301,7 +303,7 @@ def test_a_build_host_of_another_architecture(tmp_path: Path, plan: Plan) -> Non
     assert len(found) == 3
     assert found[0] == (
         f"gx10-2: architecture: found x86_64, of gx10-1, which builds {plan['image']['reference']}; wanted aarch64. "
-        "Set gx10_build_host to a node like this one."
+        "Set gx10_build_host to a node like this one. [other-architecture]"
     )
 
 

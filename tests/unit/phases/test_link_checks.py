@@ -44,7 +44,7 @@ def test_an_address_that_is_not_there_and_what_is_down() -> None:
         infos[name]["addresses"] = ["192.168.0.1", "192.168.0.2"]
     assert said(infos) == [
         f"{name}: gx10_fabric_address: found 192.168.0.1, 192.168.0.2; links that are not up: {down}; wanted {ADDRESS[name]}. "
-        f"Is the cable in, and the other end up? On {name}: ip -br link show; ip -br address show"
+        f"Is the cable in, and the other end up? On {name}: ip -br link show; ip -br address show [not-the-nodes-address]"
         for name, down in (("b", "eth1, eth2"), ("c", "none"))
     ]
 
@@ -54,7 +54,7 @@ def test_a_link_that_is_down_is_told_once() -> None:
     infos = world(a=silent, b={"state": "DOWN", "reached": {ADDRESS["a"]: False, ADDRESS["c"]: False}}, c=silent)
     assert said(infos) == [
         "b: fabric interface eth-b (10.0.0.2): found link DOWN; wanted link UP. "
-        "Is the cable in, and the other end up? On b: ip link set eth-b up; ip -br link show eth-b"
+        "Is the cable in, and the other end up? On b: ip link set eth-b up; ip -br link show eth-b [link-down]"
     ]
     assert said(world(b={"interface": None, "state": "DOWN", "routes": {ADDRESS["a"]: None, ADDRESS["c"]: None}})) == []
 
@@ -65,7 +65,7 @@ def test_who_answers_nobody_is_named_not_its_victims() -> None:
     infos = world(a=silent, b=silent, c={"reached": {ADDRESS["a"]: False, ADDRESS["b"]: False}})
     wanted = (
         "c: fabric interface eth-c (10.0.0.3): found no answer to a, b (TCP, ARP); wanted an answer. "
-        "Compare cable, switch port, VLAN and MTU of eth-c on c; from a: ping -I eth-a 10.0.0.3"
+        "Compare cable, switch port, VLAN and MTU of eth-c on c; from a: ping -I eth-a 10.0.0.3 [no-answer]"
     )
     assert said(infos) == [wanted]
     infos["c"].pop("fabric")
@@ -88,14 +88,14 @@ def test_two_culprits_are_both_named() -> None:
             {ADDRESS["b"]: "wlan0", ADDRESS["c"]: "wlan0"},
             [
                 "a: route to b (10.0.0.2), c (10.0.0.3): found by wlan0; wanted by eth-a, which holds 10.0.0.1. "
-                "Check the prefix length of the address on a: ip route get 10.0.0.2"
+                "Check the prefix length of the address on a: ip route get 10.0.0.2 [wrong-route]"
             ],
         ),
         (
             {ADDRESS["c"]: None},
             [
                 "a: route to c (10.0.0.3): found none; wanted by eth-a, which holds 10.0.0.1. "
-                "Check the prefix length of the address on a: ip route get 10.0.0.3"
+                "Check the prefix length of the address on a: ip route get 10.0.0.3 [wrong-route]"
             ],
         ),
     ],
@@ -108,7 +108,7 @@ def test_of_whom_nobody_can_tell_is_a_warning() -> None:
     unknown = {"reached": {ADDRESS["a"]: None, ADDRESS["c"]: None}}
     assert [str(problem) for problem in _link_checks.warnings(PLAN, world(a=None, b=unknown))] == [
         "b: fabric interface eth-b (10.0.0.2): found no answer of a, c over TCP, and ARP does not reach them; "
-        "wanted an answer, or all fabric addresses in one network. A firewall, or no way at all? On b: ping -I eth-b ADDRESS"
+        "wanted an answer, or all fabric addresses in one network. A firewall, or no way at all? On b: ping -I eth-b ADDRESS [no-answer]"
     ]
     assert said(world(b=unknown)) == []
     assert _link_checks.warnings(PLAN, world(b={"reached": {ADDRESS["a"]: False}})) == []

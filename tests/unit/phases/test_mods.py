@@ -60,11 +60,13 @@ def test_a_plugin_stands_for_the_mod_that_it_provides(resolve: Any) -> None:
     assert "no nex-fp8-loader" in problem
 
 
-def test_a_wrong_mod_yml_is_named() -> None:
-    sources = _sources.read("sim-tiny-tp2")
+def test_a_wrong_mod_yml_is_named_where_it_is_used() -> None:
+    sources = _sources.read("nemotron3-ultra")
     about = sources["mods"]["nemotron-ultra"]["about"]
     assert about
     about["text"] = "summary: x\nkinds: plugin\n"
+    others = {**sources, "profile": _sources.read("sim-tiny-tp2")["profile"]}
+    assert _resolve.resolve(others, hostvars(), list(hostvars()))["problems"] == []  # type: ignore[arg-type]
     (problem,) = _resolve.resolve(sources, hostvars(), list(hostvars()))["problems"]
     assert "nemotron-ultra/mod.yml: kinds: found an unknown key" in problem
     assert "Did you mean 'kind'?" in problem

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.node import _look
-from ansible_collections.gx10.serving.plugins.module_utils.phases import _gate, _nightly
+from ansible_collections.gx10.serving.plugins.module_utils.phases import _gate, _nightly, _rollback
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve
 from conftest import ROOT
 
@@ -115,7 +115,7 @@ A, B, C = record("a", "1"), record("a", "2"), record("c", "1")
     ],
 )
 def test_what_to_go_back_to(infos: dict[str, Any], wanted: dict[str, Any]) -> None:
-    assert _gate.rollback_record(infos) == wanted
+    assert _rollback.choose(infos) == wanted
 
 
 def test_a_record_of_another_release_is_refused_by_name(resolve: Any) -> None:
@@ -156,11 +156,11 @@ def test_the_units_run_the_rebuild(tmp_path: Path) -> None:
         units[name].read(tmp_path / f"gx10-rebuild.{name}")
     command = units["service"]["Service"]["ExecStart"]
     assert "gx10.serving.rebuild_nightly -i " in command
-    assert " -e profile=qwen397-mtp2 -e gate_profile=nex-n2-mini " in command
     # systemd.service(5): in quotes C's escapes count, then % and $ are doubled.
-    (extra,) = re.findall(r" -e '((?:[^'\\]|\\.)*)' ", command)
+    (extra,) = re.findall(r' -e "((?:[^"\\]|\\.)*)"$', command)
     assert "%%" in extra and "$$" in extra
-    assert json.loads(re.sub(r"\\(.)", r"\1", extra.replace("%%", "%").replace("$$", "$"))) == {"images_path": paths}
+    given = {"images_path": paths, "profile": "qwen397-mtp2", "gate_profile": "nex-n2-mini", "report": "/var/log/gx10-rebuild.json"}
+    assert json.loads(re.sub(r"\\(.)", r"\1", extra.replace("%%", "%").replace("$$", "$"))) == given
     assert units["timer"]["Timer"]["OnCalendar"] == "*-*-* 03:30:00"
     # Where systemd is installed, its own judgement counts.
     if shutil.which("systemd-analyze"):

@@ -51,7 +51,7 @@ def test_every_node_takes_part_and_answers(plan: Any, name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_docker_answers_on_idle_nodes_too(plan: Any, name: str) -> None:
     assert said(plan, name, docker={"error": "refused"}) == [
-        f"{name}: Docker engine: found refused; wanted an engine that answers. systemctl start docker"
+        f"{name}: Docker engine: found refused; wanted an engine that answers. systemctl start docker [no-answer]"
     ]
 
 
@@ -62,7 +62,7 @@ def test_what_a_rank_needs_an_idle_node_does_not(plan: Any) -> None:
 
 def test_tools_are_named_as_programs_and_as_packages(plan: Any) -> None:
     assert said(plan, "gx10-2", missing_tools=["docker", "nginx", "curl"]) == [
-        "gx10-2: tools: found no docker nginx curl; wanted all of them installed. apt-get install docker.io nginx-light curl"
+        "gx10-2: tools: found no docker nginx curl; wanted all of them installed. apt-get install docker.io nginx-light curl [no-program]"
     ]
 
 

@@ -294,7 +294,7 @@ def test_an_idle_node_without_docker_is_named(plan: Any, seen: Any) -> None:
     world["host"] = {**world["host"], "docker": {"error": "docker is not installed"}}
     del world["engine"], world["images"]
     assert decide(plan, seen)["problems"] == [
-        "gx10-3: Docker engine: found docker is not installed; wanted an engine that answers. systemctl start docker"
+        "gx10-3: Docker engine: found docker is not installed; wanted an engine that answers. systemctl start docker [no-answer]"
     ]
 
 
@@ -317,7 +317,7 @@ def without_tools(seen: dict[str, Any]) -> None:
 
 
 def test_an_idle_node_that_builds_or_restores_needs_its_tools(plan: Any, seen: Any, resolve: Any) -> None:
-    wanted = "gx10-3: tools: found no nginx rsync; wanted all of them installed. apt-get install nginx-light rsync"
+    wanted = "gx10-3: tools: found no nginx rsync; wanted all of them installed. apt-get install nginx-light rsync [no-program]"
     without_tools(seen)
     assert decide(plan, seen)["problems"] == []
     images("gx10-2", lambda look: look["images"].clear())(seen)

@@ -200,16 +200,16 @@ def test_removing() -> None:
 @pytest.mark.parametrize("targets", [["n9"], ["n0", "n9"]])
 def test_a_node_that_nobody_knows_is_named(targets: list[str]) -> None:
     """Beside a right name too: half of what was asked for is not what was asked for."""
-    assert removal(targets=targets) == ["command line: only: found 'n9'; wanted one of n0, n1"]
+    assert removal(targets=targets) == ["command line: only: found 'n9'; wanted one of n0, n1 [not-a-choice]"]
     looks = {"gx10-1": look(), "gx10-2": look()}
     assert removal(targets=["gx01-2"], looks=looks) == [
-        "command line: only: found 'gx01-2'; wanted one of gx10-1, gx10-2. Did you mean 'gx10-2'?"
+        "command line: only: found 'gx01-2'; wanted one of gx10-1, gx10-2. Did you mean 'gx10-2'? [not-a-choice]"
     ]
 
 
 def test_a_node_without_the_model_is_named_not_the_model() -> None:
     looks = {"n0": {**look(), "models": []}, "n1": look()}
-    assert removal(targets=["n0"], looks=looks) == ["command line: only: found n0; wanted a node that has org/old: n1"]
+    assert removal(targets=["n0"], looks=looks) == ["command line: only: found n0; wanted a node that has org/old: n1 [not-a-choice]"]
 
 
 def test_users_of_a_model() -> None:

@@ -38,6 +38,10 @@ command: |
 """
 
 
+def convert(text: str) -> tuple[dict[str, Any], list[str]]:
+    return _recipe.convert({"path": "r.yaml", "text": text}, _sources.read("sim-tiny-tp2")["schema"]["text"], "2026-11-21")
+
+
 def resolve(profile: dict[str, Any]) -> Any:
     sources = _sources.read("sim-tiny-tp2")
     sources["profile"] = {"name": "imported", "path": "imported.yml", "text": yaml.safe_dump(profile, sort_keys=False)}
@@ -46,7 +50,7 @@ def resolve(profile: dict[str, Any]) -> Any:
 
 
 def test_a_recipe_becomes_a_profile_that_resolves() -> None:
-    profile, notes = _recipe.convert(RECIPE, "r.yaml", "2026-11-21")
+    profile, notes = convert(RECIPE)
     assert notes == [
         "build_args: not carried (['--tf5'])",
         "--host 0.0.0.0: belongs to gx10_api_address in the inventory",
@@ -65,7 +69,7 @@ def test_a_recipe_becomes_a_profile_that_resolves() -> None:
 
 
 def test_without_ray_it_is_vllms_own_executor() -> None:
-    profile, _notes = _recipe.convert(RECIPE.replace(" --distributed-executor-backend ray", ""), "r.yaml", "2026-11-21")
+    profile, _notes = convert(RECIPE.replace(" --distributed-executor-backend ray", ""))
     assert profile["executor"] == "mp"
 
 
@@ -79,14 +83,14 @@ def test_without_ray_it_is_vllms_own_executor() -> None:
     ],
 )
 def test_what_is_no_recipe_is_refused(change: tuple[str, str], message: str) -> None:
-    profile, notes = _recipe.convert(RECIPE.replace(*change), "r.yaml", "2026-11-21")
+    profile, notes = convert(RECIPE.replace(*change))
     assert profile == {}
     assert any(message in note for note in notes), notes
 
 
 def test_a_flag_that_a_mod_adds_is_named() -> None:
     text = RECIPE.replace("--max-num-seqs 32", "--gpu-memory-utilization-gb 108")
-    _profile, notes = _recipe.convert(text, "r.yaml", "2026-11-21")
+    _profile, notes = convert(text)
     assert any("--gpu-memory-utilization-gb: not a flag" in note for note in notes)
 
 
@@ -94,5 +98,5 @@ def test_a_flag_that_a_mod_adds_is_named() -> None:
 @settings(max_examples=500, deadline=None)
 def test_any_command_gives_a_profile_or_notes(command: str) -> None:
     text = yaml.safe_dump({"name": "n", "container": "c", "command": f"vllm serve {command}"})
-    profile, notes = _recipe.convert(text, "r.yaml", "2026-11-21")
+    profile, notes = convert(text)
     assert profile or notes

@@ -37,7 +37,14 @@ def test_what_is_added_is_listed(plan: Any) -> None:
     head = plan["nodes"][0]
     for key in head["runtime_env"]:
         assert f"#   -e {key}=" in text
-    for option in ("--device /dev/infiniband", "--cap-add IPC_LOCK", "--ulimit memlock=-1:-1", "--init", "--security-opt"):
+    for option in (
+        "--device /dev/infiniband",
+        "--cap-add IPC_LOCK",
+        "--ulimit memlock=-1:-1",
+        "--init",
+        "--security-opt",
+        "--cap-drop ALL",
+    ):
         assert f"#   {option}" in text
 
 

@@ -36,7 +36,18 @@ def test_the_container_has_the_samples_devices_and_capabilities(nodes: dict[str,
         (container,) = node.containers(running=True)
         host = container["HostConfig"]
         assert host["Runtime"] == SAMPLE["gx10_container_options"]["runtime"]
-        assert [name.removeprefix("CAP_") for name in host["CapAdd"]] == SAMPLE["gx10_container_options"]["cap_add"]
+        assert host["CapDrop"] == ["ALL"]
+        added = {name.removeprefix("CAP_") for name in host["CapAdd"]}
+        assert added == {
+            "CHOWN",
+            "DAC_OVERRIDE",
+            "FOWNER",
+            "KILL",
+            "NET_BIND_SERVICE",
+            "SETGID",
+            "SETUID",
+            *SAMPLE["gx10_container_options"]["cap_add"],
+        }
         assert [device["PathOnHost"] for device in host["Devices"]] == SAMPLE["gx10_container_options"]["devices"]
 
 

@@ -79,6 +79,8 @@ def test_the_container_has_no_more_rights_than_it_needs(nodes: dict[str, Any]) -
         assert not host["Privileged"]
         assert host["Init"]
         assert host["SecurityOpt"] == ["no-new-privileges"]
+        assert host["CapDrop"] == ["ALL"]
+        assert host["PidsLimit"] == 16384
         assert host["RestartPolicy"]["Name"] == "no"
         assert host["LogConfig"]["Config"] == {"max-size": "50m", "max-file": "3"}
         mounts = {mount["Destination"]: mount for mount in container["Mounts"]}

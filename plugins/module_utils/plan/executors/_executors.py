@@ -40,6 +40,16 @@ class Part:
     ranks: list[str] | None
 
 
+# Weights are local; an engine tells nobody but its owner that it runs.
+QUIET = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "RAY_usage_stats_enabled": "0",
+}
+
+
 class Executor(Protocol):
     """What each executor file offers."""
 

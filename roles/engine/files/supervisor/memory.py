@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Callable
 
 # Under the floor on end. One low reading while pages are reclaimed freezes no host; a real collapse leaves about five seconds
 # (NVIDIA/open-gpu-kernel-modules#1358).
 SECONDS = 2.0
+# Between two readings.
+LOOK = 0.2
 
 
 def available_gib() -> float:
@@ -43,3 +46,25 @@ class Floor:
             f"the host has had less than {self.gib:g} GiB of memory available for {SECONDS:.0f} s ({available:.1f} now):"
             " stopped before it freezes"
         )
+
+
+class Guard(threading.Thread):
+    """Looks at the floor beside all that the supervisor does or waits for. Once it is crossed, what runs is killed and not asked: the last
+    process has ended 3 s after the memory ran short."""
+
+    def __init__(self, floor: Floor, kill: Callable[[], None]) -> None:
+        super().__init__(name="memory", daemon=True)
+        self.floor, self.kill = floor, kill
+        self.verdict = ""
+
+    def run(self) -> None:
+        while not self.verdict:
+            time.sleep(LOOK)
+            try:
+                self.verdict = self.floor.crossed() or ""
+            except (OSError, ValueError) as error:
+                self.verdict = f"the host's memory cannot be watched: {error}"
+        # Again and again: what was just being started, too.
+        while True:
+            self.kill()
+            time.sleep(LOOK)

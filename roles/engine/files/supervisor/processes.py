@@ -87,6 +87,10 @@ class Family:
             time.sleep(0.05)
         return True
 
+    def kill(self) -> None:
+        """SIGKILL to every descendant; another thread reaps."""
+        _signal(descendants(os.getpid()), signal.SIGKILL)
+
     def sweep(self, grace: float) -> list[str]:
         """End every descendant: SIGTERM, after `grace` seconds SIGKILL. Returns the names of those that were left."""
         left = descendants(os.getpid())

@@ -20,7 +20,7 @@ from typing import Any, Callable
 import mods
 import probe
 import ray_env
-from memory import Floor
+from memory import Floor, Guard
 from processes import Child, Family, adopt_orphans
 from status import Status
 from watch import Watch
@@ -34,10 +34,6 @@ INTERFACE_ENV = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME", "TP_SOCKET_IFNAME",
 
 class Failed(Exception):
     """The node cannot go on; the text is the reason in its status."""
-
-
-class Exhausted(Failed):
-    """The host is about to freeze: what runs is killed, not asked."""
 
 
 class Stopped(Exception):
@@ -60,7 +56,7 @@ class Supervisor:
         self.ray: Child | None = None
         self.engine: Child | None = None
         self.watch: Watch | None = None
-        self.floor = Floor(part["memory_floor_gib"])
+        self.guard = Guard(Floor(part["memory_floor_gib"]), self.family.kill)
         self.term = False
 
     def run(self) -> int:
@@ -68,15 +64,19 @@ class Supervisor:
         adopt_orphans()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        self.guard.start()
         try:
-            self._start()
-            self._supervise()
-        except Stopped:
-            self._stop()
-            self.status.enter("stopped", "as asked")
-            return 0
+            try:
+                self._start()
+                self._supervise()
+            except Stopped:
+                self._stop()
+                self._spared()
+                self.status.enter("stopped", "as asked")
+                return 0
         except (Failed, OSError, RuntimeError) as error:
-            self._fail(str(error), grace=0 if isinstance(error, Exhausted) else 5)
+            # What the guard has killed fails in its own way; the memory is why.
+            self._fail(self.guard.verdict or str(error))
         return 1
 
     def _on_signal(self, _number: int, _frame: Any) -> None:
@@ -191,15 +191,18 @@ class Supervisor:
             if child and child.code is not None:
                 what = "Ray (its head went away, or a Ray process died)" if child is self.ray else "the engine"
                 raise Failed(f"{what} {child.ended()}; see this container's log")
-        reason = self.floor.crossed()
-        if reason:
-            raise Exhausted(reason)
+        self._spared()
 
-    def _fail(self, reason: str, grace: float) -> None:
+    def _spared(self) -> None:
+        """Raise Failed once memory was under the floor."""
+        if self.guard.verdict:
+            raise Failed(self.guard.verdict)
+
+    def _fail(self, reason: str) -> None:
         self.status.enter("failing", reason)
         if self.watch:
             self.watch.stopping.set()
-        self.family.sweep(grace)
+        self.family.sweep(grace=0 if self.guard.verdict else 5)
         self.status.enter("failed", reason)
 
     # -- stop ----------------------------------------------------------------------------------------------------------
@@ -221,7 +224,7 @@ class Supervisor:
     def _drain(self) -> None:
         """Let running requests finish, within the deadline."""
         deadline = time.monotonic() + self.deadlines["drain"]
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and not self.guard.verdict:
             status, text = probe.get(f"{self.part['engine']['health']}/metrics", timeout=2)
             busy = [probe.samples(text, name) for name in self.part["watch"]["busy"]]
             if status != 200 or not any(busy):

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import ctypes
+import ipaddress
 import os
+import re
 import signal
 import subprocess
 import time
@@ -47,30 +49,41 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+def config(job: dict[str, Any]) -> str:
+    """nginx's configuration; raises RuntimeError for a value that would be more than a value in it."""
+    for address in [*job["listen"], *job["allow"]]:
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            raise RuntimeError(f"{address!r}: wanted an IP address (gx10_fabric_address, gx10_management_address)") from None
+    if not re.fullmatch(r"/[\w./@+-]+", job["work"]):
+        raise RuntimeError(f"{job['work']!r}: wanted a path of letters, digits and ./@+-_ (gx10_state_dir)")
+    hosts = [f"[{address}]" if ":" in address else address for address in job["listen"]]
+    return CONFIG.format(
+        work=job["work"],
+        workers=max(2, min(job["lanes"], os.cpu_count() or 1)),
+        listen="\n".join(f"    listen {host}:{int(job['port'])};" for host in hosts),
+        allow="\n".join(f"    allow {peer};" for peer in job["allow"]),
+    )
+
+
 class Server:
     """Runs while the distribution runs."""
 
     def __init__(self, job: dict[str, Any]) -> None:
-        self.work = job["work"]
-        hosts = [f"[{address}]" if ":" in address else address for address in job["listen"]]
-        self.text = CONFIG.format(
-            work=self.work,
-            workers=max(2, min(job["lanes"], os.cpu_count() or 1)),
-            listen="\n".join(f"    listen {host}:{job['port']};" for host in hosts),
-            allow="\n".join(f"    allow {peer};" for peer in job["allow"]),
-        )
+        self.job, self.work = job, job["work"]
         self.child: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start nginx; raises RuntimeError with its own words if it does not stay."""
+        text, path = config(self.job), os.path.join(self.work, "nginx.conf")
         os.makedirs(os.path.join(self.work, "tmp"), exist_ok=True)
-        config = os.path.join(self.work, "nginx.conf")
-        with open(config, "w", encoding="utf-8") as file:
-            file.write(self.text)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
         # stderr too: until it has read its configuration, nginx reports there. No thread of ours runs yet (preexec_fn).
         with open(os.path.join(self.work, "error.log"), "ab") as log:
             self.child = subprocess.Popen(
-                ["nginx", "-c", config, "-p", self.work],
+                ["nginx", "-c", path, "-p", self.work],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

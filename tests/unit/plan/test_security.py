@@ -1,0 +1,124 @@
+"""What every launch has or refuses, whoever wrote the profile: each of these fails when the default is another one. The rules are named in
+SECURITY.md's table, which tests/unit/test_security_table.py holds to these tests."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _commands
+from conftest import ROOT, hostvars
+
+SOLO = yaml.safe_load((ROOT / "model_profiles/sim-tiny-solo.yml").read_text())
+
+
+def published(port: str) -> str:
+    return yaml.safe_dump({**SOLO, "container": {**SOLO["container"], "publish": [port]}})
+
+
+@pytest.mark.parametrize(("address", "outer"), [("127.0.0.1", "127.0.0.1"), ("fd00::1", "[fd00::1]"), (None, "192.168.1.11")])
+def test_finding_1_a_port_is_published_on_the_apis_address_alone(resolve: Any, address: str | None, outer: str) -> None:
+    site = {"gx10_api_address": address} if address else {}
+    plan = resolve(text=published("8000:9000"), variables=hostvars(1, **site), accept_untested=True)["plan"]
+    assert plan["nodes"][0]["container"]["options"]["publish"] == [f"{outer}:8000:9000"]
+
+
+@pytest.mark.parametrize("port", ["99999:0", "8000:0", "0:8000", "65536:8000", "8000:65536", "08000:8000", "8000:8000:8000", "8000"])
+def test_finding_1_a_port_is_a_port(resolve: Any, port: str) -> None:
+    answer = resolve(text=published(port), variables=hostvars(1), accept_untested=True)
+    assert answer["plan"] is None
+    (problem,) = answer["problems"]
+    assert f"container.publish[0]: found '{port}'" in problem and "both from 1 to 65535" in problem
+
+
+def test_finding_1_every_port_can_be_published(resolve: Any) -> None:
+    for port in (1, 9, 10, 999, 1000, 9999, 10000, 59999, 60000, 64999, 65000, 65499, 65500, 65529, 65530, 65535):
+        assert resolve(text=published(f"{port}:{port}"), variables=hostvars(1), accept_untested=True)["plan"], port
+
+
+QUIET = ("HF_HUB_OFFLINE=1", "HF_HUB_DISABLE_TELEMETRY=1", "VLLM_NO_USAGE_STATS=1", "DO_NOT_TRACK=1", "RAY_usage_stats_enabled=0")
+
+
+@pytest.mark.parametrize("name", ["qwen397-mtp2", "nemotron3-super-sglang", "sim-tiny-solo"])
+def test_no_engine_tells_anybody_that_it_runs(resolve: Any, name: str) -> None:
+    for node in resolve(name, accept_untested=True)["plan"]["nodes"]:
+        assert {f"{key}={value}" for key, value in node["runtime_env"].items()} >= set(QUIET)
+
+
+def container() -> dict[str, Any]:
+    """The task that starts an engine."""
+    tasks = yaml.safe_load((ROOT / "roles/engine/tasks/replace.yml").read_text())
+    (found,) = [task["community.docker.docker_container"] for task in tasks if task["name"] == "replace | Start the container"]
+    return dict(found)
+
+
+def test_a_container_has_no_more_rights_than_it_needs() -> None:
+    given = _commands.parameters({"cap_add": ["IPC_LOCK", "KILL"]})
+    assert given == {
+        "cap_drop": ["ALL"],
+        "capabilities": ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID", "IPC_LOCK"],
+        "security_opts": ["no-new-privileges"],
+        "pids_limit": 16384,
+    }
+    task = container()
+    for name in given:
+        assert task[name] == f"{{{{ __hardware.{name} }}}}", name
+    printed = [option for option, _reason in _commands.ADDED]
+    assert {"--cap-drop ALL", "--security-opt no-new-privileges", "--pids-limit 16384"} <= set(printed)
+    assert [option.split()[1] for option in printed if option.startswith("--cap-add")] == list(_commands.CAPABILITIES)
+
+
+def test_a_container_keeps_dockers_seccomp_profile_and_namespaces() -> None:
+    task = container()
+    assert not {"privileged", "pid_mode", "uts", "userns_mode", "cgroupns_mode", "volumes", "volumes_from"} & set(task)
+    assert (task["pull"], task["init"], task["restart_policy"]) == ("never", True, "no")
+    assert task["log_driver"] == "json-file" and set(task["log_options"]) == {"max-size", "max-file"}
+
+
+@pytest.mark.parametrize("name", ["qwen397-mtp2", "nemotron3-super-sglang", "sim-tiny-tp4"])
+def test_a_container_sees_weights_read_only_and_no_socket_of_docker(resolve: Any, name: str) -> None:
+    plays = (ROOT / "roles/engine/tasks/replace.yml").read_text()
+    assert "docker.sock" not in plays
+    assert "combine', {'type': 'bind', 'read_only': true}" in plays
+    for node in resolve(name, accept_untested=True)["plan"]["nodes"]:
+        assert [mount["target"] for mount in node["container"]["mounts"]] == ["/root/.cache/huggingface"]
+
+
+# All but the one that its own limits refuse.
+PROFILES = sorted(path.stem for path in (ROOT / "model_profiles").glob("*.yml") if path.stem != "qwen397-mtp5")
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_the_api_listens_on_an_explicit_address(resolve: Any, name: str) -> None:
+    argv = resolve(name, accept_untested=True)["plan"]["nodes"][0]["engine"]["argv"]
+    assert argv.count("--host") == 1
+    ipaddress.ip_address(argv[argv.index("--host") + 1])
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_ray_wants_its_token_and_has_no_dashboard(resolve: Any, name: str) -> None:
+    for node in resolve(name, accept_untested=True)["plan"]["nodes"]:
+        if node["ray"]:
+            assert (node["runtime_env"]["RAY_AUTH_MODE"], node["runtime_env"]["RAY_AUTH_TOKEN_PATH"]) == ("token", "/run/gx10/ray_token")
+            assert ("--include-dashboard=false" in node["ray"]["argv"]) == (node["rank"] == 0)
+    # The token's value is in a file alone.
+    task = (ROOT / "roles/engine/tasks/replace.yml").read_text().split("Make the run folder")[1].split("\n- name")[0]
+    assert 'path: ray_token, content: "{{ __token | b64encode }}", mode: "0600"' in task
+
+
+@pytest.mark.parametrize("key", ["api-key", "hf-token", "tool-server", "profiler-config", "enable-tokenizer-info-endpoint", "config"])
+def test_a_flag_that_opens_the_engine_or_shows_a_secret_is_refused(resolve: Any, key: str) -> None:
+    answer = resolve("sim-tiny-solo", override={"args": {key: "x"}}, accept_untested=True)
+    assert answer["plan"] is None and any(f"args.{key}: found" in problem for problem in answer["problems"])
+
+
+@pytest.mark.parametrize(
+    "key", ["VLLM_API_KEY", "VLLM_SERVER_DEV_MODE", "VLLM_ALLOW_INSECURE_SERIALIZATION", "HF_TOKEN", "LD_PRELOAD", "PYTHONPATH"]
+)
+@pytest.mark.parametrize("site", [False, True])
+def test_a_variable_that_opens_the_engine_or_is_a_secret_is_refused(resolve: Any, key: str, site: bool) -> None:
+    more: dict[str, Any] = {"variables": hostvars(1, gx10_env={key: "x"})} if site else {"override": {"env": {key: "x"}}}
+    answer = resolve("sim-tiny-solo", accept_untested=True, **more)
+    assert answer["plan"] is None and any(f"env.{key}: found" in problem for problem in answer["problems"])
