@@ -18,7 +18,7 @@ from typing import Any, TypedDict
 from ..common import _document, _files
 from ..common._files import Refused
 from ..common._problem import Problem, nearest, printable, show
-from ..node import _manifest
+from ..node import _manifest, _paths
 from ._profile_types import Checkpoint, ModSource, Sources, Text
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -148,7 +148,7 @@ class _Refused(TypedDict, total=False):
 
 def _refused(path: Path, first: str, left: int) -> _Refused:
     """Why a small folder cannot be read, if that is so. `first`: a file that may be missing, but not be anything else."""
-    at = path / first
+    at, home = path / first, os.path.realpath(path)
     try:
         if os.path.lexists(at):
             _files.check(str(at), left)
@@ -159,6 +159,8 @@ def _refused(path: Path, first: str, left: int) -> _Refused:
             if not name.isprintable():
                 raise Refused("a name that is not printable", "a name of letters", code="wrong-name")
             left -= _files.check(str(at), left)
+            if _paths.inside(os.path.dirname(home), os.path.join(os.path.basename(home), name)) is None:
+                raise Refused("a link out of the folder", "the file itself, or a link to a neighbour's", code="link-outside")
             if not os.access(at, os.R_OK):
                 raise Refused("a file that cannot be read", "one that can", code="not-a-file")
     except Refused as refused:

@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import importlib
 import os
+import random
 import shutil
 import sys
 import threading
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 from conftest import ROOT
 
-DATA = bytes(range(256)) * 8
+DATA = random.Random(0).randbytes(2048)
 PIECE = 1024
 MODULES = ("_paths", "local", "peers", "pull")
 

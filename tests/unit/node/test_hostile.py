@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest, _oci, _paths
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _sources
 from conftest import ROOT
 from test_oci import CONFIG, DIFFS, docker_root, saved, sha
 
@@ -206,7 +207,11 @@ def test_a_strangers_mod(tmp_path: Path, seed: int) -> None:
     with pytest.raises(OSError, match="; wanted ") as refused:
         _manifest.tree(str(root))
     assert name in str(refused.value)
-    assert not tells(str(refused.value))
+    (root / "run.sh").touch()
+    before = snapshot(tmp_path)
+    about = _sources._mod(root)
+    assert (about["hash"], about["problem"]["code"] != "") == ("", True), "what would be copied to every node is said before"
+    assert not tells([str(refused.value), about])
     assert snapshot(tmp_path) == before
 
 
@@ -359,6 +364,19 @@ def test_finding_10_a_blobs_folder_that_leads_out_is_not_emptied(tmp_path: Path)
         with pytest.raises(OSError, match="found a link out of"):
             act()
     assert snapshot(outer) == before
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_finding_10_a_layer_is_hashed_before_it_has_its_name(tmp_path: Path, link: bool) -> None:
+    content = docker_root(tmp_path / "docker") / "overlay2/cache0/diff/a"
+    content.rename(tmp_path / "elsewhere")
+    if link:  # of the right content, even
+        content.symlink_to(tmp_path / "elsewhere")
+    else:
+        content.write_bytes(b"z" * 2**20)
+    with pytest.raises((OSError, ValueError), match="found a link out of" if link else "found content sha256:"):
+        _oci.ingest(str(tmp_path / "store"), str(tmp_path / "docker"), sha(CONFIG), DIFFS)
+    assert _oci.blobs(str(tmp_path / "store")) == {}
 
 
 def test_finding_10_nothing_is_stored_that_is_not_what_docker_says(tmp_path: Path) -> None:
