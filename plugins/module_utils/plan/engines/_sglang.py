@@ -28,7 +28,7 @@ DIALECT = Dialect(
         "admin-api-key": "it would stand in every process list; give it in a file of mode 0600",
         "config": "the profile is the one place of the flags",
     },
-    refused_env={},
+    refused_env={"SGLANG_TORCH_PROFILER_DIR": "whoever reaches the API could fill it: /start_profile is not protected"},
     parts=False,
     # srt/utils/common.py, human_readable_int.
     sizes={"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40},
