@@ -122,3 +122,8 @@ def test_a_variable_that_opens_the_engine_or_is_a_secret_is_refused(resolve: Any
     more: dict[str, Any] = {"variables": hostvars(1, gx10_env={key: "x"})} if site else {"override": {"env": {key: "x"}}}
     answer = resolve("sim-tiny-solo", accept_untested=True, **more)
     assert answer["plan"] is None and any(f"env.{key}: found" in problem for problem in answer["problems"])
+
+
+def test_a_folder_for_profiles_of_sglang_is_refused(resolve: Any) -> None:
+    answer = resolve("nemotron3-super-sglang", override={"env": {"SGLANG_TORCH_PROFILER_DIR": "/tmp"}}, accept_untested=True)
+    assert any("env.SGLANG_TORCH_PROFILER_DIR: found '/tmp'" in problem for problem in answer["problems"])

@@ -36,7 +36,7 @@ DIALECT = Dialect(
         "use-ray": "the executor spreads the ranks",
         **dict.fromkeys(("enable-ssl-refresh", "ssl-ca-certs", "ssl-certfile", "ssl-keyfile", "ssl-keyfile-password"), PLAIN),
     },
-    refused_env={},
+    refused_env={"SGLANG_TORCH_PROFILER_DIR": "whoever reaches the API could fill it: /start_profile is not protected"},
     parts=False,
     # srt/utils/common.py, human_readable_int.
     sizes={"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40},
