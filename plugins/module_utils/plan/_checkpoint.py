@@ -75,13 +75,13 @@ def check(profile: Asked, checkpoint: Checkpoint | None, where: str) -> tuple[li
         return value is not None
 
     flag = "max-model-len" if "max-model-len" in args else "context-length"
-    limit, context = integer(config, "max_position_embeddings"), args.get(flag)
-    lifted = args.get("json-model-override-args", {})
-    if isinstance(lifted, Mapping) and "max_position_embeddings" in lifted:
-        limit = None
-        skipped.append("context length: the profile lifts max_position_embeddings")
-    elif need("context length", limit) and isinstance(context, int) and limit is not None and context > limit:
-        wanted = f"at most {limit}, max_position_embeddings of {path}/config.json"
+    limit, context, source = integer(config, "max_position_embeddings"), args.get(flag), f"{path}/config.json"
+    for changes in ("json-model-override-args", "hf-overrides"):
+        lifted = args.get(changes)
+        if isinstance(lifted, Mapping) and isinstance(lifted.get("max_position_embeddings"), int):
+            limit, source = lifted["max_position_embeddings"], f"args.{changes}"
+    if need("context length", limit) and isinstance(context, int) and limit is not None and context > limit:
+        wanted = f"at most {limit}, max_position_embeddings of {source}"
         problems.append(Problem(where, f"args.{flag}", show(context), wanted, code="out-of-range"))
 
     need("tensor parallel", integer(config, "num_attention_heads"))

@@ -125,7 +125,7 @@ def check(site: dict[str, Any], where: str) -> list[Problem]:
     for key in ("models_root", "state_dir"):
         path = site[key]
         if not _is_path(path) or not path.rstrip("/"):
-            bad(key, "an absolute path without '..', ',', ':' or a blank", code="wrong-path")
+            bad(key, "an absolute path of letters, digits and . _ - + @, without '..'", code="wrong-path")
         else:
             site[key] = path.rstrip("/")
     problems += _nested(site, where) + _ports(site, where, {problem.key for problem in problems})
@@ -157,7 +157,8 @@ def check(site: dict[str, Any], where: str) -> list[Problem]:
 
 
 def _is_path(path: object) -> bool:
-    return isinstance(path, str) and path.startswith("/") and ".." not in path.split("/") and not re.search(r"[,:\s]", path)
+    # Docker's mounts and nginx's configuration take no others unquoted.
+    return isinstance(path, str) and re.fullmatch(r"/[\w./@+-]*", path) is not None and ".." not in path.split("/")
 
 
 def _nested(site: Mapping[str, Any], where: str) -> list[Problem]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _checkpoint, _resolve, _sources
-from conftest import ROOT, hostvars
+from conftest import ROOT, edited, hostvars
 
 SAMPLE = yaml.safe_load((ROOT / "inventories/sample/group_vars/gx10.yml").read_text())
 # The shape of Qwen3.5-397B's config.json, as the reports describe it: 60 hybrid layers, 512 experts, one MTP layer.
@@ -34,6 +34,8 @@ def resolve(name: str, tmp_path: Path, config: Any = None, tensors: list[str] | 
         (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     sources = _sources.read(name, checkpoints={repo: str(tmp_path)})
     variables = hostvars(**SAMPLE)
+    if "limits" in override:
+        sources = edited(sources, limits=override.pop("limits"))
     return _resolve.resolve(sources, variables, list(variables), override)
 
 
@@ -137,8 +139,9 @@ def test_a_context_is_at_most_the_checkpoints(flag: str, length: Any, lifted: An
     # What the nested part lacks may stand outside of it.
     nested = {"max_position_embeddings": 8, "text_config": {"num_attention_heads": 4}}
     assert checked(nested, args=args) == ([f"args.{flag}"] * keys, [])
-    lifted = {"max_position_embeddings": 9}
-    assert checked(FLAT, args={flag: length, "json-model-override-args": lifted}) == ([], ["context length"])
+    for changes in ("json-model-override-args", "hf-overrides"):
+        assert checked(FLAT, args={flag: length, changes: {"max_position_embeddings": 9}}) == ([], [])
+        assert checked(FLAT, args={flag: 10, changes: {"max_position_embeddings": 9}}) == ([f"args.{flag}"], [])
 
 
 @pytest.mark.parametrize("value", [0, -1, True, "8", None])
