@@ -12,11 +12,10 @@ import importlib.util
 import json
 import os
 import shutil
-import stat
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import _hardware, _links, _manifest, _oci, _processes
+from . import _hardware, _links, _manifest, _oci, _paths, _processes
 from ._docker import ARCHITECTURES, Docker, DockerError, Run
 from ._types import Container, Disk, DockerImage, Engine, Good, Host, Images, ModelLook, World
 
@@ -172,10 +171,7 @@ def images(docker: Docker, asked: Mapping[str, Any]) -> Images:
 def config(folder: str) -> dict[str, Any] | None:
     """A checkpoint's config.json, if it is a file of at most CONFIG_BYTES with a JSON object in it."""
     try:
-        # A FIFO of that name must not hold the look up.
-        with open(os.open(os.path.join(folder, "config.json"), os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return None
+        with open(_paths.opened(_paths.must(folder, "config.json")), "rb") as file:
             text = file.read(CONFIG_BYTES + 1)
         # Some have Infinity in them, which is no JSON to others; nobody compares a fraction.
         found = json.loads(text, parse_constant=str, parse_float=str) if len(text) <= CONFIG_BYTES else None

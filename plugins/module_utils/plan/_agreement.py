@@ -162,7 +162,7 @@ def mods(used: Sequence[str], abouts: Mapping[str, Mapping[str, Any]], view: Vie
     taken: dict[str, str] = {}
     for index, name in enumerate(used):
         about = abouts.get(name, {})
-        for job in {name, about.get("provides", name)}:
+        for job in dict.fromkeys((name, about.get("provides", name))):
             if job in taken:
                 problems.append(view.problem(f"mods[{index}]", name, "one of them", f"{taken[job]} does the same", "mod"))
             taken[job] = name
