@@ -103,15 +103,22 @@ def _checkpoint(folder: str) -> Checkpoint | None:
     if not os.path.lexists(at):
         return None
     try:
-        found["config"] = _document.parse_json(_files.read(at, MAX_CONFIG))
+        found["config"] = _document.parse_json(_files.read(_within(path, "config.json"), MAX_CONFIG))
         if not isinstance(found["config"], dict):
             raise Refused(show(found["config"]), "a mapping", code="not-a-mapping")
         at = os.path.join(path, _manifest.INDEX)
         if os.path.lexists(at):
-            found["tensors"] = _tensors(_files.read(at, MAX_INDEX))
+            found["tensors"] = _tensors(_files.read(_within(path, _manifest.INDEX), MAX_INDEX))
     except Refused as refused:
         found.update({"config": {}, "problem": _document.problem(refused, printable(at)).as_dict()})
     return found
+
+
+def _within(folder: str, name: str) -> str:
+    """A file's path; raises Refused where a link leads out of its folder."""
+    if _paths.inside(folder, name) is None:
+        raise Refused("a link out of the folder", "the file itself", code="link-outside")
+    return os.path.join(folder, name)
 
 
 def _tensors(raw: bytes) -> list[str]:
@@ -159,8 +166,8 @@ def _refused(path: Path, first: str, left: int) -> _Refused:
             if not name.isprintable():
                 raise Refused("a name that is not printable", "a name of letters", code="wrong-name")
             left -= _files.check(str(at), left)
-            if _paths.inside(os.path.dirname(home), os.path.join(os.path.basename(home), name)) is None:
-                raise Refused("a link out of the folder", "the file itself, or a link to a neighbour's", code="link-outside")
+            # The neighbours are its own: files/mods/_shared.
+            _within(os.path.dirname(home), os.path.join(os.path.basename(home), name))
             if not os.access(at, os.R_OK):
                 raise Refused("a file that cannot be read", "one that can", code="not-a-file")
     except Refused as refused:

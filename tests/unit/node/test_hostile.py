@@ -188,6 +188,11 @@ def test_a_strangers_checkpoint(tmp_path: Path, seed: int) -> None:
     name = choose.choice(CHECKPOINTS)(root, outer, choose)
     before = snapshot(tmp_path)
     found = _manifest.read(str(root))
+    # What the plan reads of it on the control node.
+    about = _sources._checkpoint(str(root))
+    assert about is not None
+    assert "problem" in about or not (root / "config.json").is_symlink()
+    assert not tells(about)
     assert any(name in problem for problem in found["problems"]), (name, found["problems"])
     assert not tells(found)
     assert snapshot(tmp_path) == before
