@@ -32,7 +32,7 @@ def test_what_the_profiles_deviate_from_is_written_down() -> None:
     accepted = set(re.findall(r"^\| CIS (5\.\d+) \| .{10,} \| .{20,} \|$", TEXT, re.MULTILINE))
     needed = {"5.11", "5.13"}
     for name in sorted(path.stem for path in (ROOT / "model_profiles").glob("*.yml") if path.stem != UNPLANNED):
-        variables = hostvars(gx10_container_options={"devices": ["/dev/infiniband"]})
+        variables = hostvars(gx10_container_options={"runtime": "nvidia", "devices": ["/dev/infiniband"]})
         plan = _resolve.resolve(_sources.read(name), variables, list(variables), None, True)["plan"]
         assert plan
         options = plan["nodes"][0]["container"]["options"]

@@ -19,7 +19,8 @@ from .texts import dump
 @functools.cache
 def profile() -> Document:
     found: Document = yaml.safe_load(entry.read()["profile"]["text"])
-    found["provenance"]["date"] = str(found["provenance"]["date"])
+    if "date" in found["provenance"]:
+        found["provenance"]["date"] = str(found["provenance"]["date"])
     return found
 
 
@@ -67,5 +68,6 @@ def at_checkpoint(folder: Path) -> list[str]:
 @functools.cache
 def parsed(name: str) -> Document:
     found: Document = yaml.safe_load(entry.read(None)["profiles"][name]["text"])
-    found["provenance"]["date"] = str(found["provenance"]["date"])
+    if "date" in found["provenance"]:
+        found["provenance"]["date"] = str(found["provenance"]["date"])
     return found
