@@ -15,6 +15,7 @@ import os
 import stat
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from ._paths import OURS, SHA256, Refusal, improper, inside, kind, opened, printable, unlisted
 from ._types import Checkpoint, Differing, File, Hub, Listing, Manifest, Scan, TreeFile
@@ -142,6 +143,8 @@ def scan(root: str, cache: HashCache | None = None, reread: bool = False, glance
     good: dict[str, str] = {}
     for path in walk(root):
         real, why = member(root, path)
+        if why and os.path.isdir(os.path.join(root, path)) and inside(root, path):
+            continue  # a link to a neighbour, whose files have names of their own
         if why:
             problems.append(why)
         else:
@@ -213,11 +216,14 @@ def check_complete(present: Mapping[str, str]) -> list[str]:
 def compare(wanted: Listing, found: Listing) -> list[Differing]:
     """Files of manifest `wanted` that `found` lacks or holds otherwise, each with the reason."""
     have = {item["path"]: item for item in found["files"]}
+    # Not read, and there all the same: nobody replaces it unasked.
+    problems: Any = found.get("problems", [])
+    links = {text.split(": found a link to ")[0] for text in problems if ", out of the folder;" in text}
     differing: list[Differing] = []
     for item in wanted["files"]:
         other = have.get(item["path"])
         if other is None:
-            differing.append({**item, "why": "missing"})
+            differing.append({**item, "why": "a link out of the folder" if item["path"] in links else "missing"})
         elif other["size"] != item["size"]:
             differing.append({**item, "why": f"{other['size']} bytes instead of {item['size']}"})
         elif other["sha256"] != item["sha256"]:

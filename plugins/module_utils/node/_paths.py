@@ -22,6 +22,7 @@ LONGEST_NAME = 255
 LONGEST_PATH = 4095
 SHA256 = re.compile(r"[0-9a-f]{64}")
 # A snapshot of the hub's cache is links to ../../blobs/HASH.
+BLOB = re.compile(r"/(?:.+/)?(?:models|datasets)--[^/]+/blobs/[0-9a-f]{40}(?:[0-9a-f]{24})?")
 SNAPSHOT = re.compile(r"(/.+/(?:models|datasets)--[^/]+)/snapshots/[^/]+(?:/.*)?")
 
 
@@ -84,7 +85,10 @@ def inside(root: str, path: str) -> str | None:
     home = os.path.realpath(root)
     real = os.path.realpath(os.path.join(home, path))
     cache = SNAPSHOT.fullmatch(home)
-    allowed = [home, f"{cache[1]}/blobs"] if cache else [home]
+    allowed = [home, os.path.realpath(f"{cache[1]}/blobs")] if cache else [home]
+    # A blob of the hub's cache, wherever that is: `hf download --local-dir` once made links to it.
+    if BLOB.fullmatch(real):
+        return real
     return real if any(os.path.commonpath([real, folder]) == folder for folder in allowed) else None
 
 

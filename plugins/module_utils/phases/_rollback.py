@@ -120,6 +120,6 @@ def kept(record: Record, folder: str) -> Record:
     """The control node's own copy of what a record names; empty if it has none."""
     try:
         found: Record = json.loads((Path(folder).expanduser() / kept_name(record)).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return found if named(found) == named(record) else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
-    return found if named(found) == named(record) else {}

@@ -82,7 +82,7 @@ def speculation(view: View) -> Iterator[Problem]:
             yield view.problem(
                 "args.speculative-config.num_speculative_tokens", None, wanted, "else the drafter's config decides", "drafter"
             )
-        yield from _drafter(view, "speculative-config.model", None if draftless else model)
+        yield from _drafter(view, "speculative-config.model", None if str(method).startswith(("ngram", "[ngram", "suffix")) else model)
     algorithm = view.args.get("speculative-algorithm")
     if algorithm in ("STANDALONE", "DFLASH") and "speculative-draft-model-path" not in view.args:
         yield view.problem("args.speculative-draft-model-path", None, "the path of a draft model", f"{algorithm} needs one", "drafter")

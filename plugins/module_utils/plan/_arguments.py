@@ -16,12 +16,12 @@ from typing import Any, TypedDict
 from ..common import _document
 from ..common._problem import Problem, nearest, printable, show
 from . import _variables
+from ._site import truth
 
 ROOT = Path(__file__).resolve().parents[3]
 WHERE = "command line"
 # Of a text: a path, a name, a revision.
 MAX_TEXT = 4096
-TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 WANTED = {"str": "text", "path": "a path", "bool": "true or false", "dict": "a mapping", "list": "a list of texts, or one text"}
 
 
@@ -138,7 +138,7 @@ def _typed(name: str, raw: Any, option: Option) -> tuple[Any, list[Problem]]:
         # As not given: {{ … | default(none) }} of a playbook that imports this one.
         return None, []
     if kind == "bool":
-        value = TRUTHS.get(str(value).lower()) if isinstance(value, str | int) else None
+        value = truth(value)
     elif kind == "list":
         value = [value] if isinstance(value, str) else value
         whole = isinstance(value, list) and all(isinstance(item, str) and item and len(item) <= MAX_TEXT for item in value)

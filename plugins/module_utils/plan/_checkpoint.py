@@ -13,7 +13,7 @@ from typing import Any
 
 from ..common._problem import Problem, show
 from ._profile_types import Asked, Checkpoint
-from ._shape import integer
+from ._shape import integer, text_config
 
 CHECKS = ("context length", "tensor parallel", "expert parallel", "MTP layers", "block-quantized scales")
 # Heads that a rank has a whole number of, by their keys in config.json.
@@ -78,8 +78,10 @@ def check(profile: Asked, checkpoint: Checkpoint | None, where: str) -> tuple[li
     limit, context, source = integer(config, "max_position_embeddings"), args.get(flag), f"{path}/config.json"
     for changes in ("json-model-override-args", "hf-overrides"):
         lifted = args.get(changes)
+        lifted = text_config(lifted) if isinstance(lifted, Mapping) else lifted
         if isinstance(lifted, Mapping) and isinstance(lifted.get("max_position_embeddings"), int):
             limit, source = lifted["max_position_embeddings"], f"args.{changes}"
+    limit = _scaled(config, args.get("hf-overrides"), limit) if flag == "max-model-len" else limit
     if need("context length", limit) and isinstance(context, int) and limit is not None and context > limit:
         wanted = f"at most {limit}, max_position_embeddings of {source}"
         problems.append(Problem(where, f"args.{flag}", show(context), wanted, code="out-of-range"))
@@ -105,7 +107,10 @@ def check(profile: Asked, checkpoint: Checkpoint | None, where: str) -> tuple[li
 
     speculative = args.get("speculative-config")
     method = speculative.get("method", "") if isinstance(speculative, Mapping) else ""
-    if "mtp" in str(method) and not _has_mtp(config, tensors or []):
+    drafts = isinstance(speculative, Mapping) and "model" in speculative
+    if "mtp" in str(method) and not drafts and tensors is None and not _has_mtp(config, []):
+        skipped.append("MTP layers: only the checkpoint's index tells")
+    elif "mtp" in str(method) and not drafts and not _has_mtp(config, tensors or []):
         hint = "Without MTP layers every draft is rejected; drop speculative-config."
         found = f"{method!r}, but no MTP layer in {path}"
         wanted = "a checkpoint with MTP layers, or no speculation"
@@ -128,3 +133,20 @@ def check(profile: Asked, checkpoint: Checkpoint | None, where: str) -> tuple[li
 def _has_mtp(config: Mapping[str, Any], tensors: Sequence[str]) -> bool:
     layers = integer(config, "num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_layers")
     return bool(layers) or any(name.startswith("mtp.") or ".mtp." in name for name in tensors)
+
+
+def _scaled(config: Mapping[str, Any], changed: Any, limit: int | None) -> int | None:
+    """vLLM's own length (config/model.py, _get_and_verify_max_len, 0.22.1): YaRN and its like lengthen what config.json says."""
+    if "gemma3" in str(config.get("model_type")):
+        return limit  # its length is scaled already
+    for part in (changed, text_config(config), config):
+        inner = part.get("text_config", part) if isinstance(part, Mapping) else {}
+        rope = (inner.get("rope_parameters") or inner.get("rope_scaling")) if isinstance(inner, Mapping) else None
+        if not isinstance(rope, Mapping):
+            continue
+        kind, factor, first = rope.get("rope_type", rope.get("type")), rope.get("factor"), rope.get("original_max_position_embeddings")
+        if kind in ("default", "su", "longrope", "llama3", None) or isinstance(factor, bool) or not isinstance(factor, int | float):
+            return limit
+        base = first if kind == "yarn" and isinstance(first, int) else limit
+        return None if base is None else max(limit or 0, int(base * factor))
+    return limit

@@ -74,7 +74,12 @@ def rank(asked: Asked, taken: Budget, checkpoint: Checkpoint | None) -> Estimate
     """Keys whose inputs are unknown are None; `kv_cache_tokens` and `requests` are of the whole group."""
     args, tensor = asked.get("args", {}), asked["parallel"]["tensor"]
     shape = None if checkpoint is None else _shape.read(checkpoint["config"])
+    pipeline = asked["parallel"].get("pipeline", 1)
     weights, drafter = _weights(asked, checkpoint, shape)
+    if shape is not None and pipeline > 1:
+        # The fullest stage.
+        recurrent = shape.recurrent and dataclasses.replace(shape.recurrent, layers=-(-shape.recurrent.layers // pipeline))
+        shape = dataclasses.replace(shape, attention=-(-shape.attention // pipeline), recurrent=recurrent)
     reserve, states, tokens, requests, per_token, one = RESERVE_GIB, 0.0, None, None, None, None
     left = None
     if asked["engine"] == "sglang":
@@ -94,7 +99,8 @@ def rank(asked: Asked, taken: Budget, checkpoint: Checkpoint | None) -> Estimate
         blocks = _cache.blocks(shape, args, tensor)
         if blocks is not None:
             per_token = blocks.bytes * blocks.request / blocks.context
-            one = blocks.bytes * blocks.request / GIB
+            # "auto" is as long as the memory allows.
+            one = None if args.get("max-model-len") == "auto" else blocks.bytes * blocks.request / GIB
             if left is not None:
                 tokens = blocks.capacity(left * GIB)
                 requests = round(tokens / blocks.context, 2)

@@ -222,7 +222,7 @@ def _node_env(profile: Profile, image: ImageFile, nodes: Sequence[Node]) -> tupl
 def other_format(record: Mapping[str, Any]) -> str:
     """Why this release cannot read the plan in a record; empty if it can."""
     plan = record["plan"]
-    lacking = sorted(Plan.__required_keys__ - {"format"} - plan.keys())
+    lacking = sorted(Plan.__required_keys__ - {"format", "asked"} - plan.keys())
     if plan.get("format") == FORMAT and not lacking:
         return ""
     profile, without = plan.get("profile", "NAME"), f" without {', '.join(lacking)}" if lacking else ""

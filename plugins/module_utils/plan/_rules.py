@@ -126,20 +126,25 @@ def kv_cache_dtype(view: View) -> Iterator[Problem]:
 
 
 def sglang_backends(view: View) -> Iterator[Problem]:
+    attention = ("attention-backend", "prefill-attention-backend", "decode-attention-backend")
+    hybrid, fp4 = "nemotron" in view.repo.lower(), "fp4" in f"{view.args.get('quantization')} {view.repo}".lower()
+    concerned = {**dict.fromkeys(attention, hybrid), "moe-runner-backend": fp4}
     for key, bad, good, why in (
-        ("attention-backend", "triton", "flashinfer", "SGLang asserts triton attention off for NemotronH"),
+        *((key, "triton", "flashinfer", "SGLang asserts triton attention off for NemotronH") for key in attention),
         ("moe-runner-backend", "triton", "flashinfer_cutlass", "AssertionError: mismatch in expected n in cutlass_moe_fp4 at start"),
         ("fp4-gemm-backend", "flashinfer_cudnn", "flashinfer_cutlass", "RuntimeError: cuDNN is not available in the image"),
     ):
-        if view.engine == "sglang" and view.args.get(key) == bad:
+        if view.engine == "sglang" and view.args.get(key) == bad and concerned.get(key, True):
             yield view.problem(f"args.{key}", bad, repr(good), why)
 
 
 def transformers_version(view: View) -> Iterator[Problem]:
+    from packaging.specifiers import SpecifierSet
+
     speculative = view.args.get("speculative-config")
     method = speculative.get("method") if isinstance(speculative, Mapping) else None
     wanted = view.versions.get("transformers", "")
-    if method == "qwen3_next_mtp" and not wanted.startswith((">=5", "==5")):
+    if method == "qwen3_next_mtp" and (not wanted or any(SpecifierSet(wanted).contains(old) for old in ("4.57.6", "4.99"))):
         why = "the qwen3_next_mtp configuration classes are in transformers 5"
         yield view.problem("image", wanted or None, "an image whose image.yml asks for transformers >=5", why)
 

@@ -93,6 +93,10 @@ def read(config: Mapping[str, Any]) -> Shape | None:
     latent = rank + rope if rank and rope else 0
     if layers is None or ((heads is None or size is None) and not latent):
         return None
+    part = text_config(config)
+    windowed = part.get("sliding_window") and part.get("use_sliding_window") is not False and "layer_types" not in part
+    if windowed or "attention_chunk_size" in part or "block_configs" in part:
+        return None  # which layers keep all tokens, only the engine's model knows
     attention = sum(kind in ATTENTION for kind in layers)
     names = config.get("architectures")
     return Shape(
@@ -117,6 +121,9 @@ def _layers(config: Mapping[str, Any]) -> list[str] | None:
     else:
         stated = part.get("layers_block_type", part.get("layer_types"))
         kinds = [str(kind) for kind in stated] if isinstance(stated, list) else []
+    interval = integer(config, "full_attention_interval")
+    if not kinds and interval and count and count <= 10_000:
+        kinds = ["linear_attention" if (index + 1) % interval else "full_attention" for index in range(count)]
     if any(kind in ATTENTION for kind in kinds):
         return kinds
     # More layers than any model has would only cost memory here.

@@ -105,6 +105,14 @@ def address(value: object, key: str, where: str, problems: list[Problem], wanted
     return ""
 
 
+TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+def truth(value: object) -> bool | None:
+    """True or false in one of Ansible's spellings: from the command line and a template both come as text. None for anything else."""
+    return TRUTHS.get(str(value).lower()) if isinstance(value, str | int) else None
+
+
 def check(site: dict[str, Any], where: str) -> list[Problem]:
     """What is wrong with the settings; what is right is kept in the type that is meant."""
     problems: list[Problem] = []
@@ -138,12 +146,17 @@ def check(site: dict[str, Any], where: str) -> list[Problem]:
     if not isinstance(archive, str) or (archive and not archive.startswith(("/", "~/"))):
         bad("image_archive", "an absolute path, one below ~/, or '' for none", code="wrong-path")
     for key in ("secrets_dir", "hub_token_file"):
-        if site[key] is not None and (not isinstance(site[key], str) or (key == "secrets_dir" and not site[key])):
-            bad(key, "a path on the control node", code="wrong-path")
+        path = site[key]
+        if path is not None and not (isinstance(path, str) and (path.startswith(("/", "~/")) or (key == "hub_token_file" and not path))):
+            bad(key, "an absolute path on the control node, or one below ~/", code="wrong-path")
     if site["hub_endpoint"] not in (None, "") and not re.fullmatch(r"https?://[\w.\-\[\]:/]+", str(site["hub_endpoint"])):
-        bad("hub_endpoint", "http://HOST or https://HOST", code="wrong-text")
-    if not isinstance(site["drop_caches"], bool):
+        # It may have a password in it, and a message goes into logs.
+        hint = "A user's token goes by gx10_hub_token_file."
+        problems.append(Problem(where, "gx10_hub_endpoint", "another text", "http://HOST or https://HOST", hint, "wrong-text"))
+    if truth(site["drop_caches"]) is None:
         bad("drop_caches", "true or false")
+    else:
+        site["drop_caches"] = truth(site["drop_caches"])
     if site["fanout_network"] not in NETWORKS:
         bad("fanout_network", " or ".join(NETWORKS), code="not-a-choice")
     floor = site["memory_floor_gib"]

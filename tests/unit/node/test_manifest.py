@@ -238,3 +238,43 @@ def test_finding_5_a_manifest_that_names_such_a_path_is_none(tmp_path: Path, pat
         digest = _manifest.digest(files) if path.isprintable() or read else "sha256:any"
         (tmp_path / "m.json").write_text(json.dumps({"files": files, "hash": digest}))
         assert (_manifest.load(str(tmp_path / "m.json")) is not None) is read
+
+
+def test_a_link_to_a_blob_of_the_hubs_cache_is_a_file(tmp_path: Path) -> None:
+    """As `hf download --local-dir` once made them."""
+    blob = tmp_path / "hub/models--o--m/blobs" / ("a" * 64)
+    blob.parent.mkdir(parents=True)
+    blob.write_bytes(b"x")
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/model.bin").symlink_to(blob)
+    look = _manifest.scan(str(tmp_path / "m"))
+    assert ([item["path"] for item in look["files"]], [text for text in look["problems"] if "link" in text]) == (["model.bin"], [])
+
+
+def test_blobs_may_lie_on_another_disk(tmp_path: Path) -> None:
+    (tmp_path / "disk2").mkdir()
+    (tmp_path / "disk2" / ("b" * 64)).write_bytes(b"x")
+    repo = tmp_path / "hub/models--o--m"
+    (repo / "snapshots/r").mkdir(parents=True)
+    (repo / "blobs").symlink_to(tmp_path / "disk2")
+    (repo / "snapshots/r/model.bin").symlink_to("../../blobs/" + "b" * 64)
+    look = _manifest.scan(str(repo / "snapshots/r"))
+    assert ([item["path"] for item in look["files"]], [text for text in look["problems"] if "link" in text]) == (["model.bin"], [])
+
+
+def test_a_link_to_a_folder_within_is_passed_by(tmp_path: Path) -> None:
+    (tmp_path / "original").mkdir()
+    (tmp_path / "original/a").write_bytes(b"x")
+    (tmp_path / "consolidated").symlink_to("original")
+    look = _manifest.scan(str(tmp_path))
+    assert ([item["path"] for item in look["files"]], [text for text in look["problems"] if "link" in text]) == (["original/a"], [])
+
+
+def test_a_link_out_of_the_folder_is_not_missing(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "other").write_bytes(b"x")
+    (tmp_path / "m/shard").symlink_to(tmp_path / "other")
+    look = _manifest.scan(str(tmp_path / "m"))
+    assert look["files"] == []
+    (lacking,) = _manifest.compare({"files": [{"path": "shard", "size": 1, "sha256": "c" * 64}]}, look)
+    assert lacking["why"] == "a link out of the folder"

@@ -165,7 +165,9 @@ def test_every_flag_of_every_profile_is_known_as_it_is(name: str) -> None:
         ("==0.10", "0.22.0", "no table of vllm 0.10; its flags are read as those of 0.22.0"),
         ("==0.99", "0.30.0", "no table of vllm 0.99; its flags are read as those of 0.30.0"),
         ("", "0.30.0", "the image pins no vllm; its flags are read as those of 0.30.0"),
-        (">=0.22", "0.30.0", "the image pins no vllm; its flags are read as those of 0.30.0"),
+        (">=0.22", "0.30.0", "the image asks for vllm >=0.22; its flags are read as those of 0.30.0"),
+        ("~=0.22.0", "0.22.1", "the image asks for vllm ~=0.22.0; its flags are read as those of 0.22.1"),
+        (">=0.22,<0.23", "0.22.1", "the image asks for vllm >=0.22,<0.23; its flags are read as those of 0.22.1"),
     ],
 )
 def test_the_table_is_the_images_or_says_whose(pinned: str, version: str, note: str) -> None:

@@ -41,7 +41,7 @@ def test_whole_numbers_have_bounds(key: str, low: int, high: int) -> None:
         ("gx10_models_root", ["/srv", "/a..b"], ["srv", "/", "/a/../b", "/a,b", "/a:b", "/a\nb"]),
         ("gx10_image_archive", ["", "/a", "~/a"], ["a", "~a", None, 1]),
         ("gx10_image_archive_host", ["localhost"], ["", None, 1]),
-        ("gx10_drop_caches", [True, False], ["yes", None, 1]),
+        ("gx10_drop_caches", [True, False, "yes", "False", 1], ["maybe", None, 2, 1.5]),
         ("gx10_fanout_network", ["fabric", "management"], ["both", None]),
         ("gx10_memory_floor_gib", [None, 0, 1.5, "1.5", 9999], [True, "1.", "-1", 10000, ""]),
         ("gx10_build_host", [None, "", "gx10-1"], ["gx10-9", ["gx10-1"], 1]),

@@ -69,7 +69,7 @@ def test_the_floor_follows_the_budget(name: str, floor: float) -> None:
     assert planned(name)["memory"]["floor_gib"] == floor
 
 
-CONFIG = {"num_hidden_layers": 2, "num_key_value_heads": 4, "num_attention_heads": 8, "head_dim": 64}
+CONFIG = {"num_hidden_layers": 4, "num_key_value_heads": 4, "num_attention_heads": 8, "head_dim": 64}
 
 
 def estimate(cuda: Any = "13.0", checkpoint: Any = CONFIG, expect: Any = None, **args: Any) -> Any:
@@ -90,7 +90,7 @@ def test_an_estimate_is_one_ranks() -> None:
         "budget_gib": 100,
         "leaves_gib": 11.27,
         "kv_cache_gib": 72.5,
-        # Keys and values of two layers, two of the four heads, 64 numbers of two bytes each.
+        # Keys and values of two of the four layers, two of the four heads, 64 numbers of two bytes each.
         "kv_bytes_per_token": 1024.0,
         "kv_cache_tokens": int(72.5 * 2**20),
         "requests": 4751360.0,

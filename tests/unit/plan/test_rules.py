@@ -15,9 +15,10 @@ def check(profile: Any, versions: Any, cuda: Any = None) -> Any:
     return _rules.check(_rules.view(profile, {"expect": {"versions": versions, "cuda": cuda}}, "p"))
 
 
-def broken(args: Any = None, engine: str = "vllm", env: Any = OFFLINE, versions: Any = None) -> list[str]:
+def broken(args: Any = None, engine: str = "vllm", env: Any = OFFLINE, versions: Any = None, repo: str = "a/b") -> list[str]:
     """Keys of the broken rules."""
-    return [problem.key for problem in check({"engine": engine, "args": args or {}, "env": env}, versions or {})[0]]
+    profile = {"engine": engine, "args": args or {}, "env": env, "model": {"repo": repo}}
+    return [problem.key for problem in check(profile, versions or {})[0]]
 
 
 @pytest.mark.parametrize(
@@ -77,9 +78,16 @@ def test_a_default_has_the_same_ceiling(default: float | None, keys: list[str]) 
 
 
 def test_backends_are_sglangs() -> None:
-    assert broken({"attention-backend": "triton"}, "sglang") == ["args.attention-backend"]
-    assert broken({"attention-backend": "flashinfer"}, "sglang") == []
-    assert broken({"attention-backend": "triton"}, "vllm") == []
+    super_, fp8 = "nvidia/NVIDIA-Nemotron-3-Super-120B-A12B-NVFP4", "a/Nemotron-FP8"
+    for key in ("attention-backend", "prefill-attention-backend", "decode-attention-backend"):
+        assert broken({key: "triton"}, "sglang", repo=super_) == [f"args.{key}"]
+        assert broken({key: "flashinfer"}, "sglang", repo=super_) == []
+        assert broken({key: "triton"}, "vllm", repo=super_) == []
+        # Only NemotronH asserts it off.
+        assert broken({key: "triton"}, "sglang", repo="openai/gpt-oss-120b") == []
+    assert broken({"moe-runner-backend": "triton"}, "sglang", repo=super_) == ["args.moe-runner-backend"]
+    assert broken({"moe-runner-backend": "triton", "quantization": "modelopt_fp4"}, "sglang") == ["args.moe-runner-backend"]
+    assert broken({"moe-runner-backend": "triton"}, "sglang", repo=fp8) == []
 
 
 @pytest.mark.parametrize(("version", "keys"), [(">=5.1", []), ("==5.0", []), (">=4.57", ["image"]), ("", ["image"])])

@@ -96,12 +96,16 @@ def pick(engine: str, pinned: str) -> tuple[Table, str]:
 
     The nearest: of the same release (for its candidates and nightlies), else the newest before, else the oldest.
     """
+    from packaging.specifiers import SpecifierSet
     from packaging.version import InvalidVersion, Version
 
     have = versions(engine)
     try:
         version = Version(pinned.removeprefix("=="))
     except InvalidVersion:
+        within = [other for other in have if pinned and SpecifierSet(pinned).contains(other)]
+        if within:
+            return table(engine, within[-1]), f"the image asks for {engine} {pinned}; its flags are read as those of {within[-1]}"
         return table(engine, have[-1]), f"the image pins no {engine}; its flags are read as those of {have[-1]}"
     if version.public in have:
         return table(engine, version.public), ""

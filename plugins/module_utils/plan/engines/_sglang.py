@@ -57,7 +57,6 @@ DIALECT = Dialect(
         "enable-two-batch-overlap": "moe-a2a-backend",
         "kv-canary-sweep-interval": "kv-canary",
         "speculative-eagle-topk": "speculative-num-steps",
-        "speculative-num-draft-tokens": "speculative-num-steps",
     },
     excludes=(
         ("speculative-algorithm", "enable-mixed-chunk"),

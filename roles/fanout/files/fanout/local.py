@@ -113,6 +113,8 @@ class Store:
             if position == 0 and source.startswith(self.stage + os.sep):
                 # Under a second name meanwhile: a successor may ask for it at any moment.
                 second = source + ".whole"
+                with contextlib.suppress(FileNotFoundError):
+                    os.remove(second)  # of a run that was killed here
                 os.link(source, second)
                 self.link(digest, second)
                 os.replace(source, final)

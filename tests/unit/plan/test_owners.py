@@ -1,0 +1,74 @@
+"""What owners have is not refused: an audit's wrong refusals, each as a case that plans or is counted right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _checkpoint, _memory, _shape
+from ansible_collections.gx10.serving.plugins.module_utils.plan.engines import _engines, _env
+
+QWEN = {"num_hidden_layers": 64, "num_attention_heads": 40, "num_key_value_heads": 8, "head_dim": 128, "max_position_embeddings": 32768}
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}
+
+
+def problems(config: Any, args: Any, tensors: Any = (), tensor: int = 1) -> list[str]:
+    profile: Any = {"parallel": {"tensor": tensor}, "args": args}
+    found, _skipped = _checkpoint.check(profile, {"path": "/m", "config": config, "tensors": tensors}, "p")
+    return [problem.key for problem in found]
+
+
+@pytest.mark.parametrize(("length", "refused"), [(131072, False), (131073, True)])
+def test_yarn_lengthens_the_context_in_vllm(length: int, refused: bool) -> None:
+    keys = ["args.max-model-len"] * refused
+    assert problems({**QWEN, "rope_scaling": YARN}, {"max-model-len": length}) == keys
+    assert problems(QWEN, {"max-model-len": length, "hf-overrides": {"rope_parameters": YARN}}) == keys
+    # SGLang's own length is that of config.json.
+    assert problems({**QWEN, "rope_scaling": YARN}, {"context-length": length}) == ["args.context-length"]
+
+
+@pytest.mark.parametrize("kind", ["default", "llama3", "longrope"])
+def test_other_rotations_do_not(kind: str) -> None:
+    assert problems({**QWEN, "rope_scaling": {**YARN, "rope_type": kind}}, {"max-model-len": 32769}) == ["args.max-model-len"]
+
+
+def test_an_override_of_the_nested_part_counts() -> None:
+    args = {"max-model-len": 524288, "hf-overrides": {"text_config": {"max_position_embeddings": 524288}}}
+    assert problems(QWEN, args) == []
+    assert problems(QWEN, {**args, "max-model-len": 524289}) == ["args.max-model-len"]
+
+
+def test_a_drafter_of_its_own_needs_no_mtp_layers() -> None:
+    mtp = {"method": "mtp", "num_speculative_tokens": 2}
+    assert problems(QWEN, {"speculative-config": mtp}) == ["args.speculative-config.method"]
+    assert problems(QWEN, {"speculative-config": {**mtp, "model": "/root/.cache/huggingface/a/b"}}) == []
+    # Nobody has read the index.
+    assert problems(QWEN, {"speculative-config": mtp}, tensors=None) == []
+
+
+def test_a_pipeline_divides_the_layers() -> None:
+    def estimate(pipeline: int) -> Any:
+        profile: Any = {"engine": "vllm", "parallel": {"tensor": 1, "pipeline": pipeline}, "model": {"size_gib": 8}, "args": {}}
+        return _memory.estimate(profile, {"expect": {"cuda": "13.0"}}, {"config": QWEN, "tensors": [], "path": "/m"})  # type: ignore[typeddict-item]
+
+    assert estimate(1)["kv_bytes_per_token"] == 64 * 2 * 8 * 128 * 2
+    # The fullest of three stages has 22 of 64 layers.
+    assert estimate(3)["kv_bytes_per_token"] == 22 * 2 * 8 * 128 * 2
+
+
+@pytest.mark.parametrize("more", [{"sliding_window": 1024}, {"attention_chunk_size": 8192}, {"block_configs": []}])
+def test_what_only_the_engine_can_count_is_not_counted(more: Any) -> None:
+    assert _shape.read(QWEN)
+    assert _shape.read({**QWEN, **more}) is None
+    assert _shape.read({**QWEN, "sliding_window": 1024, "use_sliding_window": False})
+
+
+def test_every_fourth_layer_is_read_from_the_interval() -> None:
+    shape = _shape.read({**QWEN, "num_hidden_layers": 48, "full_attention_interval": 4})
+    assert shape and shape.attention == 12
+
+
+def test_a_switch_that_is_named_as_a_token_is_no_secret() -> None:
+    dialect = _engines.load("vllm").DIALECT
+    assert _env.check(dialect, {"HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}, "p") == []
+    assert [problem.code for problem in _env.check(dialect, {"MY_API_TOKEN": "1"}, "p")] == ["secret"]
