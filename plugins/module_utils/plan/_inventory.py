@@ -101,6 +101,13 @@ def read(
         wanted = f"a host of the group ({', '.join(names[:8])}{', …' if len(names) > 8 else ''}), or nothing for the head"
         more = nearest(site["build_host"], names) if isinstance(site["build_host"], str) else ""
         problems.append(Problem(where, "gx10_build_host", show(site["build_host"]), wanted, more or hint, "not-a-choice"))
+    others = {address: node.name for node in nodes[1:] for address in (node.management_address, node.fabric_address, *node.rails)}
+    if site["api_address"] in others:
+        found_at, wanted = (
+            f"{site['api_address']}, of {others[site['api_address']]}",
+            f"an address of the head, {nodes[0].name}, or 0.0.0.0",
+        )
+        problems.append(Problem(where, "gx10_api_address", found_at, wanted, "The head serves the API.", "wrong-address"))
     archive = site["image_archive_host"]
     if not isinstance(archive, str) or (archive != "localhost" and archive not in hostvars):
         hint = "Add it to the inventory, outside of the group too."

@@ -105,6 +105,10 @@ def address(value: object, key: str, where: str, problems: list[Problem], wanted
     return ""
 
 
+# Nobody keeps weights or state there, and parts of the state are removed.
+SYSTEM = re.compile(
+    r"/(?:(?:bin|boot|dev|etc|lib|lib64|proc|sbin|sys)(?:/.*)?|(?:usr|usr/bin|usr/lib|usr/local|var|var/lib|home|root|run|tmp)/*)"
+)
 TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -128,12 +132,14 @@ def check(site: dict[str, Any], where: str) -> list[Problem]:
             site[key] = number
     if site["api_address"] is not None:
         listen = address(site["api_address"], "gx10_api_address", where, problems, "an IP address of the head, or 0.0.0.0", (4, 6))
-        if listen and ipaddress.ip_address(listen).is_multicast:
+        if listen and (ipaddress.ip_address(listen).is_multicast or listen == "255.255.255.255"):
             bad("api_address", "an IP address of the head, or 0.0.0.0", code="wrong-address")
     for key in ("models_root", "state_dir"):
         path = site[key]
         if not _is_path(path) or not path.rstrip("/"):
             bad(key, "an absolute path of letters, digits and . _ - + @, without '..'", code="wrong-path")
+        elif SYSTEM.fullmatch(path):
+            bad(key, "a folder of its own, as /srv/models and /var/lib/gx10: this one is the system's", code="wrong-path")
         else:
             site[key] = path.rstrip("/")
     problems += _nested(site, where) + _ports(site, where, {problem.key for problem in problems})

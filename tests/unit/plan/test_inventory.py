@@ -152,7 +152,7 @@ def test_one_rail_is_one_network() -> None:
         ({"gx10_api_port": 6379}, "gx10_ray_port", "not-unique"),
         ({"gx10_master_port": "8000"}, "gx10_master_port", "not-unique"),
         ({"gx10_state_dir": "/srv/models/state"}, "gx10_state_dir", "nested-folders"),
-        ({"gx10_models_root": "/var/lib"}, "gx10_state_dir", "nested-folders"),
+        ({"gx10_models_root": "/data", "gx10_state_dir": "/data/gx10"}, "gx10_state_dir", "nested-folders"),
         ({"gx10_models_root": "/var/lib/gx10"}, "gx10_state_dir", "nested-folders"),
         ({"gx10_hub_endpoint": "hub"}, "gx10_hub_endpoint", "wrong-text"),
         ({"gx10_secrets_dir": ""}, "gx10_secrets_dir", "wrong-path"),
@@ -192,3 +192,20 @@ def test_a_cuda_image_needs_an_option_that_gives_it_a_gpu(resolve: Any) -> None:
         assert problem.startswith("inventory: gx10_container_options: found nothing that gives the container a GPU")
         assert resolve("sim-tiny-tp2", variables=hostvars(gx10_container_options=options))["problems"] == []
     assert resolve("qwen397-mtp2", variables=hostvars(gx10_container_options={"gpus": "all"}))["problems"] == []
+
+
+@pytest.mark.parametrize("path", ["/etc", "/etc/gx10", "/dev", "/usr/bin", "/var/lib", "/root/"])
+def test_no_folder_of_the_system_is_ours(path: str) -> None:
+    assert read(hostvars(2, gx10_state_dir=path))[1] == ["gx10_state_dir"]
+    assert read(hostvars(2, gx10_models_root=path, gx10_state_dir="/opt/gx10"))[1] == ["gx10_models_root"]
+
+
+@pytest.mark.parametrize("path", ["/var/lib/gx10", "/root/models", "/home/a/models", "/usr/local/models", "/devices"])
+def test_a_folder_within_may_be(path: str) -> None:
+    assert read(hostvars(2, gx10_models_root=path, gx10_state_dir="/opt/gx10"))[1] == []
+
+
+def test_the_api_is_the_heads() -> None:
+    assert read(hostvars(2, gx10_api_address="192.168.1.12"))[1] == ["gx10_api_address"]
+    assert read(hostvars(2, gx10_api_address="192.168.1.11"))[1] == []
+    assert read(hostvars(2, gx10_api_address="10.0.0.200"))[1] == []
