@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from ..common._problem import Problem
 from . import _cache, _parameters, _rules, _shape
@@ -49,6 +51,14 @@ class Budget:
 
     gib: float | None
     share: float | None
+
+
+def budgeted(args: Mapping[str, Any]) -> dict[str, Any]:
+    """Flags with the budget in GiB, also where it is said as a share of the whole: a limit of the one is one of the other."""
+    share, gib = args.get("gpu-memory-utilization"), "gpu-memory-utilization-gb"
+    if gib in args or isinstance(share, bool) or not isinstance(share, int | float):
+        return dict(args)
+    return {**args, gib: round(share * TOTAL_GIB, 2)}
 
 
 def estimate(profile: Profile, image: ImageFile, checkpoint: Checkpoint | None) -> Estimate:

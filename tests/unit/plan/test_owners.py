@@ -12,6 +12,23 @@ QWEN = {"num_hidden_layers": 64, "num_attention_heads": 40, "num_key_value_heads
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}
 
 
+ULTRA = "nemotron3-ultra"
+
+
+@pytest.mark.parametrize(
+    ("args", "env", "key"),
+    [
+        ({"gpu-memory-utilization-gb": None, "gpu-memory-utilization": 0.85}, {}, "args.gpu-memory-utilization-gb"),
+        ({"gpu-memory-utilization-gb": None, "gpu-memory-utilization": 0.9}, {}, ""),
+        ({}, {"PYTORCH_ALLOC_CONF": "expandable_segments:False"}, "env.PYTORCH_CUDA_ALLOC_CONF"),
+        ({}, {"PYTORCH_ALLOC_CONF": "expandable_segments:True", "PYTORCH_CUDA_ALLOC_CONF": None}, ""),
+    ],
+)
+def test_another_way_to_say_it_is_held_to_the_same_limit(resolve: Any, args: Any, env: Any, key: str) -> None:
+    found = resolve(ULTRA, override={"args": args, "env": env})["problems"]
+    assert [key in text and "[limit]" in text for text in found] == [True] * bool(key), found
+
+
 def problems(config: Any, args: Any, tensors: Any = (), tensor: int = 1) -> list[str]:
     profile: Any = {"parallel": {"tensor": tensor}, "args": args}
     found, _skipped = _checkpoint.check(profile, {"path": "/m", "config": config, "tensors": tensors}, "p")
@@ -71,4 +88,11 @@ def test_every_fourth_layer_is_read_from_the_interval() -> None:
 def test_a_switch_that_is_named_as_a_token_is_no_secret() -> None:
     dialect = _engines.load("vllm").DIALECT
     assert _env.check(dialect, {"HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}, "p") == []
-    assert [problem.code for problem in _env.check(dialect, {"MY_API_TOKEN": "1"}, "p")] == ["secret"]
+    assert [problem.code for problem in _env.check(dialect, {"MY_API_TOKEN": "1", "DB_PASS": "x"}, "p")] == ["secret"] * 2
+    assert [problem.code for problem in _env.check(dialect, {"RANK": "3", "GCONV_PATH": "/x"}, "p")] == ["owned", "refused"]
+
+
+@pytest.mark.parametrize(("name", "place"), [("VLLM_ATTENTION_BACKEND", "args.attention-backend"), ("VLLM_USE_V1", "leave it out")])
+def test_what_older_guides_set_is_told_its_place(resolve: Any, name: str, place: str) -> None:
+    (text,) = resolve(ULTRA, override={"env": {name: "1"}})["problems"]
+    assert place in text

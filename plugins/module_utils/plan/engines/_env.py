@@ -19,14 +19,24 @@ REFUSED = {
     "PYTHONOPTIMIZE": "it removes the engine's safety assertions",
     "PATH": "it changes which programs run",
     **dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONUSERBASE", "PYTHONBREAKPOINT", "PYTHONPYCACHEPREFIX"), OTHER_CODE),
-    **dict.fromkeys(("LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "BASH_ENV", "ENV", "CUDA_INJECTION64_PATH"), OTHER_CODE),
+    **dict.fromkeys(("LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "BASH_ENV", "ENV", "CUDA_INJECTION64_PATH", "GCONV_PATH"), OTHER_CODE),
 }
 # The plan sets them, per node or for all; GX10_ is what the supervisor reads.
-OWNED = ("VLLM_HOST_IP", "RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_DEDUP_LOGS", "RAY_memory_monitor_refresh_ms")
+OWNED = (
+    *("VLLM_HOST_IP", "RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_DEDUP_LOGS", "RAY_memory_monitor_refresh_ms"),
+    *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
+)
 OWN_PREFIX = "GX10_"
-SECRET = re.compile(r"(^|_)(TOKEN|API_?KEY|PASSWORD|PASSWD|SECRET|SECRET_KEY|ACCESS_KEY(_ID)?|PRIVATE_KEY|CREDENTIALS)$", re.IGNORECASE)
+SECRET = re.compile(
+    r"(^|_)(TOKEN|API_?KEY|PASSWORD|PASSWD|PASS|SECRET|SECRET_KEY|ACCESS_KEY(_ID)?|PRIVATE_KEY|CREDENTIALS)$", re.IGNORECASE
+)
 LOGIN = re.compile(r"://[^/@\s]*:[^/@\s]*@")
 UNKNOWN = "variable-unknown"
+# Of older guides: removed before the oldest table.
+GONE = {
+    "VLLM_ATTENTION_BACKEND": "It belongs to args.attention-backend.",
+    "VLLM_USE_V1": "There is no other engine any more: leave it out.",
+}
 SEEN = "it would stand in docker inspect"
 
 
@@ -63,7 +73,7 @@ def names(dialect: Dialect, table: Table, env: Mapping[str, Any], where: str, pr
             elif nccl()[key].get("undocumented"):
                 warnings.append(f"{at}: NCCL reads it, but its manual does not have it")
         elif key.startswith(dialect.prefixes) and key not in table.env and key not in dialect.refused_env and key not in OWNED:
-            hint = elsewhere(table.engine, table.version, key, variable=True) or nearest(key, table.env)
+            hint = elsewhere(table.engine, table.version, key, variable=True) or GONE.get(key) or nearest(key, table.env)
             problems.append(Problem(where, at, f"a variable that {version} does not read", f"one of {version}'s variables", hint, UNKNOWN))
         elif key in table.env and "choices" in table.env[key]:
             problems += _value(table, key, value, where, at)

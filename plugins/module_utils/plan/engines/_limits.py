@@ -16,6 +16,9 @@ from ._args import Wrong, canonical, known_field, read
 from ._engines import Dialect
 from ._flags import Table, elsewhere
 
+# Of two names of a variable the one that counts: torch/csrc/utils of 2.9 and later.
+NEWER = {"PYTORCH_CUDA_ALLOC_CONF": "PYTORCH_ALLOC_CONF"}
+
 
 def entry(dialect: Dialect, table: Table, limit: Mapping[str, Any], mod_args: Collection[str]) -> dict[str, Any]:
     """An entry of `limits` in the names and values that `read` gives."""
@@ -61,7 +64,7 @@ def check(
     key = limit.get(kind)
     if not isinstance(key, str):
         return []
-    value = env.get(key) if kind == "env" else value_of(args, key)
+    value = env.get(NEWER.get(key, key), env.get(key)) if kind == "env" else value_of(args, key)
     hint = f"Reason: {limit.get('because')}."
 
     def problem(wanted: str) -> Problem:
