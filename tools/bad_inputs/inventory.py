@@ -30,7 +30,7 @@ PORT = [0, -1, 65536, "x", "", None, True, 8000.0, "8000.0", [8000], {}, 10**30]
 GROUP: Mapping[str, list[Any]] = {
     **{f"gx10_{name}_port": PORT for name in ("api", "ray", "master", "fanout")},
     "gx10_models_root": ["", "/", "srv", "~/x", "/a/../b", "/a,b", "/a:b", "/a\nb", "/var/lib/gx10", "/var/lib", "/var/lib/gx10/m", 1, []],
-    "gx10_state_dir": ["", "/", "x", "/etc", "/usr/bin", "/a;b", "/a b", "/srv/models", "/srv", "/srv/models/state", "/a\x00", None, True, {}],
+    "gx10_state_dir": ["", "/", "x", "/etc", "/usr/bin", "/a;b", "/a b", "/srv", "/srv/models/state", "/a\x00", None, True, {}],
     "gx10_api_address": ["head", "", "10.0.0", "224.0.0.1", "ff02::1", 1, [], True, "1.2.3.4/8", "x" * 70_000],
     "gx10_ray_cpus": [0, 1025, "x", None, 1.5],
     "gx10_ray_object_store_bytes": [1, "1GiB", None, 2**60, 1e9],
