@@ -102,7 +102,7 @@ def read(
         more = nearest(site["build_host"], names) if isinstance(site["build_host"], str) else ""
         problems.append(Problem(where, "gx10_build_host", show(site["build_host"]), wanted, more or hint, "not-a-choice"))
     others = {address: node.name for node in nodes[1:] for address in (node.management_address, node.fabric_address, *node.rails)}
-    if site["api_address"] in others:
+    if isinstance(site["api_address"], str) and site["api_address"] in others:
         found_at, wanted = (
             f"{site['api_address']}, of {others[site['api_address']]}",
             f"an address of the head, {nodes[0].name}, or 0.0.0.0",

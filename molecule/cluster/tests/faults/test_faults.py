@@ -30,7 +30,9 @@ def test_a_wrong_torch_is_refused_before_it_travels(tmp_path: Path, nodes: dict[
     definition = images / "vllm-node-sim/image.yml"
     definition.write_text(definition.read_text().replace("torch: 2.13.0+cpu", "torch: 2.13.0+cu130").replace("cuda: null", 'cuda: "13.0"'))
     before = {name: node.run("docker image inspect -f '{{.Id}}' vllm-node-sim:latest") for name, node in nodes.items()}
-    output = Playbook("serve", profile="sim-tiny-tp4", images_path=[str(images)]).refused().output
+    # On a CUDA image a profile says how much memory it takes.
+    share = {"args": {"gpu-memory-utilization": 0.05}}
+    output = Playbook("serve", profile="sim-tiny-tp4", images_path=[str(images)], override=share).refused().output
     assert "torch.__version__: found '2.13.0+cpu'; wanted '2.13.0+cu130'" in output
     assert "torch.version.cuda: found None; wanted '13.0'" in output
     assert "tools/fetch-wheels" in output
