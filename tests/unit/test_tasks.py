@@ -134,3 +134,9 @@ def test_an_entry_point_names_all_its_inputs_and_no_other(role: str, entry: str)
     folder = ROOT / "roles" / role
     specs = yaml.safe_load((folder / "meta/argument_specs.yml").read_text())["argument_specs"]
     assert set(specs[entry].get("options", {})) == inputs(folder, entry)
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if "molecule" not in path.parts], ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_line_break_is_one(path: Path) -> None:
+    """In a folded text Ansible leaves a backslash as it is, and the user reads it: only between double quotes it is a line break."""
+    assert [text for text in texts(yaml.safe_load(path.read_text())) if "'\\n" in text] == []
