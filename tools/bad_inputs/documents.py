@@ -322,7 +322,7 @@ def checkpoint_case(random: Random) -> Case:
         raw = as_json(put_any(CONFIG, random.choice(paths(CONFIG)), entry.value(random)))
         return Case("config.json: any value", lambda folder: checkpoint(folder, raw, None), about=raw[:300].decode(errors="replace"))
     if random.random() < 0.1:
-        count, letters = random.choice([(200_000, 120), (290_000, 160), (299_000, 60)])
+        count, letters = random.choice([(200_000, 120), (290_000, 100), (299_000, 60)])
         large = large_index(count, letters)
         about = f"{count} names, {len(large)} bytes"
         return Case("index: large", lambda folder: checkpoint(folder, as_json(CONFIG), large), "accept", about=about)

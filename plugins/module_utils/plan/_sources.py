@@ -28,7 +28,7 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 MAX_ENTRIES = 2000
 MAX_FILES, MAX_MOD_BYTES, MAX_CONTEXT_BYTES = 500, 64 * 1024**2, 1024**3
 # Of a checkpoint: see _document.MAX_JSON_VALUES.
-MAX_CONFIG, MAX_INDEX = 16 * 1024**2, 64 * 1024**2
+MAX_CONFIG, MAX_INDEX = 16 * 1024**2, 40 * 1024**2
 
 
 def read(
