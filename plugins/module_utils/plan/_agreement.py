@@ -139,7 +139,8 @@ def quantization(view: View) -> Iterator[Problem]:
 
 def image_engine(view: View) -> Iterator[Problem]:
     imports = view.image.get("expect", {}).get("imports") if isinstance(view.image.get("expect"), Mapping) else None
-    if isinstance(imports, list) and imports and view.engine in CONFIG and view.engine not in imports:
+    # One that names neither says nothing: its owner asks for other modules alone.
+    if isinstance(imports, list) and view.engine in CONFIG and view.engine not in imports and set(CONFIG) & set(map(str, imports)):
         yield view.problem(
             "image", view.image_name, f"an image with {view.engine}", f"its image.yml imports {', '.join(map(str, imports))}", "image"
         )

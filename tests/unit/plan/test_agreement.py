@@ -151,6 +151,7 @@ def test_remote_code_is_copied_where_it_can_be() -> None:
 def test_an_image_has_the_engine() -> None:
     assert keys("vllm", {}, image={"expect": {"imports": ["sglang"]}}) == ["image"]
     assert keys("vllm", {}, image={"expect": {"imports": ["vllm", "ray"]}}) == keys("vllm", {}, image={"expect": 1}) == []
+    assert keys("vllm", {}, image={"expect": {"imports": ["json"]}}) == []
     assert problems(SUPER, {"image": "vllm-node"})[-1] == "image image"
 
 
