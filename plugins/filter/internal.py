@@ -59,6 +59,7 @@ class FilterModule:
             "_files_digest": _manifest.digest,
             "_image_differs": lambda one, other: [one.get(key) for key in ("id", "layers")] != [other.get(key) for key in ("id", "layers")],
             "_image_foreign": _image.foreign,
+            "_image_lacking": _image_actions.lacking,
             "_image_metadata": _image.metadata,
             "_image_problems": _image.problems,
             "_image_asked": _image_actions.asked,

@@ -55,7 +55,8 @@ EXAMPLES = r"""
 RETURN = r"""
 image:
   description: "id (empty where only a build will tell), restore, builds, send, forget, keep_archive, good (actions that wait for the
-    gate), actions."
+    gate), keepers, contexts,
+    actions."
   type: dict
   returned: success
 weights:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from ..node._docker import forgotten
-from ..node._types import DockerImage, File, Images, Kept
+from ..node._types import DockerImage, File, Images, Kept, Tagged
 from ..plan._context import Context
 from ..plan._types import Definition, Image
 from ._actions import Action, action
@@ -54,7 +54,8 @@ class Build(TypedDict):
 
 class ImageDecision(TypedDict):
     """`id` is the image's in the end, empty where only a build will tell; `builds`: by definition; `send`: nodes; `forget`:
-    references by node; `good`: actions that wait for the gate, and bring no image."""
+    references by node; `good`: actions that wait for the gate, and bring no image; `keepers`: by node what its containers keep
+    now; `contexts`: what it was decided on."""
 
     id: str
     restore: Recovery
@@ -63,6 +64,8 @@ class ImageDecision(TypedDict):
     forget: dict[str, list[str]]
     keep_archive: bool
     good: list[Action]
+    keepers: dict[str, dict[str, str]]
+    contexts: dict[str, Context]
     problems: list[str]
     actions: list[Action]
 
@@ -149,7 +152,9 @@ def decide(
         if node != builder and (not identifier or here is None or (here["id"], here["layers"]) != (identifier, layers)):
             send.append(node)
             actions.append(action(PHASE, node, "send", f"bring {_parts(files, looks[node])}: {_state(here, identifier)}"))
-        tags = forgotten(looks[node]["tags"], name, reference.rpartition(":")[2], wish.keep)
+        comes = node in send or (node == builder and (built or bool(restore)))
+        moved = reference if wish.promote or not built else f"{name}:candidate"
+        tags = forgotten(_left(looks[node]["tags"], moved if comes else ""), name, reference.rpartition(":")[2], wish.keep)
         if tags:
             forget[node] = tags
             actions.append(action(PHASE, node, "forget", f"remove {', '.join(tags)}: more than the {wish.keep} newest"))
@@ -169,9 +174,16 @@ def decide(
             for node in wish.targets
             if (why := _not_good(looks[node], name, identifier))
         ],
+        "keepers": {node: dict(looks[node]["containers"]) for node in wish.targets},
+        "contexts": dict(contexts),
         "problems": problems,
         "actions": actions,
     }
+
+
+def _left(tags: Sequence[Tagged], moved: str) -> list[Tagged]:
+    """What is there already, once the tag `moved` names the image that comes."""
+    return [{**item, "tags": [one for one in item["tags"] if one != moved]} for item in tags]
 
 
 def _id(look: Images, reference: str) -> str:
@@ -229,10 +241,10 @@ def _build(item: Definition, look: Images, contexts: Mapping[str, Context], belo
 
 def _unbuildable(item: Definition, look: Images, context: Context, builder: str) -> list[str]:
     """Every reason why a definition cannot be built on the build host."""
-    where, lacking = f"image {item['reference']}", [*(f"no wheel {name}" for name in context["missing"]), *context["altered"]]
-    if lacking:
+    where, absent = f"image {item['reference']}", [*(f"no wheel {name}" for name in context["missing"]), *context["altered"]]
+    if absent:
         hint = f"Run tools/fetch-wheels {item['name']}" if item["requirements"] else "Put them there"
-        found = f"neither the image on {builder} nor what it is built from: {'; '.join(lacking)} (in {context['wheels']})"
+        found = f"neither the image on {builder} nor what it is built from: {'; '.join(absent)} (in {context['wheels']})"
         return [f"{where}: found {found}; wanted the wheels as image.yml pins them. {hint}, or load the image on {builder}."]
     if not context["dockerfile"]:
         found = f"neither the image on {builder} nor a Dockerfile in {context['definition']}"
@@ -250,11 +262,18 @@ def _files(look: Images, restore: Recovery, identifier: str) -> list[File]:
     return next((item["files"] for item in look["kept"] if identifier and item["image"] == identifier and item["complete"]), [])
 
 
+def lacking(files: Sequence[File], look: Images) -> list[str]:
+    """Paths of an image's files that a node does not have."""
+    return [item["path"] for item in files if look["blobs"].get(item["path"]) != item["size"]]
+
+
 def _parts(files: Sequence[File], look: Images) -> str:
-    lacking = [item["size"] for item in files if look["blobs"].get(item["path"]) != item["size"]]
     if not files:
         return "what it lacks of the image"
-    return f"{len(lacking)} of {len(files)} files, {size_text(sum(lacking))}" if lacking else "the image from its own layers"
+    sizes = {item["path"]: item["size"] for item in files}
+    brought = lacking(files, look)
+    total = sum(sizes[path] for path in brought)
+    return f"{len(brought)} of {len(files)} files, {size_text(total)}" if brought else "the image from its own layers"
 
 
 def _state(here: DockerImage | None, identifier: str) -> str:

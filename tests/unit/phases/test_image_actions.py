@@ -216,6 +216,21 @@ def test_tags_beyond_those_kept_go(seen: Any, keep: int) -> None:
     )
 
 
+def test_what_a_build_makes_one_too_many_is_named_before_it(seen: Any) -> None:
+    look = seen["looks"]["n1"]
+    look["tags"] = [
+        {"id": ID["other"], "created": "2025-01-02", "tags": ["top:latest", "top:bbbbbbbbbbbb"]},
+        {"id": ID["top"], "created": "2025-01-01", "tags": ["top:aaaaaaaaaaaa"]},
+    ]
+    assert decide(seen, keep=1)["forget"] == {}
+    seen["contexts"]["top"]["context"] = "new"
+    decision = decide(seen, keep=1)
+    assert decision["builds"]["top"]["build"]
+    assert decision["forget"] == {"n1": ["top:aaaaaaaaaaaa"]}
+    # A candidate leaves the tag that serves where it is.
+    assert decide(seen, keep=1, promote=False)["forget"] == {}
+
+
 @pytest.mark.parametrize(
     "change",
     [
