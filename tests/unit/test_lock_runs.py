@@ -149,6 +149,8 @@ def test_what_renews_a_lock_holds_nothing_else_and_ends_when_the_lock_is_another
         ("stop", ["--limit", "gx10-2"]),
         ("stop", ["-e", "state_dir=/nowhere"]),
         ("rebuild_nightly", ["-e", "profile=sim-tiny-solo"]),
+        # Not even to look at what runs: the other one may be in the middle of it.
+        ("serve", ["-e", "profile=sim-tiny-tp2"]),
     ],
 )
 def test_a_verb_beside_another_run_ends_on_every_node_before_anything_is_done(site: Site, verb: str, arguments: list[str]) -> None:
@@ -169,6 +171,8 @@ def test_a_verb_beside_another_run_ends_on_every_node_before_anything_is_done(si
     assert "gx10-1: " in output
     assert "locked by serve 1, process 7 on ctl" in output
     assert "PLAY [Stage]" not in output
+    assert "Observe and decide" not in output
+    assert "Look at every node" not in output
     assert "Stop the engine" not in output
     assert "Forget the candidate" not in output, "it may be the other run's"
     assert site.read()["run"] == "1"
