@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve, _sources
+from ansible_collections.gx10.serving.plugins.module_utils.plan._types import Plan
 
 # What a container says of its hardware.
 UNKNOWN: dict[str, Any] = {
@@ -31,6 +32,13 @@ def edited(sources: Any, **keys: Any) -> Any:
     profile = {**yaml.safe_load(sources["profile"]["text"]), **keys}
     sources["profile"]["text"] = json.dumps(profile, default=str)
     return sources
+
+
+def launch(name: str, **own: Any) -> Plan:
+    """The plan of a profile for four nodes, with some of its top keys otherwise."""
+    found = _resolve.resolve(edited(_sources.read(name), **own), hostvars(), list(hostvars()), None, True)
+    assert found["plan"], found["message"]
+    return found["plan"]
 
 
 @pytest.fixture

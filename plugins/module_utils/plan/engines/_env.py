@@ -46,17 +46,20 @@ def check(dialect: Dialect, env: Mapping[str, Any], where: str, prefix: str = "e
     problems = []
     for key, value in env.items():
         at = f"{prefix}.{key}"
+        named = SECRET.search(key) and not key.endswith("_IMPLICIT_TOKEN")
+        secret = named or LOGIN.search(str(value))
+        # A message goes into logs.
+        found = "a secret" if secret else show(value)
         if key in refused:
-            problems.append(Problem(where, at, show(value), f"no {key}", f"Reason: {refused[key]}.", "refused"))
+            problems.append(Problem(where, at, found, f"no {key}", f"Reason: {refused[key]}.", "refused"))
         elif key in OWNED or key.startswith(OWN_PREFIX):
-            problems.append(Problem(where, at, show(value), f"no {key}: the plan sets it per node", code="owned"))
-        elif (SECRET.search(key) and not key.endswith("_IMPLICIT_TOKEN")) or LOGIN.search(str(value)):
-            # A message goes into logs.
-            wanted = f"no {key}" if SECRET.search(key) else "an address without user and password"
-            problems.append(Problem(where, at, "a secret", wanted, f"Reason: {SEEN}; weights are local at serve time.", "secret"))
+            problems.append(Problem(where, at, found, f"no {key}: the plan sets it per node", code="owned"))
+        elif secret:
+            wanted = f"no {key}" if named else "an address without user and password"
+            problems.append(Problem(where, at, found, wanted, f"Reason: {SEEN}; weights are local at serve time.", "secret"))
         elif key in dialect.off_env and value != "0":
             wanted = f"'0', or no {key}"
-            problems.append(Problem(where, at, show(value), wanted, f"Reason: {dialect.off_env[key]}.", "refused"))
+            problems.append(Problem(where, at, found, wanted, f"Reason: {dialect.off_env[key]}.", "refused"))
     return problems
 
 

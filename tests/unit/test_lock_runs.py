@@ -1,0 +1,188 @@
+"""The cluster's lock, over real runs: this machine is control node and node."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.gx10.serving.plugins.modules import cluster_lock
+from conftest import ROOT
+from test_lock import eventually, holder, lay, processes
+
+LEASE = 3
+
+
+def status(pid: int) -> list[int]:
+    """Process, parent, process group and session; zeros where it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return [0, 0, 0, 0]
+    return [pid, *map(int, fields[1:4])]
+
+
+def opened(pid: int) -> set[str]:
+    return {os.readlink(file) for file in Path(f"/proc/{pid}/fd").iterdir()}
+
+
+class Site:
+    """Runs of ansible-playbook, each with the lock of one node, and what is left of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lock = folder / "state/lock.json"
+        self.end = folder / "end"
+        self.passed: tuple[int, ...] = ()
+
+    def start(
+        self, *tasks: dict[str, Any], purpose: str = "hold", lease: int = LEASE, options: tuple[str, ...] = ()
+    ) -> subprocess.Popen[str]:
+        take = {"gx10.serving.cluster_lock": {"path": str(self.lock), "purpose": purpose, "lease": lease}}
+        playbook = self.folder / f"{purpose}.yml"
+        playbook.write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "tasks": [take, *tasks]}]))
+        argv = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "localhost,", "-c", "local", *options, str(playbook)]
+        argv += ["-e", f"ansible_python_interpreter={sys.executable}"]
+        env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
+        return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, pass_fds=self.passed)
+
+    def hold(self, **more: Any) -> subprocess.Popen[str]:
+        """A run that holds the lock until it is told to end."""
+        run = self.start({"ansible.builtin.wait_for": {"path": str(self.end), "timeout": 60}}, **more)
+        assert eventually(self.lock.exists, 20)
+        return run
+
+    def run(self, *tasks: dict[str, Any], **more: Any) -> str:
+        output = self.start(*tasks, **more).communicate(timeout=60)[0]
+        return " ".join(output.split())
+
+    def read(self) -> dict[str, Any]:
+        return cluster_lock.read(str(self.lock))
+
+    def processes(self) -> list[int]:
+        """Everything that is a copy of a run, what renews a lock among it."""
+        return processes(str(self.folder))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    found = Site(tmp_path)
+    yield found
+    found.end.touch()
+    assert eventually(lambda: not found.processes(), 10)
+
+
+def test_a_run_leaves_no_process_and_the_next_takes_what_it_left(site: Site) -> None:
+    again, give_back = (
+        {"gx10.serving.cluster_lock": {"path": str(site.lock), "purpose": "again", "state": state}} for state in ("present", "absent")
+    )
+    # With the lease that it has unless told otherwise.
+    assert "ok=2 changed=0" in site.run(again)
+    assert eventually(lambda: not site.processes(), 2)
+    left = site.read()
+    assert left["purpose"] == "again"
+
+    assert "ok=1 changed=0" in site.run(options=("--check",))
+    assert site.read() == left
+    # Here everybody sees that the process ended, long before the lease is over.
+    output = site.run(give_back, purpose="next")
+    assert left["lease"] == 120
+    assert f"over from again, process {left['pid']} on {left['control']}: that process has ended." in output
+    assert "ok=2 changed=0" in output
+    assert site.read() == {}
+
+
+def test_a_living_run_of_another_control_node_keeps_it_and_a_dead_one_loses_it(site: Site) -> None:
+    run = site.hold()
+    # From now on this machine cannot tell.
+    with cluster_lock.guard(str(site.lock)):
+        lay(str(site.lock), {**site.read(), "machine": "another"})
+    first = site.read()
+    assert eventually(lambda: site.read()["renewed"] - first["renewed"] > 2 * LEASE, 60)
+    refused = site.run(purpose="other")
+    assert f"localhost: {site.lock}: found the cluster locked by hold, process {run.pid} on {first['control']}, renewed" in refused
+    assert "If it is dead, wait" in refused
+    assert site.read()["token"] == first["token"]
+
+    run.kill()
+    run.communicate()
+    site.end.touch()
+    # Whatever was under way is ended, too.
+    assert eventually(lambda: not site.processes(), 5)
+    left = site.read()
+    assert eventually(lambda: cluster_lock.age(left) > LEASE, LEASE + 1)
+    assert f"over from hold, process {run.pid} on {first['control']}: not renewed for" in site.run(purpose="other")
+
+
+def test_what_renews_a_lock_holds_nothing_else_and_ends_when_the_lock_is_another_runs(site: Site) -> None:
+    # As a lock of flock(1), or make's pipe.
+    with open(site.folder / "inherited", "w", encoding="utf-8") as file:
+        site.passed = (file.fileno(),)
+        run = site.hold(lease=1)
+    # Each worker leads a session, too, but is the run's child.
+    (beside,) = [pid for pid in site.processes() if status(pid)[3] == pid and run.pid not in status(pid)]
+    assert run.stdout
+    inherited = {file.name, os.readlink(f"/proc/self/fd/{run.stdout.fileno()}")}
+    assert inherited < opened(run.pid)
+    assert not inherited & opened(beside)
+    with cluster_lock.guard(str(site.lock)):
+        lay(str(site.lock), {**site.read(), "run": "another", "token": "another"})
+    assert eventually(lambda: beside not in site.processes(), 10)
+    assert site.read()["token"] == "another"
+    assert run.poll() is None
+    site.end.touch()
+    run.communicate()
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments"),
+    [
+        ("stage", ["-e", "model=a/b"]),
+        # The head's lock counts, also where it is left out, or something else than the group's state is stopped.
+        ("stage", ["-e", "model=a/b", "--limit", "localhost,gx10-2"]),
+        ("stop", ["--limit", "gx10-2"]),
+        ("stop", ["-e", "state_dir=/nowhere"]),
+        ("rebuild_nightly", ["-e", "profile=sim-tiny-solo"]),
+        # Not even to look at what runs: the other one may be in the middle of it.
+        ("serve", ["-e", "profile=sim-tiny-tp2"]),
+    ],
+)
+def test_a_verb_beside_another_run_ends_on_every_node_before_anything_is_done(site: Site, verb: str, arguments: list[str]) -> None:
+    site.lock.parent.mkdir()
+    lay(str(site.lock), holder("1", **cluster_lock.stamp()))
+    nodes = {f"gx10-{number}": {"ansible_host": f"127.0.0.{number}", "gx10_fabric_address": f"10.0.0.{number}"} for number in (1, 2)}
+    state = {"gx10_state_dir": str(site.lock.parent), "gx10_models_root": str(site.folder / "models")}
+    group = {"hosts": nodes, "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, **state}}
+    (site.folder / "inventory.json").write_text(json.dumps({"gx10": group}))
+    argv = [
+        str(Path(sys.executable).parent / "ansible-playbook"),
+        "-i",
+        str(site.folder / "inventory.json"),
+        f"{ROOT}/playbooks/{verb}.yml",
+    ]
+    env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    output = subprocess.run([*argv, *arguments], capture_output=True, text=True, env=env).stdout
+    assert "gx10-1: " in output
+    assert "locked by serve 1, process 7 on ctl" in output
+    assert "PLAY [Stage]" not in output
+    assert "Observe and decide" not in output
+    assert "Look at every node" not in output
+    assert "Stop the engine" not in output
+    assert "Forget the candidate" not in output, "it may be the other run's"
+    assert site.read()["run"] == "1"
+
+
+@pytest.mark.parametrize("verb", ["converge", "rebuild_nightly", "remove_weights", "restore", "stage", "stop"])
+def test_a_verb_that_changes_something_gives_the_lock_back_in_any_case(verb: str) -> None:
+    plays = yaml.safe_load((ROOT / f"playbooks/{verb}.yml").read_text())
+    tasks = [task for play in plays for task in play.get("tasks", [])]
+    inner = [task for outer in tasks for task in outer.get("block", [])]
+    takes = [task["gx10.serving.cluster_lock"] for task in tasks + inner if "gx10.serving.cluster_lock" in task]
+    gives = [task["gx10.serving.cluster_lock"] for outer in tasks for task in outer.get("always", [])]
+    assert [(take["path"], "absent") for take in takes] == [(give["path"], give["state"]) for give in gives] != []
