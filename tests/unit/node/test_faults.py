@@ -82,6 +82,9 @@ def test_f13_a_load_that_takes_long_and_no_cpu_is_not_taken_for_dead(supervisor:
     started = time.monotonic()
     assert one.reaches("serving")["reason"] == ""
     assert time.monotonic() - started > 4 > 3 * one.part["watch"]["frozen_seconds"]
+    # A verdict of before would end it with the first look.
+    time.sleep(1)
+    assert one.status()["phase"] == "serving"
 
 
 def test_f13_a_deadline_names_what_it_waited_for(supervisor: Callable[..., Run]) -> None:

@@ -1,13 +1,12 @@
 """A stranger's folders: what is made to lead out of them is refused by name, and nothing outside is read or written.
 
-A few of each kind here; 500 by command: GX10_HOSTILE=500 .venv/bin/python -m pytest -q tests/unit/node/test_hostile.py
+A few of each kind here; 500 by command: GX10_HOSTILE=500 .venv/bin/python -m pytest -q tests/unit -k hostile
 """
 
 from __future__ import annotations
 
 import base64
 import gzip
-import hashlib
 import json
 import os
 import random
@@ -25,40 +24,12 @@ import yaml
 from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest, _oci, _paths
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _sources
 from conftest import ROOT
+from outer import CANARY, Watched, outside, snapshot, tells
 from test_oci import CONFIG, DIFFS, docker_root, saved, sha
 
-COUNT = int(os.environ.get("GX10_HOSTILE", "0")) // 5
+# Of seven kinds: those of test_hostile_plans.py, too.
+COUNT = -(-int(os.environ.get("GX10_HOSTILE", "0")) // 7)
 SEEDS = range(COUNT or 12)
-# What lies outside: no output may hold it, its hash, or a part of it.
-CANARY = "the-canary-" + "c0ffee" * 8
-
-
-def outside(folder: Path) -> Path:
-    """What must stay as it is: a secret, a folder of secrets, and a checkpoint's parts that are not ours."""
-    outer = folder / "outer"
-    (outer / "ssh").mkdir(parents=True)
-    (outer / "secret").write_text(CANARY)
-    (outer / "ssh/id_ed25519").write_text(CANARY)
-    (outer / "config.json").write_text(json.dumps({"secret": CANARY}))
-    (outer / "note.metadata").write_text(f"{CANARY}\n{'c' * 64}\n")
-    return outer
-
-
-def snapshot(folder: Path) -> dict[str, Any]:
-    """Everything below a folder: kinds, modes, content, links, and how many names each file has."""
-    found: dict[str, Any] = {}
-    for path in sorted(folder.rglob("*")):
-        about = path.lstat()
-        content: Any = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
-        found[str(path.relative_to(folder))] = (about.st_mode, about.st_nlink, about.st_mtime_ns, content)
-    return found
-
-
-def tells(output: object) -> bool:
-    """Does an output hold the canary, or what only its reader can know?"""
-    text = output if isinstance(output, str) else json.dumps(output)
-    secrets = [CANARY, hashlib.sha256(CANARY.encode()).hexdigest(), "c" * 64, hashlib.sha256(CANARY[:-1].encode()).hexdigest()]
-    return any(secret in text for secret in secrets)
 
 
 def checkpoint(root: Path) -> Path:
@@ -125,7 +96,14 @@ def odd_name(root: Path, _outer: Path, choose: random.Random) -> str:
 
 def loop(root: Path, _outer: Path, choose: random.Random) -> str:
     name = choose.choice(["loop", "sub/loop"])
-    (root / name).symlink_to(choose.choice([".", "loop", str(root)]))
+    (root / name).symlink_to("loop")
+    return name
+
+
+def around(root: Path, _outer: Path, choose: random.Random) -> str:
+    """A link to a folder that the link is in: a checkpoint's scan passes it by, a mod has none."""
+    name = choose.choice(["around", "sub/around"])
+    (root / name).symlink_to(choose.choice([".", str(root)]))
     return name
 
 
@@ -186,7 +164,7 @@ def test_a_strangers_checkpoint(tmp_path: Path, seed: int) -> None:
         there = [str(path.relative_to(tmp_path / "copy")) for path in (tmp_path / "copy").rglob("*") if not path.is_dir()]
         assert sorted(there) == sorted(item["path"] for item in clean["files"]), "what no manifest names travelled"
     name = choose.choice(CHECKPOINTS)(root, outer, choose)
-    before = snapshot(tmp_path)
+    before, eyes = snapshot(tmp_path), Watched(outer)
     found = _manifest.read(str(root))
     # What the plan reads of it on the control node.
     about = _sources._checkpoint(str(root))
@@ -195,6 +173,7 @@ def test_a_strangers_checkpoint(tmp_path: Path, seed: int) -> None:
     assert not tells(about)
     assert any(name in problem for problem in found["problems"]), (name, found["problems"])
     assert not tells(found)
+    assert eyes.events() == []
     assert snapshot(tmp_path) == before
 
 
@@ -207,16 +186,18 @@ def test_a_strangers_mod(tmp_path: Path, seed: int) -> None:
     (shared / "engine.py").write_text("ours")
     (root / "engine.py").symlink_to("../_shared/engine.py")
     assert {item["path"] for item in _manifest.tree(str(root))} >= {"engine.py", "sub/notes.txt"}
-    name = choose.choice([link_out, replaced, special, odd_name, loop])(root, outer, choose)
-    before = snapshot(tmp_path)
+    name = choose.choice([link_out, replaced, special, odd_name, loop, around])(root, outer, choose)
+    eyes = Watched(outer)
     with pytest.raises(OSError, match="; wanted ") as refused:
         _manifest.tree(str(root))
     assert name in str(refused.value)
     (root / "run.sh").touch()
-    before = snapshot(tmp_path)
+    assert eyes.events() == []
+    before, eyes = snapshot(tmp_path), Watched(outer)
     about = _sources._mod(root)
     assert (about["hash"], about["problem"]["code"] != "") == ("", True), "what would be copied to every node is said before"
     assert not tells([str(refused.value), about])
+    assert eyes.events() == []
     assert snapshot(tmp_path) == before
 
 
@@ -247,7 +228,8 @@ def manifest_of(choose: random.Random) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_strangers_manifest(tmp_path: Path, seed: int) -> None:
-    choose, path = random.Random(seed), tmp_path / "record.json"
+    choose, path, outer = random.Random(seed), tmp_path / "record.json", outside(tmp_path)
+    before, eyes = snapshot(outer), Watched(outer)
     files: Any = manifest_of(choose)
     problems = _paths.unlisted(files)
     assert len(problems) == 1
@@ -258,9 +240,12 @@ def test_a_strangers_manifest(tmp_path: Path, seed: int) -> None:
     path.write_text(shape)
     assert _manifest.load(str(path)) is None
     path.unlink()
-    things: list[Callable[[Path], None]] = [fifo, listen, Path.mkdir, lambda path: path.symlink_to("/dev/zero")]
+    out = choose.choice([outer / "secret", outer / "config.json", Path("/dev/zero")])
+    things: list[Callable[[Path], None]] = [fifo, listen, Path.mkdir, lambda path: path.symlink_to(out)]
     choose.choice(things)(path)
     assert _manifest.load(str(path)) is None
+    assert eyes.events() == []
+    assert snapshot(outer) == before
 
 
 def retell(root: Path, change: Callable[[list[dict[str, Any]]], None]) -> None:
@@ -304,11 +289,12 @@ def test_a_strangers_layer(tmp_path: Path, seed: int) -> None:
         lambda: (about / "tar-split.json.gz").write_bytes(b"\x1f\x8b" + b"\0" * 9),
     ]
     choose.choice(changes)()
-    before = snapshot(outer)
+    before, eyes = snapshot(outer), Watched(outer)
     with pytest.raises((OSError, ValueError), match=r"found |No such file|gzip"):
         _oci.ingest(str(store), str(root), sha(CONFIG), DIFFS)
     assert _oci.blobs(str(store)) == {}, "a blob had its name before its hash was known"
     assert not [path for path in store.rglob("*") if path.is_file()], "left behind"
+    assert eyes.events() == []
     assert snapshot(outer) == before
 
 
@@ -346,7 +332,7 @@ def test_a_strangers_image_folder(tmp_path: Path, seed: int) -> None:
     else:
         digest, _size = _oci.put(str(store), [json.dumps({**manifest, **hostile[what]}).encode()])
         (store / _oci.RECORD).write_text(json.dumps([{"name": "name", "image": "sha256:one", "digest": digest}]))
-    before = snapshot(outer)
+    before, eyes = snapshot(outer), Watched(outer)
     assert [item for item in _oci.kept(str(store)) if item["complete"]] == []
     if what != "record":
         problems = _oci.damage(str(store), digest)
@@ -357,7 +343,29 @@ def test_a_strangers_image_folder(tmp_path: Path, seed: int) -> None:
     _oci.blobs(str(store))
     _oci.remember(str(store), "name", "sha256:two", sha(b"none"), 1)
     _oci.put(str(store), [b"more"], {sha(b"more")})
+    assert eyes.events() == []
     assert snapshot(outer) == before
+
+
+def test_what_is_opened_or_read_outside_is_seen(tmp_path: Path) -> None:
+    """By whatever way; and a look at its kind is none."""
+    outer = outside(tmp_path)
+    (tmp_path / "link").symlink_to(outer / "secret")
+    acts: list[tuple[Callable[[], Any], str]] = [
+        (lambda: (tmp_path / "link").read_bytes(), "secret: read"),
+        (lambda: os.close(os.open(outer / "ssh/id_ed25519", os.O_RDONLY)), "id_ed25519: opened"),
+        (lambda: os.listdir(outer / "ssh"), "ssh: opened"),
+        (lambda: (outer / "new").symlink_to("x"), "new: made"),
+        (lambda: (outer / "secret").write_text("x"), "secret: written"),
+        (lambda: os.utime(outer / "config.json"), "config.json: changed"),
+    ]
+    for act, seen in acts:
+        eyes = Watched(outer)
+        act()
+        assert [text for text in eyes.events() if text.endswith(seen)], seen
+    eyes = Watched(outer)
+    assert (tmp_path / "link").stat().st_size and os.path.realpath(tmp_path / "link") == str(outer / "secret")
+    assert eyes.events() == []
 
 
 def test_finding_10_a_blobs_folder_that_leads_out_is_not_emptied(tmp_path: Path) -> None:

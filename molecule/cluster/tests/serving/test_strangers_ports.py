@@ -1,4 +1,7 @@
-"""What answers a neighbour that is no node, while four ranks serve. docs/security-ports.md is written by this scan."""
+"""What answers a neighbour that is no node, while four ranks serve; it writes docs/security-ports.md.
+
+Runs last of its folder: a scan knocks at the ranks' own ports, too.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 from typing import Any
 
 from open_ports import NODES, SCANNED, STATES, Neighbour, holders, judge, look, ssh
-from sim import HEAD, Node, eventually
+from sim import HEAD, Node, ask, eventually
 
 
 def test_a_port_that_nobody_means_is_named(nodes: dict[str, Node]) -> None:
@@ -30,4 +33,6 @@ def test_a_port_that_nobody_means_is_named(nodes: dict[str, Node]) -> None:
 
 def test_only_what_is_meant_answers_while_a_model_serves(nodes: dict[str, Any]) -> None:
     plan = json.loads(nodes[HEAD].run("cat /var/lib/gx10/current.json"))["plan"]
-    assert look(STATES[2], plan, {}) == []
+    found = look(STATES[2], plan, {})
+    assert ask().strip(), "the ranks did not survive that somebody knocked at their ports"
+    assert found == []
