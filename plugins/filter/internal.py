@@ -60,6 +60,7 @@ class FilterModule:
             "_image_differs": lambda one, other: [one.get(key) for key in ("id", "layers")] != [other.get(key) for key in ("id", "layers")],
             "_image_foreign": _image.foreign,
             "_image_metadata": _image.metadata,
+            "_image_pins": _image.pins,
             "_image_problems": _image.problems,
             "_image_asked": _image_actions.asked,
             "_image_decide": lambda image, looks, contexts, archived, wish: _image_actions.decide(

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict
 
 from ..common._problem import Problem, show
 from ..node._types import Disk, DockerImage, File, Images, Kept
+from ..plan import _pins
 from ..plan._context import Context
 from ..plan._profile_types import ImageExpect
 from ..plan._types import Definition
@@ -145,6 +146,11 @@ def sbom(evidence: Mapping[str, Any], name: str, image: str) -> dict[str, Any]:
     ]
     about = {"component": {"type": "container", "name": name, "version": image}}
     return {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "metadata": about, "components": components}
+
+
+def pins(context: Context, definition: Definition, base: str) -> list[dict[str, str]]:
+    """The record of a build that was verified, as files for the module node_files. `base`: its ID; empty where a definition made it."""
+    return [_pins.image_file(definition["name"], context["held"], context["inputs"], definition["base"], base)]
 
 
 def metadata(context: Context, definition: Definition, base: str, lineage: str) -> dict[str, Any]:

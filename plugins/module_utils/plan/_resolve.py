@@ -16,7 +16,7 @@ from typing import Any, TypedDict, cast
 
 from ..common import _document, _schema
 from ..common._problem import Problem, nearest, report, show, told
-from . import _checkpoint, _memory, _probes, _profile, _rules, _site, _watch, _weights
+from . import _checkpoint, _memory, _pins, _probes, _profile, _rules, _site, _watch, _weights
 from ._inventory import Cluster, Node, is_address
 from ._inventory import read as read_cluster
 from ._profile_types import ImageFile, ModSource, NamedText, Profile, ProfileContainer, Provenance, Sources
@@ -171,6 +171,7 @@ def _plan(
             # All of the inventory: one that does not serve may build, or hold what another lost.
             "nodes": _weights.addresses(cluster),
             "wheels_path": sources["wheels_path"],
+            "pins": _pins.folder(site["secrets_dir"]),
             "keep": site["image_keep"],
             "archive": {"path": site["image_archive"], "host": site["image_archive_host"]},
         },

@@ -37,12 +37,16 @@ class Archive(TypedDict):
 
 
 class Image(Definition):
-    """`lineage`: what it is built on, the lowest first; `nodes`: all of the inventory; `keep`: images of a name per node."""
+    """`lineage`: what it is built on, the lowest first; `nodes`: all of the inventory; `keep`: images of a name per node.
+
+    `pins`: where the control node keeps what it was built from first; a record of an older release has none.
+    """
 
     lineage: list[Definition]
     builder: str
     nodes: list[Address]
     wheels_path: str
+    pins: NotRequired[str]
     keep: int
     archive: Archive
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.gx10.serving.plugins.module_utils.node import _oci
+from ansible_collections.gx10.serving.plugins.module_utils.node import _oci, _paths
 
 
 def sha(data: bytes) -> str:
@@ -129,8 +129,14 @@ def wide_layer(root: Path, count: int) -> str:
 
 
 def test_a_folders_links_are_looked_for_once_not_for_each_of_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chain, asked, must = wide_layer(tmp_path, 50), [], _oci.must
-    monkeypatch.setattr(_oci, "must", lambda root, path: (asked.append(path), must(root, path))[1])
+    chain = wide_layer(tmp_path, 50)
+    asked: list[str] = []
+
+    def must(root: str, path: str) -> str:
+        asked.append(path)
+        return _paths.must(root, path)
+
+    monkeypatch.setattr(_oci, "must", must)
     assert b"".join(_oci.layer(str(tmp_path), chain)) == b"x" * 50
     assert asked.count("usr/lib") == 1 and len(asked) == 4, asked
 
