@@ -109,11 +109,11 @@ def _code(path: Path) -> HeldCode:
     return {"path": str(path), "manifest": "", "revision": None, "code": [], "problem": wrong}
 
 
-def code_file(manifest: Manifest) -> dict[str, str]:
+def code_file(manifest: Manifest, repo: str) -> dict[str, str]:
     """The record of a checkpoint that has served with its own code, as a file for the module node_files."""
     files = {item["path"]: item["sha256"] for item in manifest["files"] if item["path"].endswith(".py")}
-    about = {"note": NOTE, "repo": manifest["repo"], "revision": manifest["revision"], "manifest": manifest["hash"], "code": files}
-    return _file(f"weights/{manifest['repo'].replace('/', '--')}.json", about)
+    about = {"note": NOTE, "repo": repo, "revision": manifest.get("revision"), "manifest": manifest["hash"], "code": files}
+    return _file(f"weights/{repo.replace('/', '--')}.json", about)
 
 
 def _file(path: str, about: Mapping[str, Any]) -> dict[str, str]:
