@@ -29,6 +29,7 @@ from ansible_collections.gx10.serving.plugins.module_utils.plan import (
     _catalogue,
     _commands,
     _inventory,
+    _pins,
     _probes,
     _recipe,
     _resolve,
@@ -61,6 +62,9 @@ class FilterModule:
             "_image_foreign": _image.foreign,
             "_image_lacking": _image_actions.lacking,
             "_image_metadata": _image.metadata,
+            "_image_pins": _image.pins,
+            "_code_file": _pins.code_file,
+            "_pins_folder": _inventory.pins,
             "_image_problems": _image.problems,
             "_image_asked": _image_actions.asked,
             "_image_decide": lambda image, looks, contexts, archived, wish: _image_actions.decide(

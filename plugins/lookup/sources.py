@@ -34,6 +34,10 @@ options:
     description: ORG/NAME to a folder on the control node; its config.json and index are read, if they are there.
     type: dict
     default: {}
+  pins:
+    description: Folder of what the control node recorded at its first use; none if empty.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -66,5 +70,5 @@ class LookupModule(LookupBase):
             for path in map(Path, (variables or {}).get("ansible_inventory_sources") or [])
         ]
         profiles = [*self.get_option("model_profiles_path"), *beside]
-        rest = [self.get_option(option) for option in ("images_path", "mods_path", "checkpoints")]
+        rest = [self.get_option(option) for option in ("images_path", "mods_path", "checkpoints", "pins")]
         return [_sources.read(None if name is None else str(name), profiles, *rest) for name in terms or [None]]

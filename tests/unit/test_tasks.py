@@ -13,7 +13,7 @@ import yaml
 from ansible_collections.gx10.serving.plugins.filter import internal
 from conftest import ROOT
 
-FILES = sorted([*ROOT.glob("playbooks/*.yml"), *ROOT.glob("roles/*/*/*.yml"), *ROOT.glob("molecule/**/*.yml")])
+FILES = sorted([*ROOT.glob("playbooks/**/*.yml"), *ROOT.glob("roles/*/*/*.yml"), *ROOT.glob("molecule/**/*.yml")])
 
 
 def options(module: Path) -> dict[str, Any]:

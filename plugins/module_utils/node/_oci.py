@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import gzip
 import hashlib
 import json
@@ -229,6 +230,8 @@ def layer(docker_root: str, chain: str) -> Iterator[bytes]:
     with open(os.path.join(about, "cache-id"), encoding="ascii") as file:
         folders = os.path.join(docker_root, "overlay2")
         content = must(must(folders, file.read().strip()), "diff")
+    # A link is looked for in each folder once, not in each file's whole path; `opened` follows none in the name itself.
+    within = functools.lru_cache(maxsize=4096)(functools.partial(must, content))
     with _readable(f"layer {chain}"), gzip.open(os.path.join(about, "tar-split.json.gz"), "rt", encoding="utf-8") as record:
         for line in record:
             entry = json.loads(line)
@@ -236,8 +239,13 @@ def layer(docker_root: str, chain: str) -> Iterator[bytes]:
                 yield base64.b64decode(entry.get("payload") or "")
             elif entry.get("size"):
                 name = base64.b64decode(entry["name_raw"]) if "name_raw" in entry else os.fsencode(entry["name"])
-                path = must(content, os.fsdecode(name.lstrip(b"/")))
-                with open(opened(path), "rb") as file:
+                folder, _slash, last = os.fsdecode(name.lstrip(b"/")).rpartition("/")
+                try:
+                    descriptor = opened(os.path.join(within(folder), last))
+                except Refusal:
+                    must(content, os.path.join(folder, last))  # says of a link where it leads
+                    raise
+                with open(descriptor, "rb") as file:
                     yield from read(file, entry["size"])
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict
 
 from ..common._problem import Problem, show
 from ..node._types import Disk, DockerImage, File, Images, Kept
+from ..plan import _floors, _pins
 from ..plan._context import Context
 from ..plan._profile_types import ImageExpect
 from ..plan._types import Definition
@@ -47,6 +48,13 @@ def problems(evidence: Mapping[str, Any], expect: ImageExpect, rebuild: str, whe
         version = evidence.get("versions", {}).get(name)
         if version is None or not SpecifierSet(specifier).contains(version, prereleases=True):
             found.append(Problem(where, f"version of {name}", version or "not installed", specifier, rebuild, code="other-version"))
+    # What the image really has, where its definition says that it is used: image.yml may ask for no version.
+    for name in sorted({*expect["imports"], *expect.get("versions", {})} & {floor.name for floor in _floors.FLOORS}):
+        version = evidence.get("packages", {}).get("python", {}).get(name) or evidence.get("versions", {}).get(name) or ""
+        floor = _floors.below(name, version)
+        if floor:
+            hint = f"Reason: {floor.because}."
+            found.append(Problem(where, f"version of {name}", version, f"{floor.version} or newer", hint, code="below-floor"))
     if "nccl" in expect and not SpecifierSet(expect["nccl"]).contains(evidence.get("nccl") or "0", prereleases=True):
         where_from = f"{evidence.get('nccl') or 'none'} at {evidence.get('nccl_path') or 'no path'}"
         found.append(Problem(where, "NCCL that torch loads", where_from, expect["nccl"], rebuild, code="other-version"))
@@ -145,6 +153,11 @@ def sbom(evidence: Mapping[str, Any], name: str, image: str) -> dict[str, Any]:
     ]
     about = {"component": {"type": "container", "name": name, "version": image}}
     return {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "metadata": about, "components": components}
+
+
+def pins(context: Context, definition: Definition, base: str) -> list[dict[str, str]]:
+    """The record of a build that was verified, as files for the module node_files. `base`: its ID; empty where a definition made it."""
+    return [_pins.image_file(definition["name"], context["held"], context["inputs"], definition["base"], base)]
 
 
 def metadata(context: Context, definition: Definition, base: str, lineage: str) -> dict[str, Any]:

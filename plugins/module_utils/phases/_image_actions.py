@@ -28,7 +28,10 @@ CONTEXT, BASE = "gx10.serving.context", "gx10.serving.base"
 
 @dataclasses.dataclass(frozen=True)
 class Wish:
-    """What a verb wants of the image. `wanted`: this ID, whatever its inputs are; `keep`: images of a name per node."""
+    """What a verb wants of the image. `wanted`: this ID, whatever its inputs are; `keep`: images of a name per node.
+
+    `pull_base`: a base that is another one than recorded is meant.
+    """
 
     targets: Sequence[str]
     keep: int
@@ -36,6 +39,7 @@ class Wish:
     promote: bool = True
     wanted: str = ""
     archive: str = ""
+    pull_base: bool = False
 
 
 class Asked(TypedDict):
@@ -134,7 +138,7 @@ def decide(
         unproven = bool(found) and found != proven and (wish.build or bool(wish.wanted) or not other)
         builds[item["name"]] = {"build": build, "verify": build or unproven}
         if build:
-            problems += _unbuildable(item, look, contexts[item["name"]], builder)
+            problems += _unbuildable(item, look, contexts[item["name"]], builder) + _unheld(item, look, contexts, wish)
             actions.append(action(PHASE, builder, "build", f"build {item['reference']}: {why}"))
         if builds[item["name"]]["verify"]:
             actions.append(action(PHASE, builder, "verify", f"verify {item['reference']} in a throwaway container"))
@@ -253,6 +257,21 @@ def _unbuildable(item: Definition, look: Images, context: Context, builder: str)
     base = item["base"]
     below = look["images"].get(base) if base else None
     return room(context, item, look["disk"], builder) + (foreign(below, base, look, builder) if base and below else [])
+
+
+def _unheld(item: Definition, look: Images, contexts: Mapping[str, Context], wish: Wish) -> list[str]:
+    """What was recorded of the first build, and cannot be read, or is another one now."""
+    held, base = contexts[item["name"]].get("held"), item["base"]
+    if not held:
+        return []
+    if held["problem"]:
+        hint = "Restore it, or remove it: then what is there is recorded anew."
+        return [f"image {item['reference']}: {held['problem']}; wanted the record of a first build. {hint}"]
+    found, wanted = _id(look, base or ""), held["base"].get("id", "")
+    if wish.pull_base or not found or held["base"].get("reference") != base or found == wanted:
+        return []
+    hint = f"If that is meant: rebuild_nightly.yml -e pull_base=true, or remove base from {held['path']}."
+    return [f"image {item['reference']}: base {base}: found {found}; wanted {wanted}, as first used. {hint}"]
 
 
 def _files(look: Images, restore: Recovery, identifier: str) -> list[File]:

@@ -71,7 +71,10 @@ def _checked(model: WeightsModel, manifest: Manifest, origin: str) -> Truth:
     problems = []
     if model.get("manifest") and model["manifest"] != manifest["hash"]:
         text = f"weights {model['repo']}: {origin}: found manifest {manifest['hash']}; wanted {model['manifest']}"
-        problems.append(f"{text}, which the profile pins")
+        held = model.get("held_by")
+        # Code that runs is looked at by a person before it is another one.
+        first = f"as first used: its code runs (trust-remote-code). Compare the *.py files; if they are meant, remove {held}"
+        problems.append(f"{text}, {first if held else 'which the profile pins'}")
     hashes = {item["path"]: item["sha256"] for item in manifest["files"]}
     for path, wanted in manifest.get("hub", {}).items():
         if path in hashes and hashes[path] != wanted:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from . import _options, _probes, _watch
+from . import _code, _options, _probes, _watch
 from ._types import HardwareOptions, Memory, Node, Plan
 
 # Of the inventory's options, those that the field reports' commands have, too.
@@ -137,6 +137,7 @@ def commands(plan: Plan) -> str:
         reasons.setdefault(reason, []).append(check)
     out += [f"# Not checked ({reason}): {', '.join(checks)}" for reason, checks in reasons.items()]
     out.append(f"# The gate asks {_probes.words(plan)}")
+    out += _code.lines(plan.get("remote_code", []))
     if plan["idle"]:
         out += ["", f"# Not used by this profile; engine containers there are stopped: {', '.join(plan['idle'])}"]
     out += [f"# Differs from the profile: {item['key']}: {item['launch']!r} instead of {item['profile']!r}" for item in plan["deviations"]]

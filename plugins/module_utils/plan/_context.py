@@ -14,6 +14,7 @@ from typing import TypedDict
 
 from ..node import _manifest
 from ..node._types import File
+from . import _pins
 from ._types import Definition, Image
 
 CACHE = "~/.cache/gx10/hashes.json"
@@ -22,7 +23,8 @@ CACHE = "~/.cache/gx10/hashes.json"
 class Inputs(TypedDict):
     """What one definition is built from: its folder, its folder of wheels, all files, and their hash.
 
-    `size`: bytes of the wheels; `missing`: pinned wheels that are not there; `altered`: those with another SHA-256 than pinned.
+    `size`: bytes of the wheels; `missing`: pinned wheels that are not there; `altered`: those with another SHA-256 than pinned;
+    `held`: what was recorded of the first build.
     """
 
     definition: str
@@ -33,6 +35,7 @@ class Inputs(TypedDict):
     inputs: list[File]
     missing: list[str]
     altered: list[str]
+    held: _pins.HeldImage
 
 
 class Context(Inputs):
@@ -52,8 +55,8 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def inputs(definition: Definition, wheels_path: str, cache: _manifest.HashCache) -> Inputs:
-    """What one definition of a plan's image is built from."""
+def inputs(definition: Definition, wheels_path: str, cache: _manifest.HashCache, pins: str) -> Inputs:
+    """What one definition of a plan's image is built from. A hash in image.yml counts before one that was recorded."""
     folder = Path(definition["folder"])
     wheels = Path(wheels_path) / folder.name
     names = sorted(path.name for path in wheels.glob("*.whl"))
@@ -63,6 +66,9 @@ def inputs(definition: Definition, wheels_path: str, cache: _manifest.HashCache)
     files += [{"path": f"wheels/{name}", "size": sizes[name], "sha256": value} for name, value in found.items()]
     pinned = definition["requirements"]
     text = (folder / pinned).read_text(encoding="utf-8", errors="replace") if pinned and (folder / pinned).is_file() else ""
+    held = _pins.image(pins, definition["name"])
+    recorded = {name: (value, f", as first used ({held['path']})") for name, value in held["wheels"].items() if name in found}
+    wanted = {**recorded, **{name: (value, "") for name, value in definition["wheels"].items() if value}}
     return {
         "definition": str(folder),
         "wheels": str(wheels),
@@ -72,10 +78,11 @@ def inputs(definition: Definition, wheels_path: str, cache: _manifest.HashCache)
         "inputs": files,
         "missing": missing(text, names) + sorted(set(definition["wheels"]) - set(names)),
         "altered": [
-            f"{wheels / name}: found SHA-256 {found[name]}; wanted {wanted}"
-            for name, wanted in sorted(definition["wheels"].items())
-            if wanted and found.get(name, wanted) != wanted
+            f"{wheels / name}: found SHA-256 {found[name]}; wanted {value}{source}"
+            for name, (value, source) in sorted(wanted.items())
+            if found.get(name, value) != value
         ],
+        "held": held,
     }
 
 
@@ -85,7 +92,7 @@ def read(image: Image, wheels_path: str, cache: str = CACHE) -> dict[str, Contex
     found: dict[str, Context] = {}
     below = ""
     for definition in [*image["lineage"], image]:
-        own = inputs(definition, wheels_path, hashes)
+        own = inputs(definition, wheels_path, hashes, image.get("pins") or _pins.folder(None))
         below = hashlib.sha256(f"{below} {own['hash']}".encode()).hexdigest()
         found[definition["name"]] = {**own, "context": below}
     hashes.save()

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..common import _document
 from ..common._problem import Problem, nearest, printable, show
-from . import _site, _variables
+from . import _pins, _site, _variables
 from ._site import SITE_DEFAULTS, Site
 
 # In paths, options of ssh and names of containers and files.
@@ -132,6 +132,13 @@ def weights_sources(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> Any:
     variables, _broken, _problems = _variables.read(hostvars, hosts[:1], "inventory")
     found = next(iter(variables.values()), {}).get("gx10_weights_sources")
     return found if isinstance(found, dict) else {}
+
+
+def pins(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> str:
+    """Where the control node records what was first used; the default where `read` has a problem with the setting."""
+    variables, _broken, _problems = _variables.read(hostvars, hosts[:1], "inventory")
+    found = next(iter(variables.values()), {}).get("gx10_secrets_dir")
+    return _pins.folder(found if isinstance(found, str) else None)
 
 
 def _settings(settings: Mapping[str, Any]) -> tuple[list[Problem], dict[str, Any]]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
+from ._pins import HeldCode
+
 
 class ImageExpect(TypedDict):
     """What a throwaway container must print. `cuda`: None for a CPU build; a key that is absent was never recorded."""
@@ -202,11 +204,15 @@ class ModSource(TypedDict):
 
 
 class Checkpoint(TypedDict):
-    """Where it is, its config.json, and the names of its tensors: None where nobody looked; `problem`: why they cannot be read."""
+    """Where it is, its config.json, and the names of its tensors: None where nobody looked; `problem`: why they cannot be read.
+
+    `code`: its Python files.
+    """
 
     path: str
     config: dict[str, Any]
     tensors: list[str] | None
+    code: NotRequired[list[str]]
     problem: NotRequired[dict[str, str]]
 
 
@@ -216,6 +222,8 @@ class Sources(TypedDict):
     name: str | None
     profiles: dict[str, Text]
     checkpoints: dict[str, Checkpoint | None]
+    # Of checkpoints whose own code was run, by repository.
+    code: dict[str, HeldCode]
     profile: NamedText | None
     schema: Text
     image_schema: Text

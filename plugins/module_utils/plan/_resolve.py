@@ -16,7 +16,7 @@ from typing import Any, TypedDict, cast
 
 from ..common import _document, _schema
 from ..common._problem import Problem, nearest, report, show, told
-from . import _checkpoint, _memory, _probes, _profile, _rules, _site, _watch, _weights
+from . import _checkpoint, _code, _memory, _pins, _probes, _profile, _rules, _site, _watch, _weights
 from ._inventory import Cluster, Node, is_address
 from ._inventory import read as read_cluster
 from ._profile_types import ImageFile, ModSource, NamedText, Profile, ProfileContainer, Provenance, Sources
@@ -136,6 +136,8 @@ def _plan(
     disagreements, skipped = _checkpoint.check(profile, checkpoint, where)
     estimate = _memory.estimate(profile, image, checkpoint)
     problems += disagreements + _memory.problems(estimate, site["memory_floor_gib"], where)
+    code, unheld = _code.planned(profile, own, sources["code"])
+    problems += unheld
     memory: Memory = {**estimate, **_memory.floor(estimate, site["memory_floor_gib"])}
     if job.engine not in executor.ENGINES:
         wanted = " or ".join(name for name in _executors.names() if job.engine in _executors.load(name).ENGINES)
@@ -171,10 +173,11 @@ def _plan(
             # All of the inventory: one that does not serve may build, or hold what another lost.
             "nodes": _weights.addresses(cluster),
             "wheels_path": sources["wheels_path"],
+            "pins": _pins.folder(site["secrets_dir"]),
             "keep": site["image_keep"],
             "archive": {"path": site["image_archive"], "host": site["image_archive_host"]},
         },
-        "weights": _weights.document(cluster, [profile["model"], *profile["model"].get("drafts", [])], count),
+        "weights": _weights.held(_weights.document(cluster, [profile["model"], *profile["model"].get("drafts", [])], count), code),
         "model": {**profile["model"], "path": f"{site['models_root']}/{profile['model']['repo']}"},
         "nodes": [_node(profile, checked.words, job, executor, rank, api, sources, memory["floor_gib"]) for rank in range(count)],
         "idle": [node.name for node in cluster.nodes[count:]],
@@ -202,6 +205,8 @@ def _plan(
         + [f"mod {mod} is declared, but has no run.sh yet: serve refuses it" for mod in unready],
         "asked": {"args": profile.get("args", {}), "parallel": profile["parallel"], "mods": profile.get("mods", [])},
     }
+    if code:
+        body["remote_code"] = code
     return {"hash": _launch_hash(body), **body}, []
 
 
@@ -222,7 +227,7 @@ def _node_env(profile: Profile, image: ImageFile, nodes: Sequence[Node]) -> tupl
 def other_format(record: Mapping[str, Any]) -> str:
     """Why this release cannot read the plan in a record; empty if it can."""
     plan = record["plan"]
-    lacking = sorted(Plan.__required_keys__ - {"format", "asked"} - plan.keys())
+    lacking = sorted(Plan.__required_keys__ - {"format", "asked", "remote_code"} - plan.keys())
     if plan.get("format") == FORMAT and not lacking:
         return ""
     profile, without = plan.get("profile", "NAME"), f" without {', '.join(lacking)}" if lacking else ""
@@ -309,7 +314,7 @@ def _speculative(profile: Profile) -> Speculation | None:
 
 def _remote_code(profile: Profile) -> dict[str, str]:
     """The checkpoint's own code is copied before it is imported, by default into the hub cache, which is read-only in the container."""
-    wanted = profile.get("args", {}).get("trust-remote-code") and "HF_MODULES_CACHE" not in profile.get("env", {})
+    wanted = profile.get("args", {}).get(_code.FLAG) and "HF_MODULES_CACHE" not in profile.get("env", {})
     return {"HF_MODULES_CACHE": MODULES} if wanted else {}
 
 

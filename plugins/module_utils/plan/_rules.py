@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..common._problem import Problem, show
+from . import _floors
 from .engines import _flags
 from .engines._flags import Table
 
@@ -149,12 +150,19 @@ def transformers_version(view: View) -> Iterator[Problem]:
         yield view.problem("image", wanted or None, "an image whose image.yml asks for transformers >=5", why)
 
 
+def floors(view: View) -> Iterator[Problem]:
+    for floor, text in _floors.asked(view.versions):
+        reason = f"image {view.image_name}: expect.versions.{floor.name}"
+        yield view.problem(reason, text, f"{floor.name} {floor.version} or newer", floor.because, "below-floor")
+
+
 RULES: tuple[Callable[[View], Iterator[Problem]], ...] = (
     offline,
     memory_ceiling,
     kv_cache_dtype,
     sglang_backends,
     transformers_version,
+    floors,
 )
 
 

@@ -19,6 +19,7 @@ from ..common import _document, _files
 from ..common._files import Refused
 from ..common._problem import Problem, nearest, printable, show
 from ..node import _manifest, _paths
+from . import _pins
 from ._profile_types import Checkpoint, ModSource, Sources, Text
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,11 +38,12 @@ def read(
     images: Sequence[str] = (),
     mods: Sequence[str] = (),
     checkpoints: Mapping[str, str] | None = None,
+    pins: str = "",
 ) -> Sources:
     """The sources of profile `name`, for `_resolve.resolve`. The folders are searched in order, before the collection's own.
 
     No name (None) reads all of them, under "profiles". `checkpoints`: ORG/NAME to a folder on the control node, whose config.json
-    and index are read, if they are there.
+    and index are read, if they are there. `pins`: the folder of what the control node recorded at its first use; "" is none.
     """
     files = {one.stem: one for folder in _folders(profiles, "model_profiles") for one in _entries(folder) if one.suffix == ".yml"}
     problems = []
@@ -54,6 +56,7 @@ def read(
         "profiles": {printable(stem): _named(one) for stem, one in files.items()} if name is None else {},
         # What is no folder is the inventory's problem.
         "checkpoints": {repo: _checkpoint(folder) for repo, folder in _mapping(checkpoints).items() if isinstance(folder, str) and folder},
+        "code": _pins.code(pins) if pins else {},
         "profile": {"name": name, **_named(files[name])} if name is not None and name in files else None,
         "schema": {"path": str(PROFILES), "text": schema()},
         "image_schema": text(ROOT / "files" / "images" / "schema.json"),
@@ -99,9 +102,10 @@ def _checkpoint(folder: str) -> Checkpoint | None:
     """config.json and the tensors' names of a checkpoint folder; None where there is no config.json."""
     path = absolute(folder)
     at = os.path.join(path, "config.json")
-    found: Checkpoint = {"path": printable(path), "config": {}, "tensors": []}
+    found: Checkpoint = {"path": printable(path), "config": {}, "tensors": [], "code": []}
     if not os.path.lexists(at):
         return None
+    found["code"] = _code(path)
     try:
         found["config"] = _document.parse_json(_files.read(_within(path, "config.json"), MAX_CONFIG))
         if not isinstance(found["config"], dict):
@@ -112,6 +116,15 @@ def _checkpoint(folder: str) -> Checkpoint | None:
     except Refused as refused:
         found.update({"config": {}, "problem": _document.problem(refused, printable(at)).as_dict()})
     return found
+
+
+def _code(folder: str) -> list[str]:
+    """The Python files of a checkpoint, hidden ones passed by."""
+    try:
+        names = _manifest.kept(folder)
+        return sorted(printable(name) for name in itertools.islice(names, MAX_ENTRIES) if name.endswith(".py"))
+    except OSError:
+        return []
 
 
 def _within(folder: str, name: str) -> str:

@@ -36,13 +36,27 @@ class Archive(TypedDict):
     host: str
 
 
+class RemoteCode(TypedDict):
+    """A checkpoint whose own code runs. `files`: None is unknown, and `files_from` says why; `manifest`: what it is held at, by whom."""
+
+    repo: str
+    manifest: str | None
+    held_by: str | None
+    files: list[str] | None
+    files_from: str
+
+
 class Image(Definition):
-    """`lineage`: what it is built on, the lowest first; `nodes`: all of the inventory; `keep`: images of a name per node."""
+    """`lineage`: what it is built on, the lowest first; `nodes`: all of the inventory; `keep`: images of a name per node.
+
+    `pins`: where the control node keeps what it was built from first; a record of an older release has none.
+    """
 
     lineage: list[Definition]
     builder: str
     nodes: list[Address]
     wheels_path: str
+    pins: NotRequired[str]
     keep: int
     archive: Archive
 
@@ -55,6 +69,8 @@ class WeightsModel(TypedDict):
     manifest: str | None
     size_gib: float | None
     path: str
+    # Who holds it at `manifest`, where that is not the profile.
+    held_by: NotRequired[str]
 
 
 class Weights(TypedDict):
@@ -313,6 +329,8 @@ class Body(TypedDict):
     warnings: list[str]
     # A record of an older release has none.
     asked: NotRequired[AskedOfCheckpoint]
+    # Of a profile with trust-remote-code alone.
+    remote_code: NotRequired[list[RemoteCode]]
 
 
 class Plan(Body):

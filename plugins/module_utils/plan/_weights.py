@@ -13,7 +13,7 @@ from ..common._problem import Problem, report, show
 from ._inventory import Cluster
 from ._inventory import read as read_cluster
 from ._profile_types import Drafted, Model
-from ._types import Address, Weights
+from ._types import Address, RemoteCode, Weights
 
 # A model is a folder of the models root; a revision is a word of the hub's addresses.
 REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -52,6 +52,15 @@ def document(cluster: Cluster, models: Sequence[Drafted | Model], count: int = 0
         # A slow network is the limit itself: several chains would only share the origin's link.
         "chains": 1 if site["fanout_network"] == "management" else 0,
     }
+
+
+def held(weights: Weights, code: Sequence[RemoteCode]) -> Weights:
+    """The same, where checkpoints whose own code runs are held at the manifest of their first use."""
+    for model in weights["models"]:
+        for one in code:
+            if one["repo"] == model["repo"] and not model["manifest"] and one["manifest"] and one["held_by"]:
+                model["manifest"], model["held_by"] = one["manifest"], one["held_by"]
+    return weights
 
 
 def addresses(cluster: Cluster) -> list[Address]:

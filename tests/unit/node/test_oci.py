@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.gx10.serving.plugins.module_utils.node import _oci
+from ansible_collections.gx10.serving.plugins.module_utils.node import _oci, _paths
 
 
 def sha(data: bytes) -> str:
@@ -113,6 +113,40 @@ def test_a_layer_that_changed_on_the_disk_is_refused(tmp_path: Path) -> None:
     (root / "overlay2/cache1/diff/d").write_bytes(b"z" * 5000)
     with pytest.raises(ValueError, match="found content sha256"):
         _oci.ingest(str(tmp_path / "store"), str(root), sha(CONFIG), DIFFS)
+
+
+def wide_layer(root: Path, count: int) -> str:
+    """A layer of Docker's with so many files in one folder; returns its chain ID."""
+    about, content = root / "image/overlay2/layerdb/sha256/wide", root / "overlay2/wide/diff/usr/lib"
+    about.mkdir(parents=True)
+    content.mkdir(parents=True)
+    (about / "cache-id").write_text("wide")
+    entries = [{"type": 1, "name": f"usr/lib/{number}", "size": 1} for number in range(count)]
+    for number in range(count):
+        (content / str(number)).write_bytes(b"x")
+    (about / "tar-split.json.gz").write_bytes(gzip.compress("\n".join(json.dumps(entry) for entry in entries).encode()))
+    return "sha256:wide"
+
+
+def test_a_folders_links_are_looked_for_once_not_for_each_of_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = wide_layer(tmp_path, 50)
+    asked: list[str] = []
+
+    def must(root: str, path: str) -> str:
+        asked.append(path)
+        return _paths.must(root, path)
+
+    monkeypatch.setattr(_oci, "must", must)
+    assert b"".join(_oci.layer(str(tmp_path), chain)) == b"x" * 50
+    assert asked.count("usr/lib") == 1 and len(asked) == 4, asked
+
+
+def test_a_folder_that_became_a_link_out_of_its_layer_is_not_read(tmp_path: Path) -> None:
+    chain, outer = wide_layer(tmp_path / "docker", 2), tmp_path / "outer"
+    (tmp_path / "docker/overlay2/wide/diff/usr/lib").rename(outer)
+    (tmp_path / "docker/overlay2/wide/diff/usr/lib").symlink_to(outer)
+    with pytest.raises(OSError, match="found a link out of"):
+        list(_oci.layer(str(tmp_path / "docker"), chain))
 
 
 def test_another_store_is_an_error_that_the_caller_can_pass_by(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,15 @@ def test_torch_for_cuda_is_pinned_against_every_dependency_and_installed_last(fo
             assert "--override" in line
 
 
+@pytest.mark.parametrize("path", [*(folder / "Dockerfile" for folder in FOLDERS), ROOT / "tools/fetch-wheels", ROOT / "tools/setup"])
+def test_no_package_is_looked_for_in_two_indexes(path: Path) -> None:
+    """Of two indexes the higher version wins, whoever uploaded it there (CVE-2026-54232)."""
+    text = path.read_text()
+    assert not re.search(r"unsafe-(best|first)-match|--extra-index-url|--index-strategy|EXTRA_INDEX_URL", text)
+    for line in re.findall(r"(?:uv )?pip (?:install|download).*", text.replace("\\\n", " ")):
+        assert not ("--index-url" in line and "--torch-backend" in line), line
+
+
 def test_the_lineage_is_whole() -> None:
     bases = {folder.name: yaml.safe_load((folder / "image.yml").read_text())["base"] for folder in FOLDERS}
     assert bases["vllm-node-mimo"] == "vllm-node-tf5:latest"
@@ -63,6 +73,7 @@ def context(tmp_path: Path, wheels: dict[str, str | None]) -> dict[str, Any]:
         "requirements": None,
         "wheels": wheels,
         "lineage": [],
+        "pins": f"{tmp_path}/pins",
     }
     task = f"msg={{{{ lookup('gx10.serving.image_context', image, wheels_path='{tmp_path}', cache='{tmp_path}/cache.json') | to_json }}}}"
     argv = [str(Path(sys.executable).parent / "ansible"), "localhost", "-c", "local", "-i", "localhost,", "-m", "debug", "-a", task]

@@ -254,3 +254,23 @@ def test_the_archive_keeps_what_it_does_not_have(seen: Any) -> None:
     seen["archived"][0]["digest"] = "d"
     seen["looks"]["n0"]["kept"][0]["complete"] = False
     assert decide(seen)["keep_archive"] is True
+
+
+def test_a_base_that_is_another_one_than_first_used_is_refused_unless_a_newer_one_was_asked_for(seen: Any) -> None:
+    seen["contexts"]["top"].update(context="c2")
+    del seen["looks"]["n0"]["images"]["mid:latest"]
+    base: dict[str, Any] = {"reference": "low:latest", "id": ID["low"]}
+
+    def problems(held: dict[str, Any] | None, **wish: Any) -> list[str]:
+        seen["contexts"]["mid"]["held"] = held and {"path": "/pins/mid.json", "base": {}, "wheels": {}, "problem": "", **held}
+        return list(decide(seen, archive="", **wish)["problems"])
+
+    for held in (None, {}, {"base": base}, {"base": {"reference": "older:1", "id": ID["other"]}}):
+        assert problems(held) == []
+    other = {"base": {**base, "id": ID["other"]}}
+    (line,) = problems(other)
+    assert line.startswith(f"image mid:latest: base low:latest: found {ID['low']}; wanted {ID['other']}, as first used. ")
+    assert "remove base from /pins/mid.json" in line
+    assert problems(other, pull_base=True) == []
+    (line,) = problems({"problem": "/pins/mid.json: found no mapping"}, pull_base=True)
+    assert line.startswith("image mid:latest: /pins/mid.json: found no mapping; wanted the record of a first build. ")

@@ -173,7 +173,7 @@ def test_a_checkpoint_without_a_config_is_none(site: Path) -> None:
     (site / "config.json").write_text(json.dumps({"num_hidden_layers": 10**19 - 1}))
     (site / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"b": "x", "a": "x"}}))
     (found,) = read(site, checkpoints={"gx10/tiny-qwen3": str(site)})["checkpoints"].values()
-    assert found == {"path": str(site), "config": {"num_hidden_layers": 10**19 - 1}, "tensors": ["a", "b"]}
+    assert found == {"path": str(site), "config": {"num_hidden_layers": 10**19 - 1}, "tensors": ["a", "b"], "code": []}
 
 
 def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
