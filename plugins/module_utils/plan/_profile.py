@@ -12,7 +12,7 @@ from typing import Any
 
 from ..common import _document, _schema
 from ..common._problem import Problem, beyond, nearest, show
-from . import _agreement, _memory, _pointers, _probes, _rules
+from . import _agreement, _memory, _pointers, _probes, _rules, _shipped
 from ._profile_types import Sources
 from ._types import Deviation
 from .engines import _args, _engines, _env, _flags, _limits, _opens
@@ -127,6 +127,10 @@ def check(profile: Mapping[str, Any], image: Mapping[str, Any], sources: Sources
             never = _limits.unknown(table, limit, all_args, where, f"limits[{index}].arg")
             said += never
             broken += [] if never else _limits.check(dialect, table, limit, _memory.budgeted(args), env, where)
+        budgeted = {**profile, "args": _memory.budgeted(args)}
+        others, not_compared = _shipped.warnings(dialect, table, budgeted, limits, sources["shipped"], sources["schema"]["text"], all_args)
+        warnings += others
+        skipped += not_compared
     seen = _rules.view({**profile, "args": args}, image, where, limits)
     rules, warned = _rules.check(seen)
     rules += _agreement.check(seen) + _agreement.mods([name for name in used if isinstance(name, str)], abouts, seen)

@@ -211,12 +211,16 @@ class Checkpoint(TypedDict):
 
 
 class Sources(TypedDict):
-    """What the lookup `sources` found. `profile` is None where none was named or there is none of that name."""
+    """What the lookup `sources` found. `profile` is None where none was named or there is none of that name.
+
+    `shipped`: the collection's profiles where `profile` is a user's own.
+    """
 
     name: str | None
     profiles: dict[str, Text]
     checkpoints: dict[str, Checkpoint | None]
     profile: NamedText | None
+    shipped: dict[str, Text]
     schema: Text
     image_schema: Text
     mod_schema: Text
