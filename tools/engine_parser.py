@@ -165,7 +165,8 @@ def _known(name: str) -> Mapping[str, Any]:
             "Field": FieldInfo,
             "FieldInfo": FieldInfo,
             "ConfigDict": dict,
-            "SkipValidation": type("", (), {"__class_getitem__": lambda _cls, _item: Any}),
+            # Of a number the parser's type stays; of a class it says that nothing fills it from JSON.
+            "SkipValidation": type("", (), {"__class_getitem__": lambda _cls, item: item if item is int else Any}),
         }
         return {**known, "ValidationError": type("ValidationError", (ValueError,), {})}
     if name == "pydantic.dataclasses":

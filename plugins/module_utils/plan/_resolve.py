@@ -198,6 +198,7 @@ def _plan(
         "warnings": checked.warnings
         + undocumented
         + _checkpoint.differences(profile["model"]["repo"], own)
+        + _checkpoint.unchecked(profile, checkpoint)
         + (opens if wildcard else [])
         + [f"mod {mod} is declared, but has no run.sh yet: serve refuses it" for mod in unready],
         "asked": {"args": profile.get("args", {}), "parallel": profile["parallel"], "mods": profile.get("mods", [])},
