@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..common import _document, _schema
@@ -70,6 +71,20 @@ def override(profile: dict[str, Any], changes: Mapping[str, Any], where: str) ->
         for key in fixed
     ]
     return changed, deviations, problems
+
+
+def blamed(problem: Problem, where: str, deviations: Sequence[Deviation]) -> Problem:
+    """A problem of the profile that a launch brought is the launch's: the file says nothing of it."""
+
+    def parts(key: str) -> list[str]:
+        # As the engine reads a flag's name.
+        return re.split(r"[.\[]", key.replace("_", "-"))
+
+    key = parts(problem.key)
+    changed = [parts(deviation["key"]) for deviation in deviations]
+    if problem.where != where or not any(one[: len(key)] == key[: len(one)] for one in changed):
+        return problem
+    return dataclasses.replace(problem, where="command line", key=f"override.{problem.key}")
 
 
 @dataclasses.dataclass(frozen=True)
