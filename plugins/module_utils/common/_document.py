@@ -257,6 +257,9 @@ class _Plain:
         if isinstance(item, list | tuple):
             values = (self.value(one, f"{at}[{index}]", depth + 1) for index, one in enumerate(item[:MAX_VALUES]))
             return [one for one in values if one is not self.OUT]
+        if type(item).__name__ == "_OmitType":
+            found = "omit, which leaves out an argument of a task and no variable"
+            return self.refuse(at, found, "a value, or the variable left out", "wrong-type")
         return self.refuse(at, show(item), "text, a number, true, false, null, a list or a mapping", "wrong-type")
 
     def text(self, item: str, at: str, most: int) -> Any:

@@ -54,6 +54,11 @@ def split(view: View) -> Iterator[Problem]:
         parts = _int(view.args.get(key, 1))
         if parts and key not in MULTIPLIERS.get(view.engine, ()) and (tensor % parts or parts < 1):
             yield view.problem(f"args.{key}", parts, f"a divisor of parallel.tensor, {tensor}", "it splits the tensor ranks", "parallel")
+    # vllm/config/parallel.py; 0.30 takes it and has nobody to talk to.
+    alone = view.args.get("decode-context-parallel-size", 1) == 1
+    if view.args.get("dcp-comm-backend") == "a2a" and alone and view.table is not None and view.table.version.startswith("0.22."):
+        why = "it is how the ranks of a split context talk"
+        yield view.problem("args.dcp-comm-backend", "a2a", "args.decode-context-parallel-size above 1 with it", why, "needs")
     for key in ("speculative-config.draft_tensor_parallel_size", "moe-dense-tp-size"):
         ranks = value_of(view.args, key)
         if ranks is not None and ranks not in (1, tensor):

@@ -91,8 +91,7 @@ def read(
                 problems.append(Problem(WHERE, name, "nothing", _wanted(option), hint, "missing"))
             continue
         except Exception as error:
-            text = f"a template that fails: {printable(str(error))[:200]}"
-            problems.append(Problem(WHERE, name, text, "a value, or variables that are defined", code="template-fails"))
+            problems.append(_variables.failed(error, WHERE, name))
             continue
         value, wrong = _typed(name, raw, option)
         problems += wrong
@@ -131,8 +130,7 @@ def _typed(name: str, raw: Any, option: Option) -> tuple[Any, list[Problem]]:
         value, problems = _document.plain(raw, WHERE, name)
     # Whatever Ansible's templates raise within it.
     except Exception as error:
-        text = f"a template that fails: {printable(str(error))[:200]}"
-        return None, [Problem(WHERE, name, text, "a value, or variables that are defined", code="template-fails")]
+        return None, [_variables.failed(error, WHERE, name)]
     kind = option.get("type", "str")
     if value is None and not problems and not option.get("required") and "default" not in option:
         # As not given: {{ … | default(none) }} of a playbook that imports this one.
@@ -148,7 +146,9 @@ def _typed(name: str, raw: Any, option: Option) -> tuple[Any, list[Problem]]:
     else:
         value = value if isinstance(value, str) and len(value) <= MAX_TEXT else None
     if value is None:
-        problems = problems or [Problem(WHERE, name, show(raw), WANTED[kind], code="wrong-type")]
+        # key=value makes a text of it.
+        hint = f"""As JSON: -e '{{"{name}": {{"args": {{"max-num-seqs": 8}}}}}}'""" if kind == "dict" and isinstance(raw, str) else ""
+        problems = problems or [Problem(WHERE, name, show(raw), WANTED[kind], hint, "wrong-type")]
     elif "choices" in option and value not in option["choices"]:
         wanted = " or ".join(choice or "nothing" for choice in option["choices"])
         problems.append(Problem(WHERE, name, show(value), wanted, nearest(value, option["choices"]), "not-a-choice"))

@@ -12,12 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..common._problem import Problem, show
-from ._profile_types import Asked, Checkpoint
+from ._profile_types import Asked, Checkpoint, Profile
 from ._shape import integer, text_config
 
 CHECKS = ("context length", "tensor parallel", "expert parallel", "MTP layers", "block-quantized scales")
 # Heads that a rank has a whole number of, by their keys in config.json.
 DIVIDED = ("num_attention_heads", "linear_num_key_heads", "linear_num_value_heads", "mamba_num_heads")
+# The flags of the context, and the keys of config.json by which it is lengthened.
+LENGTHS, ROPES = ("max-model-len", "context-length"), ("rope_parameters", "rope_scaling")
 # Published config.json of the profiles' checkpoints: the keys that are read here, and where they come from.
 PUBLISHED = pathlib.Path(__file__).parent / "configs"
 
@@ -128,6 +130,24 @@ def check(profile: Asked, checkpoint: Checkpoint | None, where: str) -> tuple[li
             wanted = f"weight_block_size in quantization_config of {path}"
             problems.append(Problem(where, "mods", "nex-fp8-loader", wanted, hint, code="mod-unfit"))
     return problems, skipped
+
+
+def unchecked(profile: Profile, checkpoint: Checkpoint | None) -> list[str]:
+    """A factor of the context that nothing at hand bounds, as a warning: the engine would take it as it is."""
+    stated = checkpoint is not None and integer(checkpoint["config"], "max_position_embeddings") is not None
+    if stated or any(str(limit.get("arg")).replace("_", "-") in LENGTHS and "max" in limit for limit in profile.get("limits", [])):
+        return []
+    args, found = profile.get("args", {}), []
+    for flag in ("hf-overrides", "json-model-override-args"):
+        changed = args.get(flag)
+        part = text_config(changed) if isinstance(changed, Mapping) else {}
+        found += [
+            f"args.{flag}: {key} with factor {show(part[key]['factor'])} lengthens a context that neither a config.json at hand nor"
+            " the profile's limits say: nobody has checked how far it may go"
+            for key in ROPES
+            if isinstance(part.get(key), Mapping) and "factor" in part[key]
+        ]
+    return found
 
 
 def _has_mtp(config: Mapping[str, Any], tensors: Sequence[str]) -> bool:

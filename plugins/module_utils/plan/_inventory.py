@@ -255,7 +255,9 @@ def _same(nodes: Sequence[Node], variables: Mapping[str, Any], where: str) -> li
         ranks.setdefault(node.rank, at)
         for text, key in _addresses(node, variables[node.name]):
             if text in owners:
-                problems.append(Problem(where, f"{at}.{key}", f"{text}, as on {owners[text]}", wanted, code="not-unique"))
+                # ansible_port tells them apart for Ansible alone.
+                hint = "Nodes behind one address by their ports are told apart by gx10_management_address." if key == "ansible_host" else ""
+                problems.append(Problem(where, f"{at}.{key}", f"{text}, as on {owners[text]}", wanted, hint, "not-unique"))
             owners.setdefault(text, at)
     return problems
 

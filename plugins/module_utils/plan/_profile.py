@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..common import _document, _schema
 from ..common._problem import Problem, beyond, nearest, show
-from . import _agreement, _memory, _pointers, _probes, _rules
+from . import _agreement, _memory, _pointers, _probes, _rules, _shipped
 from ._profile_types import Sources
 from ._types import Deviation
 from .engines import _args, _engines, _env, _flags, _limits, _opens
@@ -72,6 +73,20 @@ def override(profile: dict[str, Any], changes: Mapping[str, Any], where: str) ->
     return changed, deviations, problems
 
 
+def blamed(problem: Problem, where: str, deviations: Sequence[Deviation]) -> Problem:
+    """A problem of the profile that a launch brought is the launch's: the file says nothing of it."""
+
+    def parts(key: str) -> list[str]:
+        # As the engine reads a flag's name.
+        return re.split(r"[.\[]", key.replace("_", "-"))
+
+    key = parts(problem.key)
+    changed = [parts(deviation["key"]) for deviation in deviations]
+    if problem.where != where or not any(one[: len(key)] == key[: len(one)] for one in changed):
+        return problem
+    return dataclasses.replace(problem, where="command line", key=f"override.{problem.key}")
+
+
 @dataclasses.dataclass(frozen=True)
 class Checked:
     """What is wrong with a profile. `args` and `words`: its flags as the engine reads them, and as argv; `skipped`: not checked."""
@@ -127,6 +142,10 @@ def check(profile: Mapping[str, Any], image: Mapping[str, Any], sources: Sources
             never = _limits.unknown(table, limit, all_args, where, f"limits[{index}].arg")
             said += never
             broken += [] if never else _limits.check(dialect, table, limit, _memory.budgeted(args), env, where)
+        budgeted = {**profile, "args": _memory.budgeted(args)}
+        others, not_compared = _shipped.warnings(dialect, table, budgeted, limits, sources["shipped"], sources["schema"]["text"], all_args)
+        warnings += others
+        skipped += not_compared
     seen = _rules.view({**profile, "args": args}, image, where, limits)
     rules, warned = _rules.check(seen)
     rules += _agreement.check(seen) + _agreement.mods([name for name in used if isinstance(name, str)], abouts, seen)

@@ -217,7 +217,10 @@ class Checkpoint(TypedDict):
 
 
 class Sources(TypedDict):
-    """What the lookup `sources` found. `profile` is None where none was named or there is none of that name."""
+    """What the lookup `sources` found. `profile` is None where none was named or there is none of that name.
+
+    `shipped`: the collection's profiles where `profile` is a user's own.
+    """
 
     name: str | None
     profiles: dict[str, Text]
@@ -225,6 +228,7 @@ class Sources(TypedDict):
     # Of checkpoints whose own code was run, by repository.
     code: dict[str, HeldCode]
     profile: NamedText | None
+    shipped: dict[str, Text]
     schema: Text
     image_schema: Text
     mod_schema: Text

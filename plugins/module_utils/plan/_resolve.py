@@ -16,7 +16,7 @@ from typing import Any, TypedDict, cast
 
 from ..common import _document, _schema
 from ..common._problem import Problem, nearest, report, show, told
-from . import _checkpoint, _code, _memory, _pins, _probes, _profile, _rules, _site, _watch, _weights
+from . import _checkpoint, _code, _memory, _pins, _probes, _profile, _rules, _site, _variables, _watch, _weights
 from ._inventory import Cluster, Node, is_address
 from ._inventory import read as read_cluster
 from ._profile_types import ImageFile, ModSource, NamedText, Profile, ProfileContainer, Provenance, Sources
@@ -81,11 +81,13 @@ def resolve(
             image, image_found = _image(profile, sources, source["path"])
             checked = _profile.check(profile, image, sources, source["path"], accept_untested)
             found += checked.problems + image_found + _site.gpu(image, cluster.site, "inventory")
+            found = [_profile.blamed(problem, source["path"], deviations) for problem in found]
         problems += found
         if not problems:
             # Their schemas have accepted them; from here on flags are what the engine reads.
             accepted = cast(Profile, {**profile, "args": checked.args}), cast(ImageFile, image)
             plan, problems = _plan(*accepted, checked, cluster, sources, source, deviations)
+            problems = [_profile.blamed(problem, source["path"], deviations) for problem in problems]
     name = sources.get("name") or "no profile"
     message = report(f"Cannot plan {name}", problems) if problems else ""
     return {"plan": plan, "problems": told(problems), "message": message}
@@ -201,6 +203,7 @@ def _plan(
         "warnings": checked.warnings
         + undocumented
         + _checkpoint.differences(profile["model"]["repo"], own)
+        + _checkpoint.unchecked(profile, checkpoint)
         + (opens if wildcard else [])
         + [f"mod {mod} is declared, but has no run.sh yet: serve refuses it" for mod in unready],
         "asked": {"args": profile.get("args", {}), "parallel": profile["parallel"], "mods": profile.get("mods", [])},
@@ -216,12 +219,18 @@ def _node_env(profile: Profile, image: ImageFile, nodes: Sequence[Node]) -> tupl
     warnings: list[str] = []
     engine = profile["engine"]
     dialect, (table, _note) = _engines.load(engine).DIALECT, _flags.pick(engine, _rules.pinned(image, engine))
+    lost: dict[str, list[str]] = {}
     for node in nodes:
         at = f"{node.name}.gx10_env"
         found, warned = _env.names(dialect, table, node.env, "inventory", at)
         problems += _env.check(dialect, node.env, "inventory", at) + found
         warnings += warned
-    return problems, warnings
+        # In the order of the container's.
+        for key, value in {**profile.get("env", {}), **_executors.QUIET}.items():
+            if node.env.get(key, value) != value:
+                by = "the plan" if key in _executors.QUIET else "the profile"
+                lost.setdefault(f"gx10_env.{key}: {show(node.env[key])} is not used, since {by} sets {show(value)}", []).append(node.name)
+    return problems, [*warnings, *(f"{_variables.names(hosts)}: {text}" for text, hosts in lost.items())]
 
 
 def other_format(record: Mapping[str, Any]) -> str:
@@ -312,9 +321,9 @@ def _speculative(profile: Profile) -> Speculation | None:
     return {"min_acceptance": expected.get("min_acceptance", 0.01)}
 
 
-def _remote_code(profile: Profile) -> dict[str, str]:
+def _remote_code(profile: Profile, node: Node) -> dict[str, str]:
     """The checkpoint's own code is copied before it is imported, by default into the hub cache, which is read-only in the container."""
-    wanted = profile.get("args", {}).get(_code.FLAG) and "HF_MODULES_CACHE" not in profile.get("env", {})
+    wanted = profile.get("args", {}).get(_code.FLAG) and "HF_MODULES_CACHE" not in {**node.env, **profile.get("env", {})}
     return {"HF_MODULES_CACHE": MODULES} if wanted else {}
 
 
@@ -357,7 +366,7 @@ def _node(
             "mounts": [{"source": site["models_root"], "target": _engines.MODELS}],
         },
         "env": {**node.env, **profile.get("env", {})},
-        "runtime_env": {**_executors.QUIET, **_remote_code(profile), **part.env},
+        "runtime_env": {**_executors.QUIET, **_remote_code(profile, node), **part.env},
         "mods": [_mod(name, sources["mods"][name]) for name in profile.get("mods", [])],
         "ray": part.ray,
         "engine": engine,

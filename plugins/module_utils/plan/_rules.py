@@ -30,6 +30,7 @@ class Rename:
     removed: str | None
 
 
+CLASSES = "the qwen3_next_mtp configuration classes are in transformers 5"
 # A wheel bump is one line here.
 RENAMES = (
     # Older builds rejected "mtp"; the relation inverted in 0.22.1 dev124.
@@ -142,12 +143,14 @@ def sglang_backends(view: View) -> Iterator[Problem]:
 def transformers_version(view: View) -> Iterator[Problem]:
     from packaging.specifiers import SpecifierSet
 
-    speculative = view.args.get("speculative-config")
-    method = speculative.get("method") if isinstance(speculative, Mapping) else None
     wanted = view.versions.get("transformers", "")
-    if method == "qwen3_next_mtp" and (not wanted or any(SpecifierSet(wanted).contains(old) for old in ("4.57.6", "4.99"))):
-        why = "the qwen3_next_mtp configuration classes are in transformers 5"
-        yield view.problem("image", wanted or None, "an image whose image.yml asks for transformers >=5", why)
+    if _drafts_by(view) == "qwen3_next_mtp" and wanted and any(SpecifierSet(wanted).contains(old) for old in ("4.57.6", "4.99")):
+        yield view.problem("image", wanted, "an image whose image.yml asks for transformers >=5", CLASSES)
+
+
+def _drafts_by(view: View) -> Any:
+    speculative = view.args.get("speculative-config")
+    return speculative.get("method") if isinstance(speculative, Mapping) else None
 
 
 def floors(view: View) -> Iterator[Problem]:
@@ -174,8 +177,7 @@ def renamed(view: View) -> tuple[list[Problem], list[str]]:
         version = Version(view.versions.get(view.engine, "").removeprefix("=="))
     except InvalidVersion:
         return [], []  # the image does not pin its engine, so nothing can be said
-    speculative = view.args.get("speculative-config")
-    method = speculative.get("method") if isinstance(speculative, Mapping) else None
+    method = _drafts_by(view)
     problems, warnings = [], []
     for rename in RENAMES:
         kind, _dot, name = rename.where.partition(".")
@@ -207,6 +209,8 @@ def pinned(image: Mapping[str, Any], engine: str) -> str:
 def check(seen: View) -> tuple[list[Problem], list[str]]:
     """Every rule that a profile breaks, and warnings."""
     problems, warnings = renamed(seen)
+    if _drafts_by(seen) == "qwen3_next_mtp" and not seen.versions.get("transformers"):
+        warnings.append(f"image: {seen.image_name} says nothing of transformers in its image.yml, and {CLASSES}")
     for rule in RULES:
         problems += rule(seen)
     return problems, warnings

@@ -51,6 +51,7 @@ def read(
         known = sorted(stem for stem in files if NAME.fullmatch(stem))
         wanted = "one of " + ", ".join(known)
         problems.append(Problem("command line", "profile", show(name), wanted, nearest(name, known), "not-a-choice"))
+    own = name is not None and name in files and not _is_shipped(files[name])
     return {
         "name": name,
         "profiles": {printable(stem): _named(one) for stem, one in files.items()} if name is None else {},
@@ -58,6 +59,7 @@ def read(
         "checkpoints": {repo: _checkpoint(folder) for repo, folder in _mapping(checkpoints).items() if isinstance(folder, str) and folder},
         "code": _pins.code(pins) if pins else {},
         "profile": {"name": name, **_named(files[name])} if name is not None and name in files else None,
+        "shipped": {one.stem: text(one) for one in sorted(PROFILES.parent.glob("*.yml"))} if own else {},
         "schema": {"path": str(PROFILES), "text": schema()},
         "image_schema": text(ROOT / "files" / "images" / "schema.json"),
         "mod_schema": text(ROOT / "files" / "mods" / "schema.json"),
@@ -68,6 +70,11 @@ def read(
         "supervisor": _manifest.digest(_manifest.tree(str(ROOT / "roles" / "engine" / "files" / "supervisor"))),
         "problems": [problem.as_dict() for problem in problems],
     }
+
+
+def _is_shipped(path: Path) -> bool:
+    """Is a profile the collection's own, by whatever way?"""
+    return Path(os.path.realpath(path)).parent == PROFILES.parent
 
 
 def schema() -> str:

@@ -38,7 +38,13 @@ def read(
     for name in hosts:
         host = str(name)
         found[host] = {}
-        variables = hostvars[name]
+        try:
+            variables = hostvars[name]
+        # Of a file of variables that no password opens, none can be had.
+        except Exception as error:
+            problems.setdefault(failed(error, where, ""), []).append(host)
+            broken |= {(host, key) for key in (*KNOWN, "ansible_host")}
+            continue
         if not isinstance(variables, Mapping):
             problems.setdefault(Problem(where, "", show(variables), "a mapping of variables", code="wrong-type"), []).append(host)
             continue
@@ -78,10 +84,18 @@ def _value(
     except RecursionError:
         return None, [Problem(where, key, "a value without an end", "a value", code="too-deep")]
     except Exception as error:
-        found = f"a template that fails: {printable(str(error))[:200]}"
-        return None, [Problem(where, key, found, "a value, or variables that are defined", code="template-fails")]
+        return None, [failed(error, where, key)]
     last[key] = (raw, value, problems)
     return value, problems
+
+
+def failed(error: Exception, where: str, key: str) -> Problem:
+    """Why a variable cannot be had: its template, or a secret in it that no password opens."""
+    reason = printable(str(error))[:200]
+    if "vault" in reason.lower() or "decrypt" in reason.lower():
+        hint = "It is asked for with --ask-vault-pass or --vault-password-file."
+        return Problem(where, key, f"a secret that cannot be decrypted: {reason}", "the password of its vault", hint, "template-fails")
+    return Problem(where, key, f"a template that fails: {reason}", "a value, or variables that are defined", code="template-fails")
 
 
 def _of_group(problem: Problem, hosts: Collection[str]) -> bool:

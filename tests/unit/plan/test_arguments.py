@@ -124,3 +124,59 @@ def test_an_unknown_name_is_told_once_of_all_hosts_with_the_nearest() -> None:
     del variables["gx10-1"]["gx10_api_prot"]
     (problem,) = _inventory.read(variables, list(variables), "i")[1]
     assert problem.key == "gx10-2, gx10-3, gx10-4 and 2 more: gx10_api_prot"
+
+
+class Locked(dict[str, Any]):
+    """hostvars of whose hosts none can be had, as of a file of variables that the vault's password does not open."""
+
+    def __getitem__(self, key: str) -> Any:
+        raise ValueError("Decryption failed (no vault secrets were found that could decrypt).")
+
+
+def test_a_secret_that_no_password_opens_says_so() -> None:
+    class Sealed(dict[str, Any]):
+        def __getitem__(self, key: str) -> Any:
+            if key == "gx10_secrets_dir":
+                raise ValueError("A vault exception marker was tripped.")
+            return super().__getitem__(key)
+
+    variables: dict[str, Any] = {name: Sealed(host, gx10_secrets_dir="x") for name, host in hostvars(2).items()}
+    (problem,) = _inventory.read(variables, list(variables), "i")[1]
+    assert (problem.key, problem.code) == ("gx10_secrets_dir", "template-fails")
+    assert problem.found.startswith("a secret that cannot be decrypted") and "--ask-vault-pass" in problem.hint
+    locked = _inventory.read(Locked(hostvars(2)), ["gx10-1", "gx10-2"], "i")[1]
+    assert [(one.key, one.wanted) for one in locked] == [("", "the password of its vault")]
+    assert _inventory.weights_sources(Locked(hostvars(1)), ["gx10-1"]) == {}
+
+
+class _OmitType:
+    """As Ansible's own, a stub by its name."""
+
+
+def test_omit_in_a_variable_is_said_as_what_it_is() -> None:
+    (problem,) = _inventory.read(hostvars(2, gx10_api_address=_OmitType()), ["gx10-1", "gx10-2"], "i")[1]
+    assert (problem.key, problem.found) == ("gx10_api_address", "omit, which leaves out an argument of a task and no variable")
+    assert problem.wanted == "a value, or the variable left out"
+    _found, (other,) = _arguments.read("serve", {"profile": "p", "override": _OmitType()}.__getitem__, [], ["gx10"], str)
+    assert (other.key, other.wanted) == ("override", "a value, or the variable left out")
+
+
+def test_an_override_given_as_text_is_told_how() -> None:
+    _found, (problem,) = _arguments.read("serve", {"profile": "p", "override": "{args: {max-num-seqs: 8}}"}.__getitem__, [], ["gx10"], str)
+    assert problem.hint == """As JSON: -e '{"override": {"args": {"max-num-seqs": 8}}}'"""
+    _found, (problem,) = _arguments.read("serve", {"profile": "p", "override": [1]}.__getitem__, [], ["gx10"], str)
+    assert problem.hint == ""
+
+
+def test_nodes_behind_one_address_are_told_the_way_out() -> None:
+    variables = {
+        name: {**host, "ansible_host": "10.0.0.1", "ansible_port": port} for port, (name, host) in enumerate(hostvars(2).items(), 2201)
+    }
+    (problem,) = _inventory.read(variables, list(variables), "i")[1]
+    assert (problem.key, problem.code) == ("gx10-2.ansible_host", "not-unique") and "gx10_management_address" in problem.hint
+    for number, host in enumerate(variables.values(), 1):
+        host["gx10_management_address"] = f"192.168.1.1{number}"
+    assert _inventory.read(variables, list(variables), "i")[1] == []
+    variables["gx10-2"]["gx10_management_address"] = "192.168.1.11"
+    (problem,) = _inventory.read(variables, list(variables), "i")[1]
+    assert (problem.key, problem.hint) == ("gx10-2.gx10_management_address", "")

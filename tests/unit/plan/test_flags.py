@@ -1,4 +1,4 @@
-"""A profile's flags and variables against the engine's own tables, and what the engine would have read is what is compared."""
+"""A profile's flags against the engine's own tables, read as its parser reads them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _memory, _resolve, _rules, _sources
-from ansible_collections.gx10.serving.plugins.module_utils.plan.engines import _args, _engines, _env, _flags
-from conftest import ROOT, edited, hostvars
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _rules
+from ansible_collections.gx10.serving.plugins.module_utils.plan.engines import _args, _engines, _flags
+from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,12 +21,6 @@ TABLES = [(engine, version) for engine in _flags.engines() for version in _flags
 
 def read(engine: str, version: str, args: dict[str, Any]) -> _args.Read:
     return _args.read(_engines.load(engine).DIALECT, _flags.table(engine, version), args, (), "p.yml")
-
-
-def resolve(name: str, override: dict[str, Any], **own: Any) -> _resolve.Resolved:
-    """`own`: keys that the profile itself has otherwise."""
-    variables = hostvars()
-    return _resolve.resolve(edited(_sources.read(name), **own), variables, list(variables), override, True)
 
 
 # What no version of vLLM takes, and of what each says.
@@ -185,126 +179,13 @@ def test_every_image_has_a_table_of_its_release() -> None:
                 assert Version(pinned.removeprefix("==")).base_version in _flags.versions(engine), path
 
 
-def test_the_plan_names_the_version_that_it_read_flags_of() -> None:
-    notes = {name: resolve(name, {})["plan"]["skipped"] for name in ("qwen397-mtp2", "nemotron3-super-sglang", "sim-tiny-tp2")}  # type: ignore[index]
+def test_the_plan_names_the_version_that_it_read_flags_of(resolve: Any) -> None:
+    notes = {name: resolve(name)["plan"]["skipped"] for name in ("qwen397-mtp2", "nemotron3-super-sglang", "sim-tiny-tp2")}
     assert [[text for text in found if text.startswith("flags")] for found in notes.values()] == [
         ["flags by version: no table of vllm 0.22.1rc1.dev124; its flags are read as those of 0.22.1"],
         ["flags by version: the image pins no sglang; its flags are read as those of 0.5.13"],
         [],
     ]
-
-
-# (profile, its key left out, the same in another spelling, the problem): each exceeds a limit or a rule.
-DODGES: list[tuple[str, str | None, dict[str, Any], str]] = [
-    ("qwen397-mtp2", "max-model-len", {"max-model-len": "1M"}, "args.max-model-len: found 1048576; wanted at most 262144"),
-    ("qwen397-mtp2", "max-model-len", {"max-model-len": "300k"}, "found 300000; wanted at most 262144"),
-    ("qwen397-mtp2", "max-model-len", {"max-model-len": "1000000"}, "found 1000000; wanted at most 262144"),
-    ("qwen397-mtp2", "max-model-len", {"max_model_len": 1000000}, "found 1000000; wanted at most 262144"),
-    ("qwen397-mtp2", "max-model-len", {"max-model-len": "auto"}, "found 'auto'; wanted at most 262144"),
-    ("qwen397-mtp2", "max-model-len", {"max-model-len": -1}, "found 'auto'; wanted at most 262144"),
-    ("qwen397-mtp2", None, {"model-loader-extra-config": '{"num_threads": NaN}'}, "num_threads: found nan; wanted at most 16"),
-    ("qwen397-mtp2", None, {"max_model_len": 1000000}, "the same flag as args.max-model-len; wanted one of them"),
-    ("qwen397-mtp2", "gpu-memory-utilization", {"gpu-memory-utilization": "0.95"}, "found 0.95; wanted more than 0 and at most 0.90"),
-    ("qwen397-mtp2", "gpu-memory-utilization", {"gpu-memory-utilization": "9.5e-1"}, "found 0.95; wanted more than 0 and at most 0.90"),
-    (
-        "qwen397-mtp2",
-        "speculative-config",
-        {"speculative-config": '{"method": "qwen3_next_mtp", "num_speculative_tokens": 5}'},
-        "args.speculative-config.num_speculative_tokens: found 5; wanted at most 2",
-    ),
-    (
-        "qwen397-mtp2",
-        "speculative-config",
-        {"speculative-config": {"method": "qwen3_next_mtp", "num_speculative_tokens": "5"}},
-        "args.speculative-config.num_speculative_tokens: found 5; wanted at most 2",
-    ),
-    (
-        "qwen397-mtp2",
-        "speculative-config",
-        {"speculative_config.method": "qwen3_next_mtp", "speculative_config.num_speculative_tokens": "5"},
-        "args.speculative-config.num_speculative_tokens: found 5; wanted at most 2",
-    ),
-    (
-        "qwen397-mtp2",
-        "speculative-config",
-        {"sc": {"method": "qwen3_next_mtp", "num_speculative_tokens": 5}},
-        "args.speculative-config.num_speculative_tokens: found 5; wanted at most 2",
-    ),
-    ("qwen397-mtp2", None, {"speculative-config.num_speculative_tokens": 5}, "the same flag as args.speculative-config; wanted one"),
-    (
-        "nemotron3-ultra",
-        "compilation-config",
-        {"cc": '{"pass_config": {"fuse_allreduce_rms": "yes"}}'},
-        "args.compilation-config.pass_config.fuse_allreduce_rms: found True; wanted False",
-    ),
-    (
-        "nemotron3-ultra",
-        "compilation-config",
-        {"compilation-config.pass_config": {"fuse_allreduce_rms": True}},
-        "args.compilation-config.pass_config.fuse_allreduce_rms: found True; wanted False",
-    ),
-    ("nemotron3-ultra", "moe-backend", {"moe-backend": "Triton"}, "found 'triton'; wanted 'flashinfer_cutlass'"),
-    ("nemotron3-ultra", "gpu-memory-utilization-gb", {"gpu-memory-utilization-gb": "109.5"}, "found 109.5; wanted at most 108"),
-    ("nemotron3-ultra", "gpu-memory-utilization-gb", {"gpu-memory-utilization-gb": "much"}, "found 'much'; wanted a number"),
-    ("nemotron3-ultra", "max-num-batched-tokens", {"max_num_batched_tokens": "16K"}, "found 16384; wanted at most 8192"),
-    ("nemotron3-super-sglang", "speculative-num-steps", {"speculative-num-steps": "5"}, "found 5; wanted at most 3"),
-]
-
-
-@pytest.mark.parametrize(("name", "instead", "args", "words"), DODGES)
-def test_no_spelling_gets_past_a_limit(name: str, instead: str | None, args: dict[str, Any], words: str) -> None:
-    more = (
-        {"limits": [{"arg": "model-loader-extra-config.num_threads", "max": 16, "because": "x"}]}
-        if "model-loader-extra-config" in args
-        else {}
-    )
-    found = resolve(name, {"args": {**({instead: None} if instead else {}), **args}}, **more)
-    assert any(words in problem for problem in found["problems"]), found["message"]
-
-
-def test_within_the_limit_every_spelling_is_the_same_plan() -> None:
-    def words(args: dict[str, Any]) -> list[str]:
-        plan = resolve("qwen397-mtp2", {"args": args})["plan"]
-        assert plan is not None
-        return plan["nodes"][0]["engine"]["argv"]  # type: ignore[index]
-
-    asked = {"max-model-len": None, "gpu-memory-utilization": None, "moe_backend": "Flashinfer-Cutlass", "q": "fp8"}
-    asked |= {"max_model_len": "256K", "gpu_memory_utilization": "0.90", "attention-backend": "FLASHINFER"}
-    argv = words(asked)
-    for pair in (
-        ("--max-model-len", "262144"),
-        ("--gpu-memory-utilization", "0.9"),
-        ("--attention-backend", "flashinfer"),
-        ("--moe-backend", "flashinfer_cutlass"),
-        ("--quantization", "fp8"),
-    ):
-        assert argv[argv.index(pair[0]) + 1] == pair[1]
-    assert argv[argv.index("--compilation-config.cudagraph_mode") + 1] == "none"
-
-
-def test_a_limit_is_read_as_the_flag_is() -> None:
-    limits = [{"arg": "cc.cudagraph_mode", "equals": "NONE", "because": "x"}, {"arg": "max_num_seqs", "max": 8, "because": "it broke"}]
-    (problem,) = resolve("qwen397-mtp2", {}, limits=limits)["problems"]
-    assert "args.max-num-seqs: found 16; wanted at most 8. Reason: it broke." in problem
-    equal = [{"arg": "gpu-memory-utilization-gb", "equals": 108, "because": "x"}, {"arg": "max-num-seqs", "equals": "6", "because": "x"}]
-    assert resolve("nemotron3-ultra", {}, limits=equal)["problems"] == []
-    never = [{"arg": "speculative-config.num_spec_tokens", "max": 2, "because": "x"}]
-    (problem,) = resolve("qwen397-mtp2", {}, limits=never)["problems"]
-    assert "limits[0].arg: found 'num_spec_tokens'; wanted one of the fields of vllm 0.22.1's SpeculativeConfig." in problem
-    (problem,) = resolve("qwen397-mtp2", {}, limits=[{"arg": "max-num-seq", "max": 8, "because": "x"}])["problems"]
-    assert "limits[0].arg: found 'max-num-seq'; wanted a flag of vllm 0.22.1. Did you mean 'max-num-seqs'?" in problem
-
-
-def test_a_variables_text_is_compared_as_a_number() -> None:
-    limits = [{"env": "OMP_NUM_THREADS", "max": 2, "because": "two cores"}]
-    (problem,) = resolve("qwen397-mtp2", {}, limits=limits)["problems"]
-    assert "env.OMP_NUM_THREADS: found '4'; wanted at most 2" in problem
-
-
-def test_memory_is_computed_from_what_the_engine_reads() -> None:
-    for value in (0.85, "0.85"):
-        memory = resolve("qwen397-mtp2", {"args": {"gpu-memory-utilization": value}})["plan"]["memory"]  # type: ignore[index]
-        assert memory["budget_gib"] == round(0.85 * _memory.TOTAL_GIB, 2)
 
 
 @pytest.mark.parametrize(
@@ -410,59 +291,9 @@ def test_any_value_is_read_or_refused(engine: str, version: str, key: str, value
     assert bool(found.problems) or all(isinstance(word, str) for word in found.words)
 
 
-ENV: list[tuple[str, dict[str, str], str]] = [
-    (
-        "qwen397-mtp2",
-        {"VLLM_USE_DEEPGEMM": "0"},
-        "a variable that vllm 0.22.1 does not read; wanted one of vllm 0.22.1's variables. Did you mean 'VLLM_USE_",
-    ),
-    ("sim-tiny-tp2", {"VLLM_FLASHINFER_MOE_BACKEND": "throughput"}, "wanted args.moe-backend. Reason: removed in vllm 0.23.0"),
-    ("sim-tiny-tp2", {"VLLM_CPU_KVCACHE_SPAC": "1"}, "Did you mean 'VLLM_CPU_KVCACHE_SPACE'?"),
-    ("qwen397-mtp2", {"VLLM_WORKER_MULTIPROC_METHOD": "spwan"}, "wanted one of fork, spawn (vllm 0.22.1). Did you mean 'spawn'?"),
-    (
-        "qwen397-mtp2",
-        {"NCCL_IB_HCAS": "x"},
-        "a variable that NCCL does not read; wanted one of the variables of NCCL's manual. Did you mean 'NCCL_IB_HCA'?",
-    ),
-    ("nemotron3-super-sglang", {"SGLANG_ENABLE_SPEC_V3": "1"}, "a variable that sglang 0.5.13 does not read"),
-]
-
-
-@pytest.mark.parametrize(("name", "env", "words"), ENV)
-def test_a_variable_that_nobody_reads_is_refused(name: str, env: dict[str, str], words: str) -> None:
-    (problem,) = resolve(name, {"env": env})["problems"]
-    assert words in problem
-
-
-def test_variables_of_the_inventory_are_held_to_the_same() -> None:
-    variables = hostvars(4, gx10_env={"NCCL_SOCKET_IFNAM": "eth0", "LD_PRELOAD": "/x.so"})
-    problems = _resolve.resolve(_sources.read("qwen397-mtp2"), variables, list(variables), None, True)["problems"]
-    assert len(problems) == 8
-    assert "inventory: gx10-1.gx10_env.NCCL_SOCKET_IFNAM: found a variable that NCCL does not read" in problems[1]
-    assert problems[1].endswith("Did you mean 'NCCL_SOCKET_IFNAME'? [variable-unknown]")
-    assert "inventory: gx10-1.gx10_env.LD_PRELOAD" in problems[0]
-
-
-def test_what_nccl_reads_and_does_not_document_is_a_warning() -> None:
-    plan = resolve("qwen397-mtp2", {"env": {"NCCL_IBVERBS_LIB": "x", "NCCL_IB_HCA": "x", "NCCL_DEBUG": "INFO"}})["plan"]
-    assert plan is not None
-    assert [text for text in plan["warnings"] if "NCCL" in text] == ["env.NCCL_IBVERBS_LIB: NCCL reads it, but its manual does not have it"]
-
-
-def test_a_variable_of_another_version_names_it() -> None:
-    dialect = _engines.load("vllm").DIALECT
-    old, new = (_flags.table("vllm", version) for version in ("0.22.1", "0.30.0"))
-    gone, added = sorted(set(old.env) - set(new.env)), sorted(set(new.env) - set(old.env))
-    assert gone and added
-    (problem,), _none = _env.names(dialect, new, {gone[0]: "1"}, "p.yml")
-    assert problem.hint == "Removed after vllm 0.22.1."
-    (problem,), _none = _env.names(dialect, old, {added[0]: "1"}, "p.yml")
-    assert problem.hint == "vllm 0.30.0 has it."
-
-
-def test_tables_are_read_once() -> None:
-    resolve("qwen397-mtp2", {})
+def test_tables_are_read_once(resolve: Any) -> None:
+    resolve("qwen397-mtp2")
     misses = _flags.table.cache_info().misses, _flags.nccl.cache_info().misses
-    resolve("qwen397-mtp2", {"env": {"NCCL_DEBUG": "INFO"}})
-    resolve("nemotron3-ultra", {})
+    resolve("qwen397-mtp2", override={"env": {"NCCL_DEBUG": "INFO"}})
+    resolve("nemotron3-ultra")
     assert (_flags.table.cache_info().misses, max(1, misses[1])) == (misses[0], _flags.nccl.cache_info().misses)

@@ -82,7 +82,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str | tuple[str, ...]]]] = {
         ["fuse_allreduce_rms: found True; wanted False"],
     ),
     "ultra-mtp5": (ULTRA, speculate("nemotron_h_mtp", 5), ["MTP-5 was only validated at 65536"]),
-    "transformers-5": (QWEN, {"image": "vllm-node"}, ["an image whose image.yml asks for transformers >=5"]),
+    "transformers-5": (QWEN, {"image": "vllm-node-tf5"}, ["an image whose image.yml asks for transformers >=5"]),
     "nex-without-mod": (NEX, {"mods": []}, [("mods: found no nex-fp8-loader", "w2_weight_scale")]),
     "mod-on-other-checkpoint": (QWEN, {"mods": ["nex-fp8-loader"]}, ["nex-fp8-loader only with nex-agi/Nex-N2-Pro-fp8"]),
     "ultra-without-mods": (ULTRA, {"mods": []}, ["no nemotron-ultra", "unknown flag of vllm serve"]),

@@ -292,3 +292,66 @@ def test_sources_of_weights_are_the_groups(resolve: Any) -> None:
     for value in ("/data", {"a/b": ""}, ["/data"]):
         (problem,) = resolve("sim-tiny-tp2", variables=hostvars(2, gx10_weights_sources=value))["problems"]
         assert "wanted a mapping of ORG/NAME to a folder on the control node" in problem
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ({"args": {"max_num_seqs": 0}}, "override.args.max_num_seqs"),
+        ({"args": {"max_model_len": 10**7, "max-model-len": None}}, "override.args.max-model-len"),
+        (
+            {"args": {"speculative-config": {"method": "mtp", "num_speculative_tokens": 5}}},
+            "override.args.speculative-config.num_speculative_tokens",
+        ),
+        ({"env": {"HF_HUB_OFFLINE": None}}, "override.env.HF_HUB_OFFLINE"),
+        ({"parallel": {"tensor": 8}}, "override.parallel"),
+        ({"mods": ["nobodys"]}, "override.mods[0]"),
+        ({"image": "nobodys"}, "override.image"),
+    ],
+)  # fmt: skip
+def test_what_a_launch_brings_is_blamed_on_it(resolve: Any, override: Any, key: str) -> None:
+    problems = resolve("qwen397-mtp2", override=override)["problems"]
+    assert any(text.startswith(f"command line: {key}: found ") for text in problems), problems
+    assert not any("qwen397-mtp2.yml: " in text and key.removeprefix("override.") + ":" in text for text in problems)
+
+
+def test_what_the_file_says_stays_the_files(resolve: Any) -> None:
+    text = yaml.safe_load(GOOD)
+    text["args"]["max-num-seqs"] = 0
+    (problem,) = resolve(text=json.dumps(text, default=str), override={"args": {"max-model-len": 256}})["problems"]
+    assert problem.startswith("test.yml: args.max-num-seqs: found 0")
+
+
+def test_a_nodes_variable_that_loses_is_named(resolve: Any) -> None:
+    def told(**env: str) -> list[str]:
+        plan = resolve("sim-tiny-tp2", variables=hostvars(2, gx10_env=env))["plan"]
+        return [text for text in plan["warnings"] if "gx10_env" in text]
+
+    assert told(OMP_NUM_THREADS="8") == ["gx10-1, gx10-2: gx10_env.OMP_NUM_THREADS: '8' is not used, since the profile sets '1'"]
+    assert told(HF_HUB_OFFLINE="0") == ["gx10-1, gx10-2: gx10_env.HF_HUB_OFFLINE: '0' is not used, since the plan sets '1'"]
+    assert told(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", MINE="x") == []
+
+
+def test_a_node_may_have_its_own_folder_for_a_checkpoints_code(resolve: Any) -> None:
+    def folders(**env: str) -> list[Any]:
+        plan = resolve("qwen397-mtp2", variables=hostvars(4, gx10_env=env))["plan"]
+        return [{**node["env"], **node["runtime_env"]}.get("HF_MODULES_CACHE") for node in plan["nodes"]]
+
+    assert folders() == ["/tmp/gx10-hf-modules"] * 4
+    assert folders(HF_MODULES_CACHE="/scratch") == ["/scratch"] * 4
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "refused"),
+    [
+        *[("NVIDIA_VISIBLE_DEVICES", value, False) for value in ("all", "0", "0,1", "GPU-1f0c2a3b")],
+        *[("NVIDIA_VISIBLE_DEVICES", value, True) for value in ("none", "void", "1", "", "all,1")],
+        *[("CUDA_VISIBLE_DEVICES", value, False) for value in ("0", "0,1")],
+        *[("CUDA_VISIBLE_DEVICES", value, True) for value in ("all", "1", "-1", "", "00")],
+    ],
+)
+def test_no_variable_hides_the_only_gpu(resolve: Any, name: str, value: str, refused: bool) -> None:
+    for more in ({"override": {"env": {name: value}}}, {"variables": hostvars(2, gx10_env={name: value})}):
+        found = resolve("sim-tiny-tp2", **more)["problems"]
+        assert ["it hides the node's GPU" in text for text in found] == [True] * (len(found) if refused else 0)
+        assert bool(found) == refused

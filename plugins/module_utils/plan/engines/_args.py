@@ -22,6 +22,8 @@ from ._flags import Spec, Table, elsewhere
 
 # Of choices in a message.
 SHOWN = 12
+# Of a name: one letter more or less makes another word of a shorter one.
+SHORTEST = 5
 FOLDS: Mapping[str, Callable[[str], str]] = {"lower": str.lower, "snake": lambda text: text.lower().replace("-", "_")}
 BOUNDS: Sequence[tuple[str, str, Callable[[float, float], bool]]] = (
     *(("ge", "at least", operator.ge), ("gt", "more than", operator.gt)),
@@ -252,11 +254,22 @@ def _choose(table: Table, spec: Spec, value: Any, warnings: list[str], at: str) 
             return choice
     names = [str(choice) for choice in known]
     near = nearest(str(value), names)
-    if spec.get("open"):
+    if spec.get("open") and not any(_slip(fold(str(value)), name) for name in names):
         warnings.append(f"{at}: {show(value)} is none of {table.engine} {table.version}'s own; a plugin must bring it. {near}".rstrip())
         return value
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     raise Wrong(value, f"one of {', '.join(names[:SHOWN])}{more} ({table.engine} {table.version})", near, code="not-a-choice")
+
+
+def _slip(word: str, name: str) -> bool:
+    """Is a word a name but for one letter that is missing, too much or another? One digit off is another version's name."""
+    long, short = sorted((word, name), key=len, reverse=True)
+    if len(short) < SHORTEST or len(long) > len(short) + 1:
+        return False
+    if len(long) == len(short):
+        others = [pair for pair in zip(long, short, strict=True) if pair[0] != pair[1]]
+        return len(others) == 1 and not any(char.isdigit() for char in others[0])
+    return any(long[:at] + long[at + 1 :] == short and not char.isdigit() for at, char in enumerate(long))
 
 
 def _json(dialect: Dialect, table: Table, spec: Spec, value: Any, warnings: list[str], at: str) -> Any:

@@ -25,8 +25,9 @@ class Dialect:
     `owned`: flags set from elsewhere, to where; they would be said twice, and the last one wins. `refused_*`: to the reason.
     `code`: flags (dots go down into JSON) whose value names code; `files`: those whose value is a path in the container, to what it may
     be (file, template: or its text, models: a folder of them); `requires`: flags to what they need; `excludes`: pairs; `orders`: pairs of
-    numbers, the first at most the second; `least`: of a number that no table bounds; `within`: prefixes of flags that nothing reads
-    without another. `off_env`: variables that may only be "0", to the reason.
+    numbers, the first at most the second; `divides`: the same, the first a divisor; `least`: of a number that no table bounds, alone or in
+    a list or mapping; `multiples`: of what a number is one; `within`: prefixes of flags that nothing reads without another; `templates`:
+    what the engine's own chat templates are called. `off_env`: variables that may only be "0", to the reason.
     `parts`: whether --flag.part sets a part of a JSON flag, and _ in a flag's name is -. `sizes`: what may follow an integer where it
     takes 1k, to its value. `prefixes`: of variables that are its own.
     """
@@ -43,7 +44,10 @@ class Dialect:
     requires: Mapping[str, str]
     excludes: tuple[tuple[str, str], ...]
     orders: tuple[tuple[str, str], ...]
+    divides: tuple[tuple[str, str], ...]
     least: Mapping[str, int]
+    multiples: Mapping[str, int]
+    templates: str
     within: Mapping[str, str]
     off_env: Mapping[str, str]
 

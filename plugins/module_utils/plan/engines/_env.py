@@ -31,6 +31,11 @@ SECRET = re.compile(
     r"(^|_)(TOKEN|API_?KEY|PASSWORD|PASSWD|PASS|SECRET|SECRET_KEY|ACCESS_KEY(_ID)?|PRIVATE_KEY|CREDENTIALS)$", re.IGNORECASE
 )
 LOGIN = re.compile(r"://[^/@\s]*:[^/@\s]*@")
+# NVIDIA's runtime and CUDA count from 0, and a GB10 is the only GPU of its node.
+VISIBLE = {
+    "NVIDIA_VISIBLE_DEVICES": re.compile(r"all|(0|GPU-[0-9a-f-]+)(,.+)?"),
+    "CUDA_VISIBLE_DEVICES": re.compile(r"(0|GPU-[0-9a-f-]+)(,.+)?"),
+}
 UNKNOWN = "variable-unknown"
 # Of older guides: removed before the oldest table.
 GONE = {
@@ -57,6 +62,9 @@ def check(dialect: Dialect, env: Mapping[str, Any], where: str, prefix: str = "e
         elif secret:
             wanted = f"no {key}" if named else "an address without user and password"
             problems.append(Problem(where, at, found, wanted, f"Reason: {SEEN}; weights are local at serve time.", "secret"))
+        elif key in VISIBLE and not VISIBLE[key].fullmatch(str(value)):
+            why = "Reason: it hides the node's GPU from the engine; gx10_container_options gives the container its GPUs."
+            problems.append(Problem(where, at, found, f"no {key}, or one that begins with GPU 0", why, "refused"))
         elif key in dialect.off_env and value != "0":
             wanted = f"'0', or no {key}"
             problems.append(Problem(where, at, found, wanted, f"Reason: {dialect.off_env[key]}.", "refused"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ...common._problem import Problem, show
@@ -15,6 +15,8 @@ from ._engines import MODELS, Dialect
 from ._limits import value_of
 
 CODE = "it names code that runs in the engine, which no proof covers: bring it as a mod whose mod.yml has the flag in args"
+# What a number is a divisor of that the engine chooses as a power of two.
+POWER = 2**11
 FILE = "the container has the image's files, and the models root as"
 
 
@@ -36,8 +38,8 @@ def _files(dialect: Dialect, args: Mapping[str, Any], where: str) -> list[Proble
     problems = []
     for key, kind in dialect.files.items():
         value = args.get(key)
-        # A template may stand there itself, or (SGLang) one of the engine's own by its name.
-        if not isinstance(value, str) or (kind == "template" and (re.search(r"[{}\n]", value) or re.fullmatch(r"[\w.-]+", value))):
+        # A template may stand there itself, or one of the engine's own by its name.
+        if not isinstance(value, str) or (kind == "template" and (re.search(r"[{}\n]", value) or re.fullmatch(dialect.templates, value))):
             continue
         path = value.startswith("/") and posixpath.normpath(value) == value.rstrip("/")
         if kind == "models" and not (path and f"{value}/".startswith(f"{MODELS}/")):
@@ -52,7 +54,8 @@ def _files(dialect: Dialect, args: Mapping[str, Any], where: str) -> list[Proble
 def _together(dialect: Dialect, args: Mapping[str, Any], where: str) -> list[Problem]:
     problems = []
     for key, needed in dialect.requires.items():
-        if value_of(args, key) not in (None, False) and value_of(args, needed) in (None, False):
+        # Number 0 of a node is said, as any other.
+        if not _unsaid(args, key) and _unsaid(args, needed):
             problems.append(Problem(where, f"args.{needed}", "nothing", f"a value with args.{key}", "", "needs"))
     for one, other in dialect.excludes:
         if value_of(args, one) is not None and value_of(args, other) is not None:
@@ -62,8 +65,38 @@ def _together(dialect: Dialect, args: Mapping[str, Any], where: str) -> list[Pro
         low, high = value_of(args, one), value_of(args, other)
         if isinstance(low, int) and isinstance(high, int) and low > high:
             problems.append(Problem(where, f"args.{one}", show(low), f"at most {high}, which is args.{other}", "", "out-of-range"))
+    for one, other in dialect.divides:
+        part, whole = value_of(args, one), value_of(args, other)
+        whole = POWER if whole is None else whole
+        # Not above 0 means that there is none.
+        if isinstance(part, int) and isinstance(whole, int) and part > 0 and whole > 0 and whole % part:
+            wanted = f"a divisor of args.{other}, {whole}" if other in args else f"a power of two, as args.{other} is one unless it is said"
+            problems.append(Problem(where, f"args.{one}", show(part), wanted, "", "out-of-range"))
     for key, least in dialect.least.items():
+        problems += [
+            Problem(where, f"args.{path}", show(value), f"at least {least}", "", "out-of-range")
+            for path, value in _numbers(args.get(key), key)
+            if value < least
+        ]
+    for key, of in dialect.multiples.items():
         value = args.get(key)
-        if isinstance(value, int | float) and value < least:
-            problems.append(Problem(where, f"args.{key}", show(value), f"at least {least}", "", "out-of-range"))
+        if isinstance(value, int) and (value <= 0 or value % of):
+            problems.append(Problem(where, f"args.{key}", show(value), f"a multiple of {of}", "", "out-of-range"))
     return problems
+
+
+def _unsaid(args: Mapping[str, Any], key: str) -> bool:
+    value = value_of(args, key)
+    return value is None or value is False
+
+
+def _numbers(value: Any, path: str) -> Iterator[tuple[str, float]]:
+    """A number, or those in a list or mapping, each with its path."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        yield path, value
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _numbers(item, f"{path}[{index}]")
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _numbers(item, f"{path}.{key}")

@@ -65,10 +65,17 @@ DIALECT = Dialect(
         ("enable-prefill-context-parallel", "enable-nsa-prefill-context-parallel"),
     ),
     orders=(),
+    # srt/server_args.py, check_server_args: without chunked-prefill-size it is a power of two, from 2048 on.
+    divides=(("page-size", "chunked-prefill-size"),),
     least={
+        # srt/server_args.py (a remainder by page_size); managers/tp_worker.py (max_running_request is zero, Memory pool size is too small).
+        **dict.fromkeys(("page-size", "max-running-requests", "context-length"), 1),
         **dict.fromkeys(("gpu-id-step", "tokenizer-worker-num", "detokenizer-worker-num", "pp-max-micro-batch-size"), 1),
         **dict.fromkeys(("base-gpu-id", "schedule-conservativeness"), 0),
     },
+    multiples={},
+    # srt/parser/conversation.py, chat_templates: names without a file.
+    templates=r"[\w.-]+",
     within={"speculative-": "speculative-algorithm"},
     off_env={"SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN": LONG},
 )

@@ -98,8 +98,18 @@ DIALECT = Dialect(
         *(("long-prefill-token-threshold", "max-model-len"), ("max-loras", "max-cpu-loras")),
         ("speculative-config.prompt_lookup_min", "speculative-config.prompt_lookup_max"),
     ),
-    # entrypoints/cli/serve.py.
-    least={"api-server-count": 1},
+    divides=(),
+    least={
+        # entrypoints/cli/serve.py; config/parallel.py (_validate_numa_bind_nodes); config/multimodal.py (BaseDummyOptions).
+        **{"api-server-count": 1, "numa-bind-nodes": 0, "limit-mm-per-prompt": 0},
+        # v1/worker/gpu_worker.py gives it to torch.distributed, whose watchdog ends a collective that is not done by then.
+        "distributed-timeout-seconds": 1,
+    },
+    # v1/attention/backends: CUDA's kernels take 16, 32, 64, 128, 256 or multiples of 16; with another size platforms/cuda.py finds none
+    # ("No valid attention backend found").
+    multiples={"block-size": 16},
+    # entrypoints/chat_utils.py (validate_chat_template) looks for a file of that name in transformers_utils/chat_templates.
+    templates=r"[\w-]+\.jinja",
     within={},
     off_env={"VLLM_ALLOW_LONG_MAX_MODEL_LEN": LONG},
 )

@@ -18,6 +18,9 @@ ENV = {
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN_PATH": "/run/gx10/ray_token",
 }
+# The autoscaler's monitor has nothing to scale here and serves its metrics without a token on every address. Ray's client server cannot
+# be turned off where grpc is installed; it listens on the head's fabric address alone and asks for the token.
+DOORS = ["--include-dashboard=false", "--no-monitor", "--ray-client-server-port", "10001"]
 
 
 def check(job: Job, where: str) -> list[Problem]:
@@ -37,7 +40,7 @@ def part(job: Job, rank: int) -> Part:
     env = {**ENV, "VLLM_HOST_IP": node.fabric_address}
     if rank:
         return Part(env, {"argv": ["ray", "start", "--address", address, *common], "head": address}, None)
-    ray = ["ray", "start", "--head", "--port", str(site["ray_port"]), "--include-dashboard=false", *common]
+    ray = ["ray", "start", "--head", "--port", str(site["ray_port"]), *DOORS, *common]
     members: Members = {"addresses": [item.fabric_address for item in job.nodes], "gpus": len(job.nodes) * site["gpus_per_node"]}
     ranks = ["--distributed-executor-backend", "ray"]
     return Part({**env, "RAY_ADDRESS": address}, {"argv": ray, "head": address, "members": members}, ranks)
