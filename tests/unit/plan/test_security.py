@@ -102,7 +102,9 @@ def test_ray_wants_its_token_and_has_no_dashboard(resolve: Any, name: str) -> No
     for node in resolve(name, accept_untested=True)["plan"]["nodes"]:
         if node["ray"]:
             assert (node["runtime_env"]["RAY_AUTH_MODE"], node["runtime_env"]["RAY_AUTH_TOKEN_PATH"]) == ("token", "/run/gx10/ray_token")
-            assert ("--include-dashboard=false" in node["ray"]["argv"]) == (node["rank"] == 0)
+            # No dashboard, no monitor with its metrics on every address; the client server on the address of the rank alone.
+            doors = "--include-dashboard=false --no-monitor --ray-client-server-port 10001"
+            assert (doors in " ".join(node["ray"]["argv"])) == (node["rank"] == 0)
     # The token's value is in a file alone.
     task = (ROOT / "roles/engine/tasks/replace.yml").read_text().split("Make the run folder")[1].split("\n- name")[0]
     assert 'path: ray_token, content: "{{ __token | b64encode }}", mode: "0600"' in task
