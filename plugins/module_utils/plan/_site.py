@@ -45,6 +45,8 @@ SITE_DEFAULTS: dict[str, Any] = {
     "gx10_hub_endpoint": None,
 }
 NETWORKS = ("fabric", "management")
+# On the head, for as long as Ray runs there.
+RAY_CLIENT_PORT = 10001
 NUMBERS = (
     ("api_port", 1, 65535),
     ("ray_port", 1, 65535),
@@ -191,7 +193,7 @@ def _nested(site: Mapping[str, Any], where: str) -> list[Problem]:
 
 def _ports(site: Mapping[str, Any], where: str, wrong: set[str]) -> list[Problem]:
     """All of them may listen on the head at one time."""
-    seen: dict[int, str] = {}
+    seen = {RAY_CLIENT_PORT: "Ray's client server"}
     problems = []
     for key in (f"gx10_{key}" for key, _low, _high in NUMBERS if key.endswith("_port")):
         port = site[key.removeprefix("gx10_")]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from ...common._problem import Problem
+from .._site import RAY_CLIENT_PORT
 from .._types import Members
 from ._executors import Job, Part
 
@@ -20,7 +21,7 @@ ENV = {
 }
 # The autoscaler's monitor has nothing to scale here and serves its metrics without a token on every address. Ray's client server cannot
 # be turned off where grpc is installed; it listens on the head's fabric address alone and asks for the token.
-DOORS = ["--include-dashboard=false", "--no-monitor", "--ray-client-server-port", "10001"]
+DOORS = ["--include-dashboard=false", "--no-monitor", "--ray-client-server-port", str(RAY_CLIENT_PORT)]
 
 
 def check(job: Job, where: str) -> list[Problem]:
