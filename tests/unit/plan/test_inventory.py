@@ -150,6 +150,7 @@ def test_one_rail_is_one_network() -> None:
     ("settings", "key", "code"),
     [
         ({"gx10_api_port": 6379}, "gx10_ray_port", "not-unique"),
+        ({"gx10_api_port": 10001}, "gx10_api_port", "not-unique"),
         ({"gx10_master_port": "8000"}, "gx10_master_port", "not-unique"),
         ({"gx10_state_dir": "/srv/models/state"}, "gx10_state_dir", "nested-folders"),
         ({"gx10_models_root": "/data", "gx10_state_dir": "/data/gx10"}, "gx10_state_dir", "nested-folders"),
