@@ -131,6 +131,28 @@ def member(root: str, path: str) -> tuple[str, str]:
     return real, ""
 
 
+def loops(root: str, links: dict[str, str]) -> list[str]:
+    """Links to folders, by path with their targets, that lead back to where they lie: a copy that follows them would not end."""
+    ends = {path: (os.path.realpath(os.path.dirname(os.path.join(root, path))), target) for path, target in links.items()}
+    found = []
+    for path, (start, target) in ends.items():
+        seen: set[str] = set()
+        reached = [target]
+        while reached:
+            folder = reached.pop()
+            if folder not in seen:
+                seen.add(folder)
+                reached += [beyond for lies, beyond in ends.values() if below(lies, folder)]
+        if any(below(start, folder) for folder in seen):
+            found.append(path)
+    return found
+
+
+def below(path: str, folder: str) -> bool:
+    """Is a real path that folder, or in it?"""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
 def scan(root: str, cache: HashCache | None = None, reread: bool = False, glance: bool = False) -> Scan:
     """Read a checkpoint folder. What is not a file of it, by name or by a link that leaves it, is a problem and is not read.
 
@@ -141,15 +163,19 @@ def scan(root: str, cache: HashCache | None = None, reread: bool = False, glance
     if not os.path.isdir(root):
         return {"files": [], "size": 0, "problems": [f"{root}: found nothing; wanted a checkpoint folder"]}
     good: dict[str, str] = {}
+    folders: dict[str, str] = {}
     for path in walk(root):
         real, why = member(root, path)
-        if why and os.path.isdir(os.path.join(root, path)) and inside(root, path):
-            continue  # a link to a neighbour, whose files have names of their own
-        if why:
+        target = inside(root, path) if why and os.path.isdir(os.path.join(root, path)) else None
+        if target is not None:
+            folders[path] = target  # a link to a neighbour, whose files have names of their own
+        elif why:
             problems.append(why)
         else:
             good[path] = real
             problems += check_file(real, path)
+    wanted = "wanted none whose copy would hold itself. Remove the link"
+    problems += [f"{path}: found a link to {printable(folders[path])}, which leads back to it; {wanted}" for path in loops(root, folders)]
     problems += check_complete(good)
     if cache and glance:
         hashes: list[str | None] = [cache.peek(real) for real in good.values()]

@@ -192,6 +192,22 @@ def test_finding_4_a_file_on_another_disk_has_its_next_step(copy: Path, tmp_path
     assert "Put a copy of it there, or name the folder that holds all files" in _manifest.scan(str(copy))["problems"][0]
 
 
+@pytest.mark.parametrize("links", [{"around": "."}, {"a/up": ".."}, {"a/there": "../b", "b/back": "../a"}])
+def test_links_in_a_circle_are_refused_since_a_copy_of_them_would_not_end(copy: Path, links: dict[str, str]) -> None:
+    (copy / "a").mkdir()
+    (copy / "b").mkdir()
+    for name, target in links.items():
+        (copy / name).symlink_to(target)
+    problems = _manifest.scan(str(copy))["problems"]
+    assert [text.split(":")[0] for text in problems] == sorted(links)
+    assert all("which leads back to it; wanted none whose copy would hold itself. Remove the link" in text for text in problems)
+    # In one direction it is a neighbour.
+    for name in sorted(links)[1:] or links:
+        (copy / name).unlink()
+    (copy / "a/fine").symlink_to("../b")
+    assert [text for text in _manifest.scan(str(copy))["problems"] if "a/fine" in text] == []
+
+
 def test_finding_4_links_that_stay_are_as_good_as_files(copy: Path, tmp_path: Path) -> None:
     """A link inside the folder, a folder that is a link, a models root that is one, and the hub's cache."""
     before = _manifest.scan(str(copy))
