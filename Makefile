@@ -7,7 +7,7 @@ export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.build/molecule
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 SIM := $(BIN)/ansible-playbook -i inventories/sim molecule/shared
 
-.PHONY: setup setup-dev demo test static cluster lint unit matrix mutants molecule proofs bench sim-up sim-down lock clean
+.PHONY: setup setup-dev demo test static cluster lint unit matrix mutants security-mutants molecule proofs bench sim-up sim-down lock clean
 
 setup: .venv/.ready
 
@@ -60,6 +60,10 @@ matrix: setup-dev
 # Which small damages to the code that decides no unit test notices. FILES="plan/_memory.py …" and SAMPLE=N for less; all of them take two hours.
 mutants: setup-dev
 	$(BIN)/python tools/mutants $(if $(SAMPLE),--sample $(SAMPLE)) $(FILES)
+
+# Each security default damaged once: its tests must fail. Two minutes.
+security-mutants: setup-dev
+	$(BIN)/python tools/security-mutants $(RULES)
 
 # DESTROY=never leaves the cluster.
 DESTROY := always

@@ -246,6 +246,7 @@ def test_only_our_tags_of_old_images_are_forgotten() -> None:
 
 def test_the_list_of_packages_is_cyclonedx() -> None:
     document = _image.sbom({"packages": {"python": {"torch": "2.11.0"}, "debian": {"libc6": "2.39"}}}, "small", "tag")
+    assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
     assert [item["purl"] for item in document["components"]] == ["pkg:deb/libc6@2.39", "pkg:pypi/torch@2.11.0"]
     assert document["metadata"]["component"] == {"type": "container", "name": "small", "version": "tag"}
 

@@ -114,6 +114,7 @@ def test_qwens_drafter_wants_transformers_5(version: str, keys: list[str]) -> No
 def test_a_renamed_variable_warns_then_is_refused(version: str, problems: int, warnings: int) -> None:
     profile = {"engine": "vllm", "env": {**OFFLINE, "VLLM_FLASHINFER_MOE_BACKEND": "x"}}
     found, said = check(profile, {"vllm": version, "sglang": version})
+    found = [problem for problem in found if problem.code != "below-floor"]
     assert (len(found), len(said)) == (problems, warnings)
     assert all("VLLM_FLASHINFER_MOE_BACKEND" in str(text) and "args.moe-backend" in str(text) for text in [*found, *said])
     assert check({**profile, "engine": "sglang"}, {"sglang": version}) == ([], [])

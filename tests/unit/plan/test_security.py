@@ -110,7 +110,9 @@ def test_ray_wants_its_token_and_has_no_dashboard(resolve: Any, name: str) -> No
     assert 'path: ray_token, content: "{{ __token | b64encode }}", mode: "0600"' in task
 
 
-@pytest.mark.parametrize("key", ["api-key", "hf-token", "tool-server", "profiler-config", "enable-tokenizer-info-endpoint", "config"])
+@pytest.mark.parametrize(
+    "key", ["api-key", "hf-token", "tool-server", "profiler-config", "enable-tokenizer-info-endpoint", "config", "enable-prompt-embeds"]
+)
 def test_a_flag_that_opens_the_engine_or_shows_a_secret_is_refused(resolve: Any, key: str) -> None:
     answer = resolve("sim-tiny-solo", override={"args": {key: "x"}}, accept_untested=True)
     assert answer["plan"] is None and any(f"args.{key}: found" in problem for problem in answer["problems"])
