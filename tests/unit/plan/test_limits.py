@@ -207,6 +207,8 @@ def test_an_entry_has_the_names_and_values_of_the_engine() -> None:
     assert entry(arg="of-a-mod", equals="8") == {"arg": "of-a-mod", "equals": 8}
     assert entry(arg="max-num-seqs", equals="many") == {"arg": "max-num-seqs", "equals": "many"}
     assert entry(env="A", equals="8") == {"env": "A", "equals": "8"} and entry(arg=4) == {"arg": 4}
+    # Of what nobody reads (the plan sets it) the word stays.
+    assert entry(arg="tensor-parallel-size", equals=4) == {"arg": "tensor-parallel-size", "equals": 4}
     assert entry(arg="max-num-seqs", equals=None) == {"arg": "max-num-seqs", "equals": None}
 
 

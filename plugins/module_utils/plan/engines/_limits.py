@@ -33,8 +33,10 @@ def entry(dialect: Dialect, table: Table, limit: Mapping[str, Any], mod_args: Co
 
 def unknown(table: Table, limit: Mapping[str, Any], mod_args: Collection[str], where: str, at: str) -> list[Problem]:
     """A limit of what there is not would never fire."""
-    base, _dot, path = str(limit.get("arg", "")).partition(".")
-    if "arg" not in limit or base in mod_args:
+    if "arg" not in limit:
+        return []
+    base, _dot, path = str(limit["arg"]).partition(".")
+    if base in mod_args:
         return []
     if base not in table.flags:
         hint = elsewhere(table.engine, table.version, base) or nearest(base, table.flags)
