@@ -219,6 +219,7 @@ def test_a_limit_of_what_there_is_not_is_told() -> None:
         return [(one.found, one.wanted, one.hint, one.code) for one in found]
 
     assert unknown("max-num-seqs") == unknown("of-a-mod") == unknown("of-a-mod.x") == unknown("hf-overrides.a.b") == []
+    assert unknown("speculative-config") == []
     assert unknown("speculative-config.num_speculative_tokens") == unknown("compilation-config.pass_config.fuse_allreduce_rms") == []
     assert _limits.unknown(TABLE, {"env": "A"}, (), "p", "l") == []
     assert unknown("max-num-seq") == [("'max-num-seq'", "a flag of vllm 0.22.1", "Did you mean 'max-num-seqs'?", "flag-unknown")]

@@ -66,7 +66,8 @@ def check(
     key = limit.get(kind)
     if not isinstance(key, str):
         return []
-    value = env.get(NEWER.get(key, key), env.get(key)) if kind == "env" else value_of(args, key)
+    said = [env[name] for name in (NEWER.get(key), key) if name in env]
+    value = value_of(args, key) if kind == "arg" else said[0] if said else None
     hint = f"Reason: {limit.get('because')}."
 
     def problem(wanted: str) -> Problem:
