@@ -190,6 +190,9 @@ def test_a_flag_left_out_has_the_engines_default() -> None:
     assert broken({"arg": "of-a-mod", "max": 8}) == broken({"arg": "speculative-config.num_speculative_tokens", "max": 2}) == []
     used = {"speculative-config": {"method": "mtp"}}
     assert len(broken({"arg": "speculative-config.num_speculative_tokens", "max": 2}, used)) == 1
+    deep = {"arg": "compilation-config.pass_config.fi_allreduce_fusion_max_size_mb", "max": 2}
+    assert broken(deep, {"compilation-config": {"mode": 3}}) == []
+    assert len(broken(deep, {"compilation-config": {"pass_config": {}}})) == 1
     # SGLang's flags of speculation belong to its algorithm.
     sglang = _engines.load("sglang").DIALECT, _flags.table("sglang", "0.5.13")
     steps = {"arg": "speculative-num-steps", "max": 3, "because": "x"}
