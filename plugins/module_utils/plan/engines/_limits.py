@@ -66,7 +66,7 @@ def check(
     key = limit.get(kind)
     if not isinstance(key, str):
         return []
-    said = [env[name] for name in (NEWER.get(key), key) if name in env]
+    said = [env[name] for name in ([NEWER[key], key] if key in NEWER else [key]) if name in env]
     value = value_of(args, key) if kind == "arg" else said[0] if said else None
     hint = f"Reason: {limit.get('because')}."
 
