@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..common import _document, _schema
@@ -73,18 +73,22 @@ def override(profile: dict[str, Any], changes: Mapping[str, Any], where: str) ->
     return changed, deviations, problems
 
 
-def blamed(problem: Problem, where: str, deviations: Sequence[Deviation]) -> Problem:
-    """A problem of the profile that a launch brought is the launch's: the file says nothing of it."""
+def blamed(problems: Iterable[Problem], where: str, deviations: Sequence[Deviation]) -> list[Problem]:
+    """Problems of the profile; one that a launch brought is the launch's, since the file says nothing of it."""
 
-    def parts(key: str) -> list[str]:
+    def prefixes(key: str) -> list[tuple[str, ...]]:
         # As the engine reads a flag's name.
-        return re.split(r"[.\[]", key.replace("_", "-"))
+        parts = re.split(r"[.\[]", key.replace("_", "-"))
+        return [tuple(parts[:count]) for count in range(1, len(parts) + 1)]
 
-    key = parts(problem.key)
-    changed = [parts(deviation["key"]) for deviation in deviations]
-    if problem.where != where or not any(one[: len(key)] == key[: len(one)] for one in changed):
-        return problem
-    return dataclasses.replace(problem, where="command line", key=f"override.{problem.key}")
+    changed = [prefixes(deviation["key"]) for deviation in deviations]
+    itself, above = {one[-1] for one in changed}, {prefix for one in changed for prefix in one}
+    found = []
+    for problem in problems:
+        key = prefixes(problem.key)
+        brought = problem.where == where and (key[-1] in above or not itself.isdisjoint(key))
+        found.append(dataclasses.replace(problem, where="command line", key=f"override.{problem.key}") if brought else problem)
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

@@ -81,13 +81,13 @@ def resolve(
             image, image_found = _image(profile, sources, source["path"])
             checked = _profile.check(profile, image, sources, source["path"], accept_untested)
             found += checked.problems + image_found + _site.gpu(image, cluster.site, "inventory")
-            found = [_profile.blamed(problem, source["path"], deviations) for problem in found]
+            found = _profile.blamed(found, source["path"], deviations)
         problems += found
         if not problems:
             # Their schemas have accepted them; from here on flags are what the engine reads.
             accepted = cast(Profile, {**profile, "args": checked.args}), cast(ImageFile, image)
             plan, problems = _plan(*accepted, checked, cluster, sources, source, deviations)
-            problems = [_profile.blamed(problem, source["path"], deviations) for problem in problems]
+            problems = _profile.blamed(problems, source["path"], deviations)
     name = sources.get("name") or "no profile"
     message = report(f"Cannot plan {name}", problems) if problems else ""
     return {"plan": plan, "problems": told(problems), "message": message}

@@ -190,6 +190,9 @@ def test_a_flag_left_out_has_the_engines_default() -> None:
     assert broken({"arg": "of-a-mod", "max": 8}) == broken({"arg": "speculative-config.num_speculative_tokens", "max": 2}) == []
     used = {"speculative-config": {"method": "mtp"}}
     assert len(broken({"arg": "speculative-config.num_speculative_tokens", "max": 2}, used)) == 1
+    deep = {"arg": "compilation-config.pass_config.fi_allreduce_fusion_max_size_mb", "max": 2}
+    assert broken(deep, {"compilation-config": {"mode": 3}}) == []
+    assert len(broken(deep, {"compilation-config": {"pass_config": {}}})) == 1
     # SGLang's flags of speculation belong to its algorithm.
     sglang = _engines.load("sglang").DIALECT, _flags.table("sglang", "0.5.13")
     steps = {"arg": "speculative-num-steps", "max": 3, "because": "x"}
@@ -207,6 +210,8 @@ def test_an_entry_has_the_names_and_values_of_the_engine() -> None:
     assert entry(arg="of-a-mod", equals="8") == {"arg": "of-a-mod", "equals": 8}
     assert entry(arg="max-num-seqs", equals="many") == {"arg": "max-num-seqs", "equals": "many"}
     assert entry(env="A", equals="8") == {"env": "A", "equals": "8"} and entry(arg=4) == {"arg": 4}
+    # Of what nobody reads (the plan sets it) the word stays.
+    assert entry(arg="tensor-parallel-size", equals=4) == {"arg": "tensor-parallel-size", "equals": 4}
     assert entry(arg="max-num-seqs", equals=None) == {"arg": "max-num-seqs", "equals": None}
 
 
@@ -217,6 +222,7 @@ def test_a_limit_of_what_there_is_not_is_told() -> None:
         return [(one.found, one.wanted, one.hint, one.code) for one in found]
 
     assert unknown("max-num-seqs") == unknown("of-a-mod") == unknown("of-a-mod.x") == unknown("hf-overrides.a.b") == []
+    assert unknown("speculative-config") == []
     assert unknown("speculative-config.num_speculative_tokens") == unknown("compilation-config.pass_config.fuse_allreduce_rms") == []
     assert _limits.unknown(TABLE, {"env": "A"}, (), "p", "l") == []
     assert unknown("max-num-seq") == [("'max-num-seq'", "a flag of vllm 0.22.1", "Did you mean 'max-num-seqs'?", "flag-unknown")]

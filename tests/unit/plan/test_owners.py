@@ -96,3 +96,24 @@ def test_a_switch_that_is_named_as_a_token_is_no_secret() -> None:
 def test_what_older_guides_set_is_told_its_place(resolve: Any, name: str, place: str) -> None:
     (text,) = resolve(ULTRA, override={"env": {name: "1"}})["problems"]
     assert place in text
+
+
+def test_a_pipeline_divides_the_recurrent_layers_too() -> None:
+    delta = dict(
+        zip(
+            ("linear_num_key_heads", "linear_key_head_dim", "linear_num_value_heads", "linear_value_head_dim"),
+            (16, 128, 32, 128),
+            strict=True,
+        )
+    )
+    hybrid = {**QWEN, **delta, "linear_conv_kernel_dim": 4, "full_attention_interval": 4}
+
+    def estimate(pipeline: int, **args: Any) -> Any:
+        expect = {"mamba_pool": {"slots": 1000, "requests": 1, "min_requests": 1}}
+        profile: Any = {"engine": "sglang", "parallel": {"tensor": 1, "pipeline": pipeline}, "model": {}, "args": args, "expect": expect}
+        return _memory.estimate(profile, {"expect": {"cuda": "13.0"}}, {"config": hybrid, "tensors": [], "path": "/m"})  # type: ignore[typeddict-item]
+
+    # The fullest of five stages has 10 of 48.
+    assert estimate(5)["states_gib"] / estimate(1)["states_gib"] == pytest.approx(10 / 48, rel=0.01)
+    # SGLang computes a share that is not said.
+    assert (estimate(1)["reserve_gib"], estimate(1, **{"mem-fraction-static": 0.5})["reserve_gib"]) == (0, 4.22)

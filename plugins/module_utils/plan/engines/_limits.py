@@ -33,8 +33,10 @@ def entry(dialect: Dialect, table: Table, limit: Mapping[str, Any], mod_args: Co
 
 def unknown(table: Table, limit: Mapping[str, Any], mod_args: Collection[str], where: str, at: str) -> list[Problem]:
     """A limit of what there is not would never fire."""
-    base, _dot, path = str(limit.get("arg", "")).partition(".")
-    if "arg" not in limit or base in mod_args:
+    if "arg" not in limit:
+        return []
+    base, _dot, path = str(limit["arg"]).partition(".")
+    if base in mod_args:
         return []
     if base not in table.flags:
         hint = elsewhere(table.engine, table.version, base) or nearest(base, table.flags)
@@ -64,7 +66,8 @@ def check(
     key = limit.get(kind)
     if not isinstance(key, str):
         return []
-    value = env.get(NEWER.get(key, key), env.get(key)) if kind == "env" else value_of(args, key)
+    said = [env[name] for name in ([NEWER[key], key] if key in NEWER else [key]) if name in env]
+    value = value_of(args, key) if kind == "arg" else said[0] if said else None
     hint = f"Reason: {limit.get('because')}."
 
     def problem(wanted: str) -> Problem:
