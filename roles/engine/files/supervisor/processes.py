@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -17,8 +18,13 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def stay_in_memory() -> bool:
-    """Keep this process's pages, as they are used, where memory runs short (mlockall(2)); False where that is not allowed."""
+    """Keep this process's pages, as they are used, where memory runs short (mlockall(2)); False where that is not allowed.
+
+    Under a limit that it keeps today, the stack of tomorrow's thread could fail.
+    """
     current, future, on_fault = 1, 2, 4
+    if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY:
+        return False
     return bool(ctypes.CDLL(None, use_errno=True).mlockall(current | future | on_fault) == 0)
 
 

@@ -202,7 +202,7 @@ class Supervisor:
                 self.link.report(group.IDLE, self.number)
             self._spared()
             self._keep()
-            order = self.link.order()
+            order = self._order()
             following = group.follow(order, self.number, running=False)
             if self.number and order["reason"] and not order.get("unheard") and (order["do"] != "run" or following == "start"):
                 # The first culprit, where this rank knew its own end alone.
@@ -264,11 +264,17 @@ class Supervisor:
             raise Stopped
         self._spared()
         self._keep()
-        order = self.link.order()
+        order = self._order()
         if group.follow(order, self.number, running=True) == "end":
             if order.get("unheard"):
                 raise Failed(order["reason"], group.LINK)
             raise Ended(order)
+
+    def _order(self) -> dict[str, Any]:
+        assert self.link is not None
+        if len(self.settings["names"]) > 1 and not self.link.is_alive():
+            raise Failed("the thread of the group's link has ended; see this container's log", group.SETUP)
+        return self.link.order()
 
     def _spared(self) -> None:
         """Raise Failed once memory was under the floor."""
