@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from launches import GENEROUS, Launch, launching
+from launches import GENEROUS, Launch, Node, launching
 from test_supervisor import HOME, WATCH, eventually, free_port, processes
 
 
@@ -54,13 +54,13 @@ def test_the_cap_then_down_on_all_with_the_reason(launch: Callable[..., Launch])
     for generation in (1, 2, 3):
         one.serves(generation)
         one.nodes[generation % 2].kill_rank()
-    one.down("restarted 2 times within an hour already")
+    one.down("no restart is left of 2 within an hour")
     time.sleep(2)
     # They stay, so that Docker has nothing to start; asked to stop they do, and keep the reason.
     assert all(node.process.poll() is None for node in one.nodes)
     for node in one.nodes:
         node.end()
-        assert "restarted 2 times" in node.status()["reason"]
+        assert "no restart is left of 2" in node.status()["reason"]
 
 
 def test_a_wedge_on_the_head_ends_the_workers(launch: Callable[..., Launch]) -> None:
@@ -162,6 +162,72 @@ def test_stop_of_the_head_ends_all_and_nothing_comes_back(launch: Callable[..., 
     time.sleep(5)
     assert [node.phase() for node in one.nodes[1:]] == ["waiting"] * 2
     assert processes(one.mark) == []
+
+
+def power_off(nodes: list[Node]) -> None:
+    """All processes of these nodes at once."""
+    for node in nodes:
+        node.process.kill()
+    for node in nodes:
+        node.process.wait()
+        os.kill(node.status()["evidence"]["engine_pid"], signal.SIGKILL)
+
+
+def test_all_nodes_at_once(launch: Callable[..., Launch]) -> None:
+    one = launch()
+    one.serves()
+    power_off(one.nodes)
+    for node in reversed(one.nodes):
+        node.start()
+        time.sleep(1)
+    one.serves(2)
+
+
+def test_who_is_down_stays_down_when_docker_starts_it_again(launch: Callable[..., Launch]) -> None:
+    one = launch(ranks=2, restarts=1)
+    for generation in (1, 2):
+        one.serves(generation)
+        one.nodes[1].kill_rank()
+    one.down("no restart is left of 1 within an hour")
+    for node in one.nodes:
+        node.process.kill()
+        node.process.wait()
+        (node.folder / "status.json").unlink()
+        node.start()
+    one.down("no restart is left of 1 within an hour")
+    assert [node.status()["generation"] for node in one.nodes] == [0, 0]
+    # serve.yml removes the record.
+    for node in one.nodes:
+        node.end()
+        (node.folder / "group.json").unlink(missing_ok=True)
+        node.start()
+    one.serves(1)
+
+
+def test_a_head_that_was_stopped_and_is_started_again_costs_no_restart(launch: Callable[..., Launch]) -> None:
+    one = launch()
+    one.serves()
+    one.head.process.terminate()
+    assert one.head.process.wait(20) == 0
+    one.head.start()
+    one.serves(2)
+    assert one.head.status()["restarts"] == "0 of 3 within an hour"
+
+
+def test_a_fabric_that_comes_after_docker_is_waited_for(launch: Callable[..., Launch]) -> None:
+    one = launch(ranks=2)
+    one.serves()
+    node = one.nodes[1]
+    power_off([node])
+    node.part["address"] = "192.0.2.1"
+    node.start()
+    assert eventually(lambda: "no interface holds the fabric address 192.0.2.1" in node.status()["reason"], GENEROUS), node.status()
+    assert node.phase() == "waiting"
+    node.process.terminate()
+    assert node.process.wait(20) == 0
+    node.part["address"] = "127.0.0.1"
+    node.start()
+    one.serves(2)
 
 
 def test_a_stop_of_one_worker_costs_no_restart(launch: Callable[..., Launch]) -> None:

@@ -208,7 +208,7 @@ def _after(group: Group, now: float) -> Group:
     if not group.served and group.generation == 1 and group.kind not in PASSING:
         return _to(group, DOWN, now, reason=f"{group.reason}; it has never served, so it is not tried again")
     if group.kind != STOP and len(_recent(group, now)) >= group.limit:
-        return _to(group, DOWN, now, reason=f"{group.reason}; restarted {group.limit} times within an hour already")
+        return _to(group, DOWN, now, reason=f"{group.reason}; no restart is left of {group.limit} within an hour")
     return _to(group, WAITING, now)
 
 
@@ -217,7 +217,7 @@ def _start(group: Group, now: float) -> Group:
     # Not counted: the first start, and one after a stop.
     if group.generation and group.kind != STOP:
         if len(restarts) >= group.limit:
-            return _to(group, DOWN, now, reason=f"{group.reason}; restarted {group.limit} times within an hour already")
+            return _to(group, DOWN, now, reason=f"{group.reason}; no restart is left of {group.limit} within an hour")
         restarts += (now,)
     return _to(group, STARTING, now, generation=group.generation + 1, restarts=restarts)
 

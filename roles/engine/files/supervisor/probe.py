@@ -34,12 +34,6 @@ def interface_of(address: str) -> str | None:
     return None
 
 
-def uptime() -> float:
-    """Seconds since the host has booted."""
-    with open("/proc/uptime", encoding="ascii") as file:
-        return float(file.read().split()[0])
-
-
 def connects(address: str, timeout: float = 1.0) -> bool:
     """Does something listen at HOST:PORT?"""
     host, port = address.rsplit(":", 1)

@@ -22,6 +22,15 @@ class Status:
         self.data: dict[str, Any] = {**about, "phase": "starting", "reason": "", "generation": 0, "started": time.time()}
         self.data.update(phases=[], evidence={})
 
+    @staticmethod
+    def hash_of(path: str) -> str:
+        """Whose status is in a file; empty where there is none."""
+        try:
+            with open(path, encoding="utf-8") as file:
+                return str(json.load(file)["hash"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
     def begin(self, generation: int, restarts: int, limit: int) -> None:
         """A generation has phases of its own; those of the mods count to the first."""
         if self.data["generation"]:

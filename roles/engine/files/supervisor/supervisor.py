@@ -30,7 +30,7 @@ from processes import Family, adopt_orphans, stay_in_memory
 from status import Status
 
 # Seconds that each step may take, and what stop grants. `engine` comes with the plan: weights take minutes.
-DEADLINES = {"mods": 600, "ray": 180, "members": 300, "engine": 1800, "drain": 20, "stop": 30, "boot": 120}
+DEADLINES = {"mods": 600, "ray": 180, "members": 300, "engine": 1800, "drain": 20, "stop": 30}
 # What a generation that has failed is granted between SIGTERM and SIGKILL.
 GRACE = 2.0
 # For the others to hear that the group is down, and for the head to say so.
@@ -72,6 +72,8 @@ class Supervisor:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             about["boot_id"] = file.read().strip()
         self.status = Status(part["status_file"], about)
+        # Started again by Docker, not by serve: what is not there yet may come.
+        self.again = bool(self.limit) and Status.hash_of(part["status_file"]) == part["hash"]
         self.record = os.path.join(os.path.dirname(part["status_file"]), record.NAME)
         self.family = Family()
         self.env = dict(os.environ)
@@ -121,12 +123,16 @@ class Supervisor:
         if address is None:
             return
         interface = probe.interface_of(address)
-        # Docker may start a container before the network of a node that boots is up.
-        while interface is None and not self.term and probe.uptime() < self.deadlines["boot"]:
+        missing = f"no interface holds the fabric address {address}; check gx10_fabric_address and the link"
+        # Docker may start a container again before the network of a node that boots is up.
+        while interface is None and self.again:
+            if self.term:
+                raise Stopped
+            self.status.enter("waiting", missing)
             time.sleep(LOOK)
             interface = probe.interface_of(address)
         if interface is None:
-            raise Failed(f"no interface holds the fabric address {address}; check gx10_fabric_address and the link")
+            raise Failed(missing)
         self.status.evidence(interface=interface)
         for name in INTERFACE_ENV:
             self.env.setdefault(name, interface)
