@@ -9,7 +9,7 @@ short_description: What runs on a node, and optionally wait for it to serve or t
 version_added: 0.1.0
 description:
   - Returns this collection's containers with their supervisors' status, the given ports' listeners, engine and Ray processes.
-  - With O(wait_for) it looks until the container is in one of these phases, has ended, or the time is over; the caller judges.
+  - With O(wait_for) it looks until the container is in one of these phases, has failed or ended, or the time is over; the caller judges.
 author: [GX10 Serving contributors (@gx10)]
 options:
   state_dir:
@@ -98,7 +98,8 @@ def wait(module: AnsibleModule, docker: _docker.Docker) -> list[Container]:
     while True:
         found = _look.containers(docker, module.params["state_dir"])
         ours = next((item for item in found if item["name"] == module.params["container"]), None)
-        done = ours is None or not ours["running"] or ours["status"].get("phase") in module.params["wait_for"]
+        # A group that is down stays in phase failed, where it may restart at all.
+        done = ours is None or not ours["running"] or ours["status"].get("phase") in ("failed", *module.params["wait_for"])
         if not module.params["wait_for"] or done or time.monotonic() >= deadline:
             return found
         time.sleep(2)

@@ -48,6 +48,13 @@ def part(plan: Plan, name: str, image_id: str, weights: str) -> Part | None:
         # Twice the measured boot time, and never less than ten minutes: a slow start is no failure.
         "deadlines": {"engine": max(600.0, plan["ready"]["boot_minutes"] * 120)},
         "watch": plan["watch"]["settings"],
+        "group": {
+            **plan["group"],
+            "names": [node["name"] for node in plan["nodes"]],
+            "launch": digest([plan["hash"], image_id, weights]),
+            # The link's key is made of it with a label of its own.
+            "secret_file": f"{RUN}/ray_token",
+        },
     }
 
 
@@ -72,6 +79,11 @@ def own(node: Node, look: Engine | None) -> Container | None:
     return next((item for item in look["containers"] if item["name"] == node["container"]["name"]), None) if look else None
 
 
+def over(container: Container) -> bool:
+    """Has it ended, or does it only stay to say why it starts nothing any more?"""
+    return not container["running"] or container["status"].get("phase") == "failed"
+
+
 def owns(container: Container, listener: Listener) -> bool:
     """Is a listener this container's? A published port is held by Docker's proxy."""
     if listener["container"] is not None:
@@ -82,7 +94,7 @@ def owns(container: Container, listener: Listener) -> bool:
 def start_problems(plan: Plan, infos: Mapping[str, EngineInfo]) -> list[str]:
     """Why the group did not come up, one text per node with its reason, known signs and last log lines; empty if it did."""
     problems = []
-    ended = [node for node in plan["nodes"] if not all(item["running"] for item in infos[node["name"]]["containers"])]
+    ended = [node for node in plan["nodes"] if any(over(item) for item in infos[node["name"]]["containers"])]
     # Where some have ended, the others have only not come further yet.
     for node in ended or plan["nodes"]:
         info = infos[node["name"]]

@@ -78,7 +78,7 @@ def _node(plan: Plan, name: str, look: Engine, wanted: Part | None, known: bool)
     if not ours["running"]:
         return [f"the container on {name} has ended with code {ours['exit_code']}"]
     phase = ours["status"].get("phase")
-    if phase in ("failing", "stopping"):
+    if phase in ("failing", "failed", "stopping"):
         return [f"{name} is {phase}: {ours['status'].get('reason') or 'no reason given'}"]
     # Whatever image and weights will be, another plan is another one.
     which, expected = ("hash", wanted["hash"]) if wanted else ("plan", plan["hash"])
@@ -110,6 +110,8 @@ def changes(record: Record, plan: Plan, image_id: str, weights_hash: str) -> lis
             found.append(f"memory floor {old['memory_floor_gib']:g} → {new['memory_floor_gib']:g} GiB")
     if before["watch"]["settings"] != plan["watch"]["settings"]:
         found.append("the bounds of its watch")
+    if before["group"] != plan["group"]:
+        found += _keys("group ", before["group"], plan["group"])
     if before["supervisor"] != plan["supervisor"]:
         found.append("another release of the supervisor")
     if image_id and record["image_id"] != image_id:

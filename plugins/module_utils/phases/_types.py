@@ -21,6 +21,16 @@ class Deadlines(TypedDict):
     engine: float
 
 
+class PartGroup(TypedDict):
+    """`launch` is the same on all nodes; `names` are in rank order; `secret_file` is in the container."""
+
+    names: list[str]
+    launch: str
+    address: str | None
+    secret_file: str
+    restarts_per_hour: int
+
+
 class Part(TypedDict):
     """The supervisor's node.json."""
 
@@ -39,6 +49,7 @@ class Part(TypedDict):
     memory_floor_gib: float
     deadlines: Deadlines
     watch: WatchSettings
+    group: PartGroup
 
 
 class Boot(TypedDict):

@@ -26,10 +26,9 @@ ADDED = (
     *((f"--cap-add {name}", "what mods and the supervisor need of root") for name in CAPABILITIES),
     (f"--pids-limit {PIDS}", "the node stays usable, whatever the engine starts"),
     ("--log-opt max-size=50m --log-opt max-file=3", "the log cannot fill the disk"),
-    ("--restart no", "half a group never starts by itself"),
     ("--stop-timeout 90", "time to drain and stop"),
     ("--label gx10.serving.*", "which plan this container runs; it is recreated only if that changes"),
-    ("-v STATE/supervisor:/opt/gx10:ro", "the supervisor: the container is Up only while its engine is alive"),
+    ("-v STATE/supervisor:/opt/gx10:ro", "the supervisor: it ends what is dead, says why, and starts the group again"),
     ("-v STATE/run/NAME:/run/gx10", "node.json, status.json, Ray's token"),
     ("-v /run/systemd/journal/socket:…:ro", "the supervisor's words in the node's journal: journalctl -t gx10"),
     ("readonly on the weights' mount", "the engine cannot change weights"),
@@ -71,6 +70,13 @@ def additions(node: Node) -> list[tuple[str, str]]:
     ]
     env = [(f"-e {key}={value}", "set by the plan, the same wherever it must agree") for key, value in node["runtime_env"].items()]
     return [*ADDED, *hardware, *env]
+
+
+def restart(plan: Plan) -> tuple[str, str]:
+    """Docker's restart policy, and its reason."""
+    if plan["group"]["restarts_per_hour"]:
+        return "--restart unless-stopped", "after a reboot; the supervisor asks the group's head before it starts anything"
+    return "--restart no", "half a group never starts by itself"
 
 
 def _gib(value: float | None) -> str:
@@ -128,7 +134,7 @@ def commands(plan: Plan) -> str:
             out.append(f"docker exec {name} \\\n    {_lines(node['engine']['argv'])}")
         out.append("")
     out.append("# Added on each node by the supervisor and the security defaults (values of the head):")
-    rows = additions(plan["nodes"][0])
+    rows = [restart(plan), *additions(plan["nodes"][0])]
     width = max(len(option) for option, _reason in rows)
     out += [f"#   {option:<{width}}  {reason}" for option, reason in rows]
     out += ["", *_memory(plan["memory"]), *_watch.lines(plan["watch"])]

@@ -29,7 +29,7 @@ from .executors import _executors
 MODULES = "/tmp/gx10-hf-modules"
 BOOT_MINUTES = 20.0
 # Of the plan as a document: counts up when a role needs what a plan in an older record lacks.
-FORMAT = 4
+FORMAT = 5
 
 
 class Resolved(TypedDict):
@@ -194,6 +194,10 @@ def _plan(
         # Preflight compares the nodes with it.
         "measured_with": _measured_with(profile["provenance"]),
         "watch": _watch.bounds(profile, checkpoint, _engines.load(job.engine).METRICS),
+        "group": {
+            "address": f"{nodes[0].fabric_address}:{site['group_port']}" if count > 1 else None,
+            "restarts_per_hour": site["restarts_per_hour"],
+        },
         "supervisor": sources["supervisor"],
         "state_dir": site["state_dir"],
         "drop_caches": site["drop_caches"],
@@ -279,7 +283,7 @@ def _lineage(top: Mapping[str, Any], sources: Sources) -> tuple[list[Definition]
 def _launch_hash(plan: Body) -> str:
     """Hash of what runs: a corrected benchmark number that moves no bound, or another checkout, restarts nobody's engine."""
     nodes = [{**node, "mods": [[mod["name"], mod["hash"]] for mod in node["mods"]]} for node in plan["nodes"]]
-    return digest([plan["profile"], plan["image"]["reference"], plan["supervisor"], plan["watch"]["settings"], nodes])
+    return digest([plan["profile"], plan["image"]["reference"], plan["supervisor"], plan["watch"]["settings"], plan["group"], nodes])
 
 
 def _url(host: str, port: int) -> str:

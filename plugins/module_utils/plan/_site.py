@@ -22,6 +22,8 @@ SITE_DEFAULTS: dict[str, Any] = {
     "gx10_api_port": 8000,
     "gx10_ray_port": 6379,
     "gx10_master_port": 29501,
+    "gx10_group_port": 8733,
+    "gx10_restarts_per_hour": 3,
     "gx10_ray_cpus": 2,
     "gx10_ray_object_store_bytes": 1024**3,
     "gx10_gpus_per_node": 1,
@@ -51,6 +53,8 @@ NUMBERS = (
     ("api_port", 1, 65535),
     ("ray_port", 1, 65535),
     ("master_port", 1, 65535),
+    ("group_port", 1, 65535),
+    ("restarts_per_hour", 0, 60),
     ("fanout_port", 1, 65535),
     ("fanout_lanes", 0, 64),
     ("ray_cpus", 1, 1024),
@@ -69,6 +73,8 @@ class Site(TypedDict):
     api_port: int
     ray_port: int
     master_port: int
+    group_port: int
+    restarts_per_hour: int
     ray_cpus: int
     ray_object_store_bytes: int
     gpus_per_node: int

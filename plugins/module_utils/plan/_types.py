@@ -248,6 +248,13 @@ class Watch(TypedDict):
     within: Within
 
 
+class Group(TypedDict):
+    """How the supervisors keep together. `address`: where the head's hears the others, on the fabric; None where there are none."""
+
+    address: str | None
+    restarts_per_hour: int
+
+
 class Reported(TypedDict):
     kv_cache_gib: float | None
     kv_cache_tokens: int | None
@@ -320,6 +327,7 @@ class Body(TypedDict):
     expect: Expect
     measured_with: MeasuredWith
     watch: Watch
+    group: Group
     supervisor: str
     state_dir: str
     drop_caches: bool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -312,6 +313,30 @@ def test_a_worker_whose_head_is_not_there(run: Callable[..., Run]) -> None:
     one = run(role="worker", engine=None, ray={"argv": ["sleep", "79"], "head": "127.0.0.1:1"}, deadlines={"ray": 1})
     assert "nothing listens at 127.0.0.1:1, the head's Ray within 1 s" in one.ends(1)
     assert processes("sleep 79") == []
+
+
+def test_a_killed_process_of_ray_is_named(run: Callable[..., Run], tmp_path: Path) -> None:
+    """Ray itself ends with code 1, when it looks the next time."""
+    shutil.copy("/bin/sleep", tmp_path / "raylet")
+    lasts = f"{tmp_path}/raylet 4321"
+    # A child that ends by itself, and one of another name that is killed, are no news: Ray starts and ends such.
+    script = f"""if True:
+        import subprocess, time
+        others = [subprocess.Popen(argv) for argv in (["/bin/true"], ["sh", "-c", "kill -9 $$"])]
+        child = subprocess.Popen({lasts.split()!r})
+        while child.poll() is None:
+            time.sleep(3)
+        raise SystemExit(1)
+    """
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        ray = {"argv": [sys.executable, "-c", script], "head": f"127.0.0.1:{head.getsockname()[1]}"}
+        one = run(role="worker", engine=None, ray=ray)
+        one.reaches("joined")
+        time.sleep(1)
+        assert one.status()["phase"] == "joined"
+        pid = subprocess.run(["pgrep", "-f", f"^{lasts}"], capture_output=True, text=True, check=True).stdout.strip()
+        subprocess.run(["kill", "-9", pid], check=True)
+        assert f"raylet (process {pid}) was ended by SIGKILL" in one.ends(1)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import pytest
-from ansible_collections.gx10.serving.plugins.module_utils.phases import _engine_actions, _reconcile
+from ansible_collections.gx10.serving.plugins.module_utils.phases import _engine, _engine_actions, _reconcile
 from ansible_collections.gx10.serving.plugins.module_utils.plan._types import Plan
 from conftest import edited, hostvars
 from worlds import IMAGE, MANIFEST, OTHER, as_planned, decide, done, engine, images, planned, weights
@@ -49,6 +49,8 @@ def test_the_reason_is_what_the_user_changed(plan: Any, seen: Any, change: Any, 
     [
         ({"gx10_models_root": "/data/models"}, "mount /root/.cache/huggingface /srv/models → /data/models"),
         ({"gx10_ray_object_store_bytes": 3 * 2**30}, "ray object-store-memory"),
+        ({"gx10_restarts_per_hour": 0}, "group restarts_per_hour 3 → 0"),
+        ({"gx10_group_port": 8734}, "group address 192.168.177.11:8733 → 192.168.177.11:8734"),
     ],
 )
 def test_the_reason_is_what_changed_in_the_inventory(plan: Any, seen: Any, resolve: Any, change: Any, reason: str) -> None:
@@ -165,7 +167,7 @@ def older(plan: Any) -> dict[str, Any]:
     return {**{key: value for key, value in plan.items() if key not in ("watch", "ready")}, "nodes": nodes, "format": 3, "hash": "sha256:o"}
 
 
-@pytest.mark.parametrize("form", [older, lambda plan: {"format": 4}, lambda plan: {}])
+@pytest.mark.parametrize("form", [older, lambda plan: {"format": 5}, lambda plan: {}])
 def test_a_record_that_this_release_cannot_read_gives_no_details(plan: Any, seen: Any, form: Any) -> None:
     record = {"plan": form(plan), "image_id": IMAGE}
     for name in ("gx10-1", "gx10-2"):
@@ -233,3 +235,31 @@ def test_a_last_good_image_that_nothing_keeps_is_an_action_of_its_own(plan: Any,
     assert done(decision) == [("image", "gx10-2", "good")]
     # The role image has nothing to bring, and what runs is proven.
     assert (decision["image"]["actions"], decision["proven"]) == ([], True)
+
+
+def test_ranks_of_one_launch_know_each_other_and_no_other(resolve: Any, plan: Plan) -> None:
+    names = [node["name"] for node in plan["nodes"]]
+    found = [part["group"] for part in _engine.parts(plan, names, IMAGE, "w").values() if part]
+    assert found[0] == found[1]
+    assert found[0]["names"] == names
+    assert found[0]["address"] == "192.168.177.11:8733"
+    others = [
+        _engine.part(plan, names[0], OTHER, "w"),
+        _engine.part(plan, names[0], IMAGE, "other"),
+        _engine.part(resolve("sim-tiny-tp2", override={"args": {"max-num-seqs": 3}})["plan"], names[0], IMAGE, "w"),
+    ]
+    launches = {part["group"]["launch"] for part in others if part}
+    assert len(launches | {found[0]["launch"]}) == 4
+
+
+def test_one_node_listens_for_no_other(resolve: Any) -> None:
+    plan = resolve("sim-tiny-tp2", override={"executor": "solo", "parallel": {"tensor": 1}})["plan"]
+    assert plan["group"] == {"address": None, "restarts_per_hour": 3}
+
+
+def test_a_group_that_stays_to_say_why_it_is_down_is_replaced(plan: Any, seen: Any) -> None:
+    status = {"phase": "failed", "reason": "gx10-2: it died; no restart is left of 3 within an hour"}
+    for name in ("gx10-1", "gx10-2"):
+        engine(name, lambda look: look["containers"][0]["status"].update(status))(seen)
+    (action,) = decide(plan, seen)["actions"]
+    assert action["text"].startswith("replace the group: gx10-1 is failed: gx10-2: it died; no restart is left of 3")

@@ -299,6 +299,10 @@ def test_why_each_node_did_not_start(record: Any, infos: Any) -> None:
     infos["gx10-2"]["log"] = {"tail": ["last words"]}
     wanted = "gx10-2 (rank 1): found phase ray; wanted joined.\n    last words"
     assert _engine.start_problems(plan, infos) == [wanted]
+    # One that stays to say why it is down has ended, too.
+    head(infos).update(status={"phase": "failed", "reason": "the engine exited with code 2"})
+    wanted = "gx10-1 (rank 0): found phase failed; wanted serving. the engine exited with code 2"
+    assert _engine.start_problems(plan, infos) == [wanted]
     # Where one has ended, the others have only not come further yet.
     head(infos).update(running=False, exit_code=1, status={})
     wanted = "gx10-1 (rank 0): found exited with code 1 in phase nothing from the supervisor; wanted serving."
@@ -343,10 +347,10 @@ def test_a_parts_hash_covers_plan_image_and_weights(record: Any) -> None:
 
 def test_a_record_of_another_form_is_named(record: Any, infos: Any) -> None:
     assert _resolve.other_format(record) == ""
-    assert "found format 3; wanted 4" in _resolve.other_format({**record, "plan": {**record["plan"], "format": 3}})
+    assert "found format 3; wanted 5" in _resolve.other_format({**record, "plan": {**record["plan"], "format": 3}})
     del record["plan"]["nodes"], record["plan"]["ready"]
     text = _resolve.other_format(record)
-    assert "of sim-tiny-tp2 has a plan of another release: found format 4 without nodes, ready; wanted 4" in text
+    assert "of sim-tiny-tp2 has a plan of another release: found format 5 without nodes, ready; wanted 5" in text
     assert "serve.yml -e profile=NAME" in _resolve.other_format({"plan": {}, "image_id": IMAGE})
 
 

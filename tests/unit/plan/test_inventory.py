@@ -17,7 +17,8 @@ def read(variables: Any) -> tuple[Any, list[str]]:
 @pytest.mark.parametrize(
     ("key", "low", "high"),
     [
-        *[(name, 1, 65535) for name in ("gx10_api_port", "gx10_ray_port", "gx10_master_port", "gx10_fanout_port")],
+        *[(name, 1, 65535) for name in ("gx10_api_port", "gx10_ray_port", "gx10_master_port", "gx10_fanout_port", "gx10_group_port")],
+        ("gx10_restarts_per_hour", 0, 60),
         ("gx10_fanout_lanes", 0, 64),
         ("gx10_ray_cpus", 1, 1024),
         ("gx10_ray_object_store_bytes", 78643200, 2**50),

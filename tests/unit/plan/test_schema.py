@@ -66,7 +66,7 @@ def test_the_schema_is_one_of_its_own_draft() -> None:
         (lambda plan: plan["weights"].update(port="8731"), "'8731' is not of type 'integer'"),
         (lambda plan: plan["nodes"][0]["env"].update(OMP_NUM_THREADS=1), "1 is not of type 'string'"),
         (lambda plan: plan["memory"].update(floor_gib=None), "None is not of type 'number'"),
-        (lambda plan: plan.update(format=3), "4 was expected"),
+        (lambda plan: plan.update(format=4), "5 was expected"),
     ],
 )
 def test_another_form_is_refused(change: Callable[[Any], object], message: str) -> None:

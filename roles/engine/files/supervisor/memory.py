@@ -56,15 +56,15 @@ class Guard(threading.Thread):
         super().__init__(name="memory", daemon=True)
         self.floor, self.kill = floor, kill
         self.verdict = ""
+        self.over = threading.Event()
 
     def run(self) -> None:
-        while not self.verdict:
-            time.sleep(LOOK)
+        while not self.verdict and not self.over.wait(LOOK):
             try:
                 self.verdict = self.floor.crossed() or ""
             except (OSError, ValueError) as error:
                 self.verdict = f"the host's memory cannot be watched: {error}"
         # Again and again: what was just being started, too.
-        while True:
+        while self.verdict and not self.over.is_set():
             self.kill()
             time.sleep(LOOK)

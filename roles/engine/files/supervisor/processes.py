@@ -8,12 +8,24 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
 
 PR_SET_CHILD_SUBREAPER = 36
+
+
+def stay_in_memory() -> bool:
+    """Keep this process's pages, as they are used, where memory runs short (mlockall(2)); False where that is not allowed.
+
+    Under a limit that it keeps today, the stack of tomorrow's thread could fail.
+    """
+    current, future, on_fault = 1, 2, 4
+    if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY:
+        return False
+    return bool(ctypes.CDLL(None, use_errno=True).mlockall(current | future | on_fault) == 0)
 
 
 def adopt_orphans() -> None:
@@ -46,6 +58,27 @@ class Child:
         if code is None:
             return "runs"
         return f"exited with code {code}" if code >= 0 else f"was ended by {signal.Signals(abs(code)).name}"
+
+
+class Kin:
+    """The processes of some names right below another one, and the first of them that a signal has ended.
+
+    Its parent collects it within a second or so, but seen in time (proc(5): a zombie has its exit code) it names the culprit.
+    """
+
+    def __init__(self, parent: int, names: tuple[str, ...]) -> None:
+        self.parent, self.names = parent, names
+        self.killed = ""
+
+    def look(self) -> None:
+        """`killed` in words, once there is one."""
+        for pid, fields in stats().items():
+            if int(fields[2]) != self.parent or fields[0] not in self.names or fields[1] != "Z" or self.killed:
+                continue
+            code = os.waitstatus_to_exitcode(int(fields[-1])) if fields[-1].isdigit() else 0
+            # Ray's own way of ending them.
+            if code < 0 and code != -signal.SIGTERM:
+                self.killed = f"{fields[0]} (process {pid}) was ended by {signal.Signals(-code).name}"
 
 
 class Family:

@@ -19,12 +19,31 @@ class Status:
 
     def __init__(self, path: str, about: dict[str, Any]) -> None:
         self.path = path
-        self.data: dict[str, Any] = {**about, "phase": "starting", "reason": "", "started": time.time(), "phases": [], "evidence": {}}
+        self.data: dict[str, Any] = {**about, "phase": "starting", "reason": "", "generation": 0, "started": time.time()}
+        self.data.update(phases=[], evidence={})
+
+    @staticmethod
+    def hash_of(path: str) -> str:
+        """Whose status is in a file; empty where there is none."""
+        try:
+            with open(path, encoding="utf-8") as file:
+                return str(json.load(file)["hash"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
+    def begin(self, generation: int, restarts: int, limit: int) -> None:
+        """A generation has phases of its own; those of the mods count to the first."""
+        if self.data["generation"]:
+            self.data["phases"] = []
+        self.data.update(generation=generation, restarts=f"{restarts} of {limit} within an hour" if limit else "never")
 
     def enter(self, phase: str, reason: str = "") -> None:
-        """Begin a phase; `reason` says why, for phases that end the node."""
+        """Begin a phase; `reason` says why, for phases that end the node or wait."""
+        if (phase, reason) == (self.data["phase"], self.data["reason"]):
+            return
+        if phase != self.data["phase"]:
+            self.data["phases"].append({"name": phase, "at": round(time.time(), 3)})
         self.data["phase"], self.data["reason"] = phase, reason
-        self.data["phases"].append({"name": phase, "at": round(time.time(), 3)})
         text = f"{phase}{': ' + reason if reason else ''}"
         print(f"supervisor | {self.data['node']} | {text}", file=sys.stderr, flush=True)
         self.write()

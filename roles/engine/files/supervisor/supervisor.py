@@ -1,43 +1,58 @@
 # Copyright (c) 2026 GX10 Serving contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The supervisor of one node: mods, Ray, membership, engine; then watch, drain and stop.
+"""The supervisor of one node: mods once, then one generation after the other, as the group's head orders (`group.py`).
 
-A container is Up only while its engine (head) or its Ray node (worker) is alive: this process is the container's main
-one, and it ends when they end.
+A node serves, or has joined, only while its engine (head) or its Ray node (worker) is alive; when the group is down for good, this
+process says why. Without restarts (`restarts_per_hour: 0`) it ends then, and the container with it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
-import sys
 import time
-from typing import Any, Callable
+from typing import Any
 
+import group
+import memory
 import mods
 import probe
-import ray_env
+import record
+import wire
+from generation import LOOK, Failed, Generation
+from link import Link
+from link_head import Head
+from link_worker import Worker
 from memory import Floor, Guard
-from processes import Child, Family, adopt_orphans
+from processes import Family, adopt_orphans, stay_in_memory
 from status import Status
-from watch import Watch
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 # Seconds that each step may take, and what stop grants. `engine` comes with the plan: weights take minutes.
 DEADLINES = {"mods": 600, "ray": 180, "members": 300, "engine": 1800, "drain": 20, "stop": 30}
+# What a generation that has failed is granted between SIGTERM and SIGKILL.
+GRACE = 2.0
+# For the others to hear that the group is down, and for the head to say so.
+FAREWELL = 3.0
 # Every library that opens sockets between ranks must use the fabric.
 INTERFACE_ENV = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME", "TP_SOCKET_IFNAME", "UCX_NET_DEVICES", "OMPI_MCA_btl_tcp_if_include")
 
 
-class Failed(Exception):
-    """The node cannot go on; the text is the reason in its status."""
-
-
 class Stopped(Exception):
     """SIGTERM or SIGINT came."""
+
+
+class Ended(Exception):
+    """The group has ended this generation; the text is the first culprit."""
+
+    def __init__(self, order: dict[str, Any]) -> None:
+        super().__init__(order["reason"])
+        self.kind: str = order.get("kind", "")
+
+
+class Down(Exception):
+    """The group does not start again; the text says why."""
 
 
 class Supervisor:
@@ -46,188 +61,282 @@ class Supervisor:
     def __init__(self, part: dict[str, Any]) -> None:
         self.part = part
         self.deadlines = {**DEADLINES, **part.get("deadlines", {})}
+        alone = {"names": [part["node"]], "launch": part["hash"], "address": None, "secret_file": None, "restarts_per_hour": 0}
+        self.settings: dict[str, Any] = {
+            **alone,
+            "gather_seconds": self.deadlines["mods"] + self.deadlines["ray"],
+            **(part.get("group") or {}),
+        }
+        self.limit: int = self.settings["restarts_per_hour"]
         about = {key: part[key] for key in ("node", "rank", "role", "hash", "profile")}
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             about["boot_id"] = file.read().strip()
         self.status = Status(part["status_file"], about)
+        # Started again by Docker, not by serve: what is not there yet may come.
+        self.again = bool(self.limit) and Status.hash_of(part["status_file"]) == part["hash"]
+        self.record = os.path.join(os.path.dirname(part["status_file"]), record.NAME)
         self.family = Family()
         self.env = dict(os.environ)
         self.cwd = os.getcwd()
-        self.ray: Child | None = None
-        self.engine: Child | None = None
-        self.watch: Watch | None = None
+        self.link: Link | None = None
+        self.life: Generation | None = None
+        self.number = 0
         self.guard = Guard(Floor(part["memory_floor_gib"]), self.family.kill)
         self.term = False
+        self._kept: Any = None
 
     def run(self) -> int:
-        """Supervise until the end. 0: stopped as asked; 1: failed, with the reason in the status file and the log."""
+        """Supervise until the end. 0: stopped as asked; 1: down, with the reason in the status file and the log."""
         adopt_orphans()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        self.status.evidence(stays_in_memory=stay_in_memory())
         self.guard.start()
         try:
             try:
-                self._start()
-                self._supervise()
+                self._network()
+                self.link = self._join()
+                self._mods()
+                while True:
+                    self._generation(self._gathered())
             except Stopped:
                 self._stop()
                 self._spared()
+                self._keep()
                 self.status.enter("stopped", "as asked")
                 return 0
-        except (Failed, OSError, RuntimeError) as error:
+        except (Down, Failed, OSError, RuntimeError) as error:
             # What the guard has killed fails in its own way; the memory is why.
-            self._fail(self.guard.verdict or str(error))
+            self._down(str(error) if isinstance(error, Down) else self.guard.verdict or str(error))
+        finally:
+            if self.link:
+                self.link.close()
         return 1
 
     def _on_signal(self, _number: int, _frame: Any) -> None:
         self.term = True
 
-    # -- start ---------------------------------------------------------------------------------------------------------
-
-    def _start(self) -> None:
-        self._network()
-        if self.part["mods"]:
-            self.status.enter("mods")
-            # A mod may refuse a checkpoint that it would corrupt.
-            env = {**self.env, "GX10_MODEL_DIR": self.part["model_dir"]}
-            mods.apply(self.family, self.part["mods"], self.part["mods_dir"], self.cwd, env, self.deadlines["mods"])
-            self.status.evidence(mods=self.part["mods"])
-        if self.part["ray"]:
-            self._start_ray(self.part["ray"])
-        engine = self.part["engine"]
-        if engine:
-            self._start_engine(engine)
-        if engine and engine["health"]:
-            self.status.enter("serving")
-            assert self.engine is not None
-            self.watch = Watch(engine["health"], engine["served_name"], self.part["watch"], self.engine.pid)
-            self.watch.start()
-        else:
-            self.status.enter("joined")
+    # -- before the first generation -----------------------------------------------------------------------------------
 
     def _network(self) -> None:
         address = self.part["address"]
         if address is None:
             return
         interface = probe.interface_of(address)
+        missing = f"no interface holds the fabric address {address}; check gx10_fabric_address and the link"
+        # Docker may start a container again before the network of a node that boots is up.
+        while interface is None and self.again:
+            if self.term:
+                raise Stopped
+            self.status.enter("waiting", missing)
+            time.sleep(LOOK)
+            interface = probe.interface_of(address)
         if interface is None:
-            raise Failed(f"no interface holds the fabric address {address}; check gx10_fabric_address and the link")
+            raise Failed(missing)
         self.status.evidence(interface=interface)
         for name in INTERFACE_ENV:
             self.env.setdefault(name, interface)
 
-    def _start_ray(self, ray: dict[str, Any]) -> None:
-        self.status.enter("ray")
-        if self.part["role"] == "worker":
-            # Ray itself would retry for minutes without a word.
-            self._until(lambda: probe.connects(ray["head"]), self.deadlines["ray"], f"nothing listens at {ray['head']}, the head's Ray")
-        self.status.evidence(own_env=ray_env.keep(self.env))
-        self.ray = self.family.start("ray", ray["argv"], self.env, self.cwd)
-        self._until(lambda: probe.connects(ray["head"]), self.deadlines["ray"], f"Ray did not listen at {ray['head']}")
-        if "members" in ray:
-            self.status.enter("members")
-            wanted = {**ray["members"], "seconds": self.deadlines["members"]}
-            self._members(wanted)
-            self.status.evidence(members=ray["members"]["addresses"])
+    def _join(self) -> Link:
+        """This node's side of the group's link."""
+        settings, many = self.settings, len(self.settings["names"]) > 1
+        key = b""
+        if many:
+            with open(settings["secret_file"], "rb") as file:
+                key = wire.key_of(file.read())
+        link: Link
+        if self.part["rank"] and many:
+            link = Worker(settings, key, self.part["rank"])
+        else:
+            fresh = group.begin(settings["names"], self.limit, settings["gather_seconds"], time.monotonic())
+            restored = record.read(self.record, settings["launch"], self.status.data["boot_id"], fresh) if self.limit else None
+            try:
+                link = Head(settings, key, restored or fresh)
+            except OSError as error:
+                where = settings["address"]
+                raise Failed(
+                    f"{where}: the group's link cannot listen: {error}; end who does (ss -ltnp), or change gx10_group_port"
+                ) from error
+        if many:
+            link.start()
+        return link
 
-    def _members(self, wanted: dict[str, Any]) -> None:
-        """Run membership.py and follow its answers."""
-        answers = os.path.join(os.path.dirname(self.part["status_file"]), "members.jsonl")
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(answers)
-        argv = [sys.executable, os.path.join(HERE, "membership.py"), json.dumps(wanted), answers]
-        child = self.family.start("membership", argv, self.env, self.cwd)
-        self._until(lambda: child.code is not None, wanted["seconds"] + 60, "Ray's node table did not answer")
-        if child.code == 0:
-            return
-        with open(answers, encoding="utf-8") as file:
-            lines = file.read().splitlines()
-        if child.code != 1 or not lines:
-            raise Failed(f"Ray's node table could not be read: membership {child.ended()}; see this container's log")
-        last = json.loads(lines[-1])
-        found = [f"{key} {', '.join(last[key])}" for key in ("missing", "unexpected", "twice") if last[key]]
-        raise Failed(
-            f"Ray has not exactly the planned nodes after {wanted['seconds']} s: {'; '.join(found) or 'all nodes'};"
-            f" {last['gpus']} GPUs of {wanted['gpus']}"
-        )
+    def _mods(self) -> None:
+        """Once per container; a mod that fails ends the launch."""
+        assert self.link is not None
+        try:
+            if self.part["mods"]:
+                self.link.report("mods", 0)
+                self.status.enter("mods")
+                # A mod may refuse a checkpoint that it would corrupt.
+                env = {**self.env, "GX10_MODEL_DIR": self.part["model_dir"]}
+                mods.apply(self.family, self.part["mods"], self.part["mods_dir"], self.cwd, env, self.deadlines["mods"])
+                self.status.evidence(mods=self.part["mods"])
+        except (OSError, RuntimeError) as error:
+            own = self.guard.verdict or str(error)
+            self.link.report(group.IDLE, 0, own, group.SETUP)
+            self.status.evidence(own=own)
+            self._told_down(own)
+        self.link.report(group.IDLE, 0)
 
-    def _start_engine(self, engine: dict[str, Any]) -> None:
-        self.status.enter("engine")
-        self.engine = self.family.start("engine", engine["argv"], self.env, self.cwd)
-        self.status.evidence(engine_pid=self.engine.pid)
-        if not engine["health"]:
-            return  # a worker rank has no API; that its process lives is all there is to see
-        url = f"{engine['health']}/health"
-        # A server that is not ours may answer there; then our engine cannot bind, ends, and `_alive` says so.
-        self._until(lambda: probe.get(url, timeout=5)[0] == 200, self.deadlines["engine"], f"{url} did not answer 200")
+    def _told_down(self, own: str) -> None:
+        """Wait for the group's word after a failure that ends the launch."""
+        assert self.link is not None
+        deadline = time.monotonic() + FAREWELL
+        while self.link.order()["do"] != "down" and time.monotonic() < deadline:
+            time.sleep(LOOK)
+        order = self.link.order()
+        raise Down(order["reason"] if order["do"] == "down" else own)
 
-    def _until(self, done: Callable[[], bool], seconds: float, otherwise: str) -> None:
-        """Wait for `done` while all children live; Failed with `otherwise` when the time ran out."""
-        deadline = time.monotonic() + seconds
-        while not done():
-            self._alive()
-            if time.monotonic() >= deadline:
-                raise Failed(f"{otherwise} within {seconds:.0f} s")
-            time.sleep(0.5)
-        self._alive()
+    # -- generations ---------------------------------------------------------------------------------------------------
 
-    # -- watch ---------------------------------------------------------------------------------------------------------
-
-    def _supervise(self) -> None:
+    def _gathered(self) -> int:
+        """Wait until the group starts its next generation; its number."""
+        assert self.link is not None
+        short = 0.0
         while True:
-            self._alive()
-            if self.watch and self.watch.verdict:
-                assert self.engine is not None
-                self.engine.signal(signal.SIGKILL)
-                raise Failed(f"the engine is wedged: {self.watch.verdict}")
-            time.sleep(0.5)
+            self.family.reap()
+            if self.term:
+                raise Stopped
+            if self.guard.verdict and self.number:
+                # Nothing of ours runs here: it is waited for, as a node that is away.
+                self.link.report("short of memory", self.number)
+                self._watch_memory_anew()
+                short = time.monotonic()
+            elif short and time.monotonic() - short > 2 * memory.SECONDS:
+                short = 0.0
+                self.link.report(group.IDLE, self.number)
+            self._spared()
+            self._keep()
+            order = self._order()
+            following = group.follow(order, self.number, running=False)
+            if self.number and order["reason"] and not order.get("unheard") and (order["do"] != "run" or following == "start"):
+                # The first culprit, where this rank knew its own end alone.
+                self.status.data["evidence"]["ended"] = order["reason"]
+            if following == "start":
+                return int(order["generation"])
+            if following == "down":
+                raise Down(order["reason"])
+            if order["generation"] > self.number:
+                # Passed: it will not be started here, however late somebody asks for it.
+                self.number = order["generation"]
+                self.link.report(group.IDLE, self.number)
+            self._say_waiting(order)
+            time.sleep(LOOK)
 
-    def _alive(self) -> None:
-        """Raise Stopped on a signal, Failed when a child has died or memory is under the floor."""
-        self.family.reap()
+    def _say_waiting(self, order: dict[str, Any]) -> None:
+        if not order["missing"] and order["do"] == "run":
+            return
+        text = f"for {', '.join(order['missing'][:8])}" if order["missing"] else "for the others to end"
+        reason = order["reason"] or self.status.data["evidence"].get("ended", "")
+        self.status.enter("waiting", f"{text}; {reason}" if reason else text)
+
+    def _generation(self, number: int) -> None:
+        """One generation, from its start until all of it has ended."""
+        assert self.link is not None
+        self.number = number
+        order = self.link.order()
+        self.status.begin(number, order["restarts"], order["limit"])
+        self.life = Generation(self.part, self.deadlines, self.family, self.env, self.status, self._check)
+        self.link.report(group.STARTING, number)
+        own, kind = "", ""
+        try:
+            self.life.start()
+            self.link.report(group.UP, number)
+            self.status.enter("serving" if self.life.watch else "joined")
+            while True:
+                self.life.look()
+                time.sleep(LOOK)
+        except Ended as end:
+            reason = str(end)
+            self.link.report(group.CLOSING, number)
+            self.status.enter("stopping" if end.kind == group.STOP else "failing", reason)
+        except (Failed, OSError, RuntimeError) as error:
+            own, kind = self.guard.verdict or str(error), group.FLOOR if self.guard.verdict else getattr(error, "kind", group.SETUP)
+            # First, so that the others end at the same time.
+            self.link.report(group.CLOSING, number, own, kind)
+            reason = self.link.order()["reason"] or own if isinstance(self.link, Head) else own
+            self.status.enter("failing", reason)
+        self.life.end(0 if self.guard.verdict else GRACE)
+        self.life = None
+        self.status.evidence(ended=reason, own=own)
+        self._watch_memory_anew()
+        self.link.report(group.IDLE, number, own, kind)
+
+    def _check(self) -> None:
+        """Raise what ends this generation from outside of it."""
+        assert self.link is not None
         if self.term:
             raise Stopped
-        for child in (self.engine, self.ray):
-            if child and child.code is not None:
-                what = "Ray (its head went away, or a Ray process died)" if child is self.ray else "the engine"
-                raise Failed(f"{what} {child.ended()}; see this container's log")
         self._spared()
+        self._keep()
+        order = self._order()
+        if group.follow(order, self.number, running=True) == "end":
+            if order.get("unheard"):
+                raise Failed(order["reason"], group.LINK)
+            raise Ended(order)
+
+    def _order(self) -> dict[str, Any]:
+        assert self.link is not None
+        if len(self.settings["names"]) > 1 and not self.link.is_alive():
+            raise Failed("the thread of the group's link has ended; see this container's log", group.SETUP)
+        return self.link.order()
 
     def _spared(self) -> None:
         """Raise Failed once memory was under the floor."""
         if self.guard.verdict:
-            raise Failed(self.guard.verdict)
+            raise Failed(self.guard.verdict, group.FLOOR)
 
-    def _fail(self, reason: str) -> None:
-        self.status.enter("failing", reason)
-        if self.watch:
-            self.watch.stopping.set()
-        self.family.sweep(grace=0 if self.guard.verdict else 5)
+    def _watch_memory_anew(self) -> None:
+        floor = self.guard.floor
+        self.guard.over.set()
+        self.guard = Guard(Floor(floor.gib, floor.read, floor.clock), self.family.kill)
+        self.guard.start()
+
+    def _keep(self) -> None:
+        """Put what the head must not forget on disk, before a generation is told to anybody."""
+        link = self.link
+        if not isinstance(link, Head):
+            return
+        state = link.group
+        phase = state.phase if state.phase in (group.DOWN, group.STOPPED) else ""
+        now = (phase, state.generation, state.restarts, state.served)
+        if self.limit and now != self._kept:
+            # A full disk ends nothing that serves.
+            with contextlib.suppress(OSError):
+                record.write(self.record, self.settings["launch"], self.status.data["boot_id"], state)
+                self._kept = now
+        link.keep(state.generation)
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def _down(self, reason: str) -> None:
+        """Nothing is started any more. With restarts the container stays, so that whoever asks is told, and Docker starts nothing."""
+        if self.status.data["phase"] != "failing":
+            self.status.enter("failing", reason)
+        self.family.sweep(0 if self.guard.verdict else GRACE)
+        self.guard.over.set()
+        self._keep()
         self.status.enter("failed", reason)
-
-    # -- stop ----------------------------------------------------------------------------------------------------------
+        if self.link:
+            self.link.report(group.DOWN, self.number, reason, group.SETUP)
+        deadline = time.monotonic() + FAREWELL
+        while isinstance(self.link, Head) and not self.limit and not self.link.alone() and time.monotonic() < deadline:
+            time.sleep(LOOK)
+        while self.limit and not self.term:
+            self.family.reap()
+            time.sleep(LOOK)
 
     def _stop(self) -> None:
         self.status.enter("stopping")
-        if self.watch:
-            self.watch.stopping.set()
-            self._drain()
-        for child, grace in ((self.engine, self.deadlines["stop"]), (self.ray, 10)):
-            if child:
-                child.signal(signal.SIGTERM)
-                if not self.family.wait(child, grace):
-                    child.signal(signal.SIGKILL)
-        left = self.family.sweep(grace=5)
-        if left:
-            self.status.evidence(swept=left)
-
-    def _drain(self) -> None:
-        """Let running requests finish, within the deadline."""
-        deadline = time.monotonic() + self.deadlines["drain"]
-        while time.monotonic() < deadline and not self.guard.verdict:
-            status, text = probe.get(f"{self.part['engine']['health']}/metrics", timeout=2)
-            busy = [probe.samples(text, name) for name in self.part["watch"]["busy"]]
-            if status != 200 or not any(busy):
-                return
-            time.sleep(0.5)
-        self.status.evidence(drain="requests still ran when the drain time was over")
+        link, life = self.link, self.life
+        if isinstance(link, Worker):
+            link.report(group.CLOSING, self.number, "was stopped", group.STOP)
+        if life:
+            life.drain(lambda: not self.guard.verdict)
+        if isinstance(link, Head):
+            link.stop("was stopped")
+        if life:
+            life.stop()
+        else:
+            self.family.sweep(GRACE)
