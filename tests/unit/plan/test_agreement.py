@@ -15,11 +15,12 @@ MODELS = _engines.MODELS
 
 
 def problems(name: str, override: Any, **own: Any) -> list[str]:
-    """Key and code of each, in the plan of a profile with keys of its own and a launch's override."""
+    """Key and code of each, in the plan of a profile with keys of its own and a launch's override, which is blamed in test_resolve.py."""
     variables = hostvars()
     found = _resolve.resolve(edited(_sources.read(name), **own), variables, list(variables), override, True)
     assert (found["plan"] is None) == bool(found["problems"])
-    return [f"{text.partition(': ')[2].partition(': ')[0]} {text.rpartition('[')[2].rstrip(']')}" for text in found["problems"]]
+    keys = [text.partition(": ")[2].partition(": ")[0].removeprefix("override.") for text in found["problems"]]
+    return [f"{key} {text.rpartition('[')[2].rstrip(']')}" for key, text in zip(keys, found["problems"], strict=True)]
 
 
 def view(engine: str, args: Any, parallel: Any = None, repo: str = "a/b", drafts: Any = (), **more: Any) -> _rules.View:
