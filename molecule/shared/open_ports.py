@@ -69,6 +69,9 @@ def serving(plan: Mapping[str, Any], nodes: Mapping[str, Mapping[str, str]]) -> 
         for address in nodes[node].values() if host in ANY else [host]:
             into[address, port] = why
 
+    if plan["group"]["address"]:
+        host, _colon, port = plan["group"]["address"].rpartition(":")
+        listens(must, plan["nodes"][0]["name"], host, int(port), "the group's link")
     for node in plan["nodes"]:
         name, ray, engine = node["name"], options((node["ray"] or {"argv": []})["argv"]), options((node["engine"] or {"argv": []})["argv"])
         # Ray binds all addresses, whatever it is told.

@@ -138,6 +138,27 @@ def test_a_dead_engine_ends_its_container(nodes: dict[str, Any]) -> None:
     assert "gx10-sim-1: container: found exited with code 1 (the engine was ended by SIGKILL" in output
 
 
+def test_a_group_that_may_restart_heals_by_itself(nodes: dict[str, Any]) -> None:
+    """Ray's process on the worker dies: known on the head in seconds, with the worker's name, and both serve again without anybody."""
+    extra: dict[str, Any] = {"profile": "sim-tiny-tp2", "gx10_restarts_per_hour": 3}
+    Playbook("serve", **extra).ok()
+    head, worker = nodes[HEAD], nodes["gx10-sim-2"]
+    before = {node.name: node.containers()[0]["Id"] for node in (head, worker)}
+    killed = worker.run("pgrep -x raylet")
+    worker.run("pkill -9 -x raylet")
+    assert worker.run("pgrep -x raylet || true") != killed
+    # Before the next heartbeats of Ray are missed: those take a minute.
+    assert eventually(lambda: head.status()["phase"] not in ("serving", "engine"), 15), head.status()
+    assert eventually(lambda: head.status()["phase"] == "serving" and head.status()["generation"] == 2, 240), head.status()
+    assert ask().strip()
+    for node in (head, worker):
+        assert node.containers()[0]["Id"] == before[node.name], "healed by the supervisors, in the same containers"
+        assert node.status()["restarts"] == "1 of 3 within an hour"
+        assert node.status()["evidence"]["ended"].startswith("gx10-sim-2: "), node.status()
+    Playbook("status").ok()
+    Playbook("serve", **extra).unchanged()
+
+
 def test_an_engine_that_cannot_start_takes_the_group_down_with_the_reason(tmp_path: Path, nodes: dict[str, Any]) -> None:
     parser = ("tool-call-parser: hermes", "tool-call-parser: no_such_parser")
     variables = profile(tmp_path, "broken", parser, ("name: sim-tiny-tp2", "name: broken"))

@@ -185,7 +185,7 @@ def test_every_verb_ran_as_it_should(told: dict[str, Any], values: dict[str, str
     well = {"rollback": True, "serve": True, "status": True, "flag": False, "site": False, "download": False, "stop": True}
     assert {name: run.code == 0 for name, run in runs.items()} == well, {name: text[-1500:] for name, text in output.items()}
     assert f"Back to {SERVED}" in output["rollback"], output["rollback"][-1500:]
-    assert "Make the run folder, with Ray's token" in output["rollback"]
+    assert "Make the run folder, with the launch's secret" in output["rollback"]
     assert "Nothing differs from the plan." in output["serve"], output["serve"][-1500:]
     assert told["answer"].strip(), "two ranks serve with the planted token"
     assert "args.api-key: found" in output["flag"], output["flag"][-3000:]
