@@ -155,6 +155,14 @@ class World:
         elif not member.runs and order["generation"] > member.number:
             member.number = order["generation"]
 
+    def settled(self) -> bool:
+        """Do all serve one generation, or does nothing run, and is nothing on its way?"""
+        if any(member.orders for member in self.members):
+            return False
+        if self.group.phase == group.SERVING:
+            return {(member.doing, member.number) for member in self.members} == {(group.UP, self.group.generation)}
+        return self.group.phase in (group.DOWN, group.STOPPED) and not any(member.runs for member in self.members)
+
     def round(self) -> None:
         """A second in which all that works does its work."""
         for rank, member in enumerate(self.members):
@@ -187,15 +195,10 @@ def test_random_lives(tmp_path_factory: pytest.TempPathFactory, limit: int, lead
         world.act("heal", rank)
     for _round in range(80):
         world.round()
-        if world.group.phase in (group.SERVING, group.DOWN, group.STOPPED) and not any(m.doing == group.CLOSING for m in world.members):
+        if world.settled():
             break
-    world.round()
-    assert world.group.phase in (group.SERVING, group.DOWN, group.STOPPED), world.group
+    assert world.settled(), (world.group, [vars(member) for member in world.members])
     assert world.group.phase == group.SERVING or world.group.reason
-    if world.group.phase == group.SERVING:
-        assert {(member.doing, member.number) for member in world.members} == {(group.UP, world.group.generation)}
-    else:
-        assert not any(member.runs for member in world.members)
 
 
 def serving(limit: int = 3) -> group.Group:
