@@ -228,6 +228,31 @@ def test_another_process_in_a_ranks_place_ends_the_generation() -> None:
     assert state.reason == "n2: its supervisor was started again"
 
 
+def test_a_rank_that_may_still_get_an_order_to_start_holds_up_the_next_generation() -> None:
+    state = group.begin(NAMES, 3, 600, 0.0)
+    for rank in range(len(NAMES)):
+        state = group.step(state, group.Report(rank, "s", group.IDLE, 0), 1.0)
+    # The order is on its way to the last one when another ends.
+    for rank in (0, 1):
+        state = group.step(state, group.Report(rank, "s", group.STARTING, 1), 1.0)
+    state = group.step(state, group.Report(1, "s", group.CLOSING, 1, "died", group.SIGNAL), 1.5)
+    for rank, generation in ((0, 1), (1, 1), (2, 0)):
+        state = group.step(state, group.Report(rank, "s", group.IDLE, generation), 2.0)
+    assert (state.phase, state.generation) == (group.ENDING, 1)
+    state = group.step(state, group.Report(2, "s", group.IDLE, 1), 2.5)
+    assert (state.phase, state.generation) == (group.STARTING, 2)
+
+
+def test_the_cap_is_reached_without_waiting_for_who_is_away() -> None:
+    state = group.Group(**{**vars(serving(limit=1)), "restarts": (0.5,)})
+    state = group.step(state, group.Report(1, "s", group.UP, 1), 4.0)
+    state = group.step(state, group.Tick(), 5.5)
+    for rank in (0, 1):
+        state = group.step(state, group.Report(rank, "s", group.IDLE, 1), 6.0)
+    assert state.phase == group.DOWN
+    assert state.reason.startswith("n2: no heartbeat") and state.reason.endswith("no restart is left of 1 within an hour")
+
+
 def test_a_rank_that_cannot_be_ended_ends_the_launch() -> None:
     state = group.step(serving(), group.Report(2, "s", group.CLOSING, 1, "died", group.SIGNAL), 2.0)
     state = group.step(state, group.Report(0, "s", group.IDLE, 1), 3.0)
