@@ -34,7 +34,10 @@ def test_a_task_that_sees_a_secret_shows_nothing_of_it() -> None:
         for task in tasks(yaml.safe_load(path.read_text())):
             if SECRET.search(str(task)):
                 found[task["name"]] = (task.get("no_log"), task.get("diff"))
-    assert found == {"replace | Make the run folder, with Ray's token": (True, False), "download | Give the node the token": (True, False)}
+    assert found == {
+        "replace | Make the run folder, with the launch's secret": (True, False),
+        "download | Give the node the token": (True, False),
+    }
 
 
 def test_a_host_key_is_checked() -> None:

@@ -84,6 +84,11 @@ def over(container: Container) -> bool:
     return not container["running"] or container["status"].get("phase") == "failed"
 
 
+def holds(container: Container) -> bool:
+    """Has it an engine that holds memory? One that waits for its group has none."""
+    return not over(container) and container["status"].get("phase") != "waiting"
+
+
 def owns(container: Container, listener: Listener) -> bool:
     """Is a listener this container's? A published port is held by Docker's proxy."""
     if listener["container"] is not None:

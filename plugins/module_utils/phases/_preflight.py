@@ -14,7 +14,7 @@ from ..plan import _memory as _memory_estimate
 from ..plan._profile_types import Asked, Checkpoint
 from ..plan._types import Node, Plan
 from . import _hardware_checks, _link_checks
-from ._engine import owns
+from ._engine import holds, owns
 
 # An engine's processes hold memory beside its budget: Ray's object store, the API server (GiB).
 BESIDE_GIB = 2.0
@@ -82,7 +82,7 @@ def _memory(plan: Plan, name: str, seen: Memory, engine: Engine | None) -> list[
     available, total = seen["available"] / 1024**3, seen["total"] / 1024**3
     own = round(memory["share"] * total, 2) if memory["share"] else memory["budget_gib"]
     needs = memory["needs_gib"] if own is None else round(own + memory["floor_gib"], 2)
-    if engine and any(item["running"] for item in engine["containers"]):
+    if engine and any(map(holds, engine["containers"])):
         # Comes back when our own engine is replaced; where nobody recorded how much, nothing can be said.
         record = (engine["record"] or {"plan": {}})["plan"].get("memory") or {}
         # A record of an older release has no share, and its budget is too small.

@@ -155,6 +155,14 @@ class World:
         elif not member.runs and order["generation"] > member.number:
             member.number = order["generation"]
 
+    def settled(self) -> bool:
+        """Do all serve one generation, or does nothing run, and is nothing on its way?"""
+        if any(member.orders for member in self.members):
+            return False
+        if self.group.phase == group.SERVING:
+            return {(member.doing, member.number) for member in self.members} == {(group.UP, self.group.generation)}
+        return self.group.phase in (group.DOWN, group.STOPPED) and not any(member.runs for member in self.members)
+
     def round(self) -> None:
         """A second in which all that works does its work."""
         for rank, member in enumerate(self.members):
@@ -187,15 +195,10 @@ def test_random_lives(tmp_path_factory: pytest.TempPathFactory, limit: int, lead
         world.act("heal", rank)
     for _round in range(80):
         world.round()
-        if world.group.phase in (group.SERVING, group.DOWN, group.STOPPED) and not any(m.doing == group.CLOSING for m in world.members):
+        if world.settled():
             break
-    world.round()
-    assert world.group.phase in (group.SERVING, group.DOWN, group.STOPPED), world.group
+    assert world.settled(), (world.group, [vars(member) for member in world.members])
     assert world.group.phase == group.SERVING or world.group.reason
-    if world.group.phase == group.SERVING:
-        assert {(member.doing, member.number) for member in world.members} == {(group.UP, world.group.generation)}
-    else:
-        assert not any(member.runs for member in world.members)
 
 
 def serving(limit: int = 3) -> group.Group:
@@ -223,6 +226,31 @@ def test_one_silent_worker_is_named() -> None:
 def test_another_process_in_a_ranks_place_ends_the_generation() -> None:
     state = group.step(serving(), group.Report(2, "other", group.IDLE, 0), 1.5)
     assert state.reason == "n2: its supervisor was started again"
+
+
+def test_a_rank_that_may_still_get_an_order_to_start_holds_up_the_next_generation() -> None:
+    state = group.begin(NAMES, 3, 600, 0.0)
+    for rank in range(len(NAMES)):
+        state = group.step(state, group.Report(rank, "s", group.IDLE, 0), 1.0)
+    # The order is on its way to the last one when another ends.
+    for rank in (0, 1):
+        state = group.step(state, group.Report(rank, "s", group.STARTING, 1), 1.0)
+    state = group.step(state, group.Report(1, "s", group.CLOSING, 1, "died", group.SIGNAL), 1.5)
+    for rank, generation in ((0, 1), (1, 1), (2, 0)):
+        state = group.step(state, group.Report(rank, "s", group.IDLE, generation), 2.0)
+    assert (state.phase, state.generation) == (group.ENDING, 1)
+    state = group.step(state, group.Report(2, "s", group.IDLE, 1), 2.5)
+    assert (state.phase, state.generation) == (group.STARTING, 2)
+
+
+def test_the_cap_is_reached_without_waiting_for_who_is_away() -> None:
+    state = group.Group(**{**vars(serving(limit=1)), "restarts": (0.5,)})
+    state = group.step(state, group.Report(1, "s", group.UP, 1), 4.0)
+    state = group.step(state, group.Tick(), 5.5)
+    for rank in (0, 1):
+        state = group.step(state, group.Report(rank, "s", group.IDLE, 1), 6.0)
+    assert state.phase == group.DOWN
+    assert state.reason.startswith("n2: no heartbeat") and state.reason.endswith("no restart is left of 1 within an hour")
 
 
 def test_a_rank_that_cannot_be_ended_ends_the_launch() -> None:

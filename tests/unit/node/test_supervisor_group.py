@@ -274,9 +274,14 @@ def test_two_hundred_restarts_leave_nothing(tmp_path: Path) -> None:
             return 0
 
     def uses() -> dict[str, int]:
-        text = Path(f"/proc/{process.pid}/status").read_text()
-        found = {line.split(":")[0]: int(line.split()[1]) for line in text.splitlines() if line.startswith(("VmRSS", "Threads"))}
-        return {**found, "files": len(os.listdir(f"/proc/{process.pid}/fd"))}
+        """The least of many looks: what is open for a moment, while a child is started or a file written, is no leak."""
+        looks = []
+        for _look in range(40):
+            text = Path(f"/proc/{process.pid}/status").read_text()
+            found = {line.split(":")[0]: int(line.split()[1]) for line in text.splitlines() if line.startswith(("VmRSS", "Threads"))}
+            looks.append({**found, "files": len(os.listdir(f"/proc/{process.pid}/fd"))})
+            time.sleep(0.02)
+        return {key: min(look[key] for look in looks) for key in looks[0]}
 
     try:
         assert eventually(lambda: generation() > 20, 120)
@@ -284,8 +289,8 @@ def test_two_hundred_restarts_leave_nothing(tmp_path: Path) -> None:
         assert eventually(lambda: generation() > 200, 300)
         after = uses()
         print(f"after 20 restarts {before}, after 200 {after}")
-        assert after["files"] <= before["files"] + 2
-        assert after["Threads"] <= before["Threads"] + 1
+        assert after["files"] <= before["files"]
+        assert after["Threads"] <= before["Threads"]
         assert after["VmRSS"] <= before["VmRSS"] + 4096
         assert (tmp_path / "status.json").stat().st_size < 4096
     finally:

@@ -289,18 +289,29 @@ def test_as_much_as_a_start_needs_is_enough() -> None:
 )
 def test_what_an_engine_gives_back_is_what_its_record_says(memory: Any, enough: float | None) -> None:
     plan = planned("nemotron3-ultra")
-    runs = {"containers": [{"running": False}, {"running": True}], "listeners": [], "record": {"plan": {"memory": memory}}}
+    runs = {
+        "containers": [{"running": False, "status": {}}, {"running": True, "status": {}}],
+        "listeners": [],
+        "record": {"plan": {"memory": memory}},
+    }
     assert refusals(plan, 0.0 if enough is None else enough, runs) == []
     assert len(refusals(plan, 0.0 if enough is None else enough - 0.01, runs)) == (enough is not None)
 
 
 def test_what_our_own_engine_holds_comes_back() -> None:
     plan = planned("nemotron3-ultra")
-    runs = {"containers": [{"running": True}], "listeners": [], "record": {"plan": {"memory": {"budget_gib": 107.73, "share": 0.9}}}}
+    runs = {
+        "containers": [{"running": True, "status": {"phase": "serving"}}],
+        "listeners": [],
+        "record": {"plan": {"memory": {"budget_gib": 107.73, "share": 0.9}}},
+    }
     assert refusals(plan, 3.6, runs) == []
     (problem,) = refusals(plan, -2.0, runs)
     assert "found -2.0 GiB available and 109.1 GiB that the running engine gives back" in problem
     # Nobody knows what it holds: an unknown refuses nobody.
-    assert refusals(plan, 3.0, {"containers": [{"running": True}], "listeners": [], "record": {}}) == []
-    # One that has ended holds nothing.
-    assert len(refusals(plan, 3.0, {"containers": [{"running": False}], "listeners": [], "record": runs["record"]})) == 1
+    assert refusals(plan, 3.0, {"containers": [{"running": True, "status": {"phase": "serving"}}], "listeners": [], "record": {}}) == []
+    # One that has ended, or waits for its group, holds nothing.
+    for phase in ("waiting", "failed"):
+        waits = {"containers": [{"running": True, "status": {"phase": phase}}], "listeners": [], "record": runs["record"]}
+        assert len(refusals(plan, 3.6, waits)) == 1
+    assert len(refusals(plan, 3.0, {"containers": [{"running": False, "status": {}}], "listeners": [], "record": runs["record"]})) == 1

@@ -188,7 +188,7 @@ def _next(group: Group, now: float) -> Group:
         return _after(group, now)
     if group.phase != WAITING:
         return group
-    if all(rank.heard is not None and _over(rank, group) for rank in ranks):
+    if all(_over(rank, group) for rank in ranks):
         return _start(group, now)
     if group.generation == 0 and now - group.since >= group.gather_seconds:
         reason = f"did not come within {group.gather_seconds:.0f} s: {', '.join(missing(group))}"
