@@ -15,6 +15,7 @@ from open_ports import Holder
 
 NODES = {f"gx10-{number}": {"management": f"192.168.1.1{number}", "fabric": f"192.168.177.1{number}"} for number in range(1, 5)}
 API = ("192.168.1.11", 8000)
+LINK = ("192.168.177.11", 8733)
 GCS = 6379
 
 
@@ -75,10 +76,10 @@ def test_the_parts_of_a_scan_are_the_whole_range() -> None:
 
 def test_what_a_plan_means_to_listen() -> None:
     must, may = open_ports.serving(launch("qwen397-mtp2"), NODES)
-    assert must == {API: "the API", ("192.168.1.11", GCS): "Ray's GCS", ("192.168.177.11", GCS): "Ray's GCS"}
+    assert must == {API: "the API", ("192.168.1.11", GCS): "Ray's GCS", ("192.168.177.11", GCS): "Ray's GCS", LINK: "the group's link"}
     assert set(may.values()) <= {"Ray's workers"} | {why for why in may.values() if why.startswith("Ray's ")}
     must, may = open_ports.serving(launch("nemotron3-super-sglang"), NODES)
-    assert must == {API: "the API"}
+    assert must == {API: "the API", LINK: "the group's link"}
     assert set(may.values()) == {"where the ranks meet"}
     assert {address for address, _port in may} == set(NODES["gx10-1"].values())
 
@@ -91,7 +92,7 @@ def test_ports_that_a_flag_fixes_are_meant() -> None:
     found = {port: why for (address, port), why in may.items() if address == NODES["gx10-2"]["management"]}
     assert found.items() >= {7001: "Ray's node manager", 7002: "Ray's object manager", 7100: "Ray's workers", 7102: "Ray's workers"}.items()
     assert 0 not in found
-    solo: Any = {"nodes": [{**plan["nodes"][0], "ray": None, "engine": None}]}
+    solo: Any = {"group": {"address": None}, "nodes": [{**plan["nodes"][0], "ray": None, "engine": None}]}
     solo["nodes"][0]["container"]["options"]["publish"] = ["192.168.1.11:8001:8000"]
     assert open_ports.serving(solo, NODES) == ({("192.168.1.11", 8001): "the API"}, {})
 
@@ -99,13 +100,14 @@ def test_ports_that_a_flag_fixes_are_meant() -> None:
 RAYLET = Holder("*", 40001, 7, "/x/raylet --a", True)
 SSHD = Holder("0.0.0.0", 22, 1, "sshd: /usr/sbin/sshd -D", False)
 SERVER = Holder("192.168.1.11", 8000, 9, "/usr/bin/python3 /usr/local/bin/vllm serve /m", True)
+SUPERVISOR = Holder("192.168.177.11", 8733, 6, "python3 /opt/gx10/supervisor /opt/gx10/node.json", True)
 GCS_SERVER = Holder("*", GCS, 8, "/x/gcs_server --a", True)
 
 
 def judged(*more: Holder, without: tuple[Holder, ...] = ()) -> tuple[list[str], list[open_ports.Row]]:
     """The judgement on the head of a plan, as its own sockets would answer."""
     nodes = {"gx10-1": NODES["gx10-1"]}
-    held = {"gx10-1": [one for one in (SSHD, SERVER, GCS_SERVER, RAYLET, *more) if one not in without]}
+    held = {"gx10-1": [one for one in (SSHD, SERVER, GCS_SERVER, RAYLET, SUPERVISOR, *more) if one not in without]}
     must, may = open_ports.serving(launch("qwen397-mtp2"), NODES)
     answers = open_ports.from_sockets(nodes, held)
     return open_ports.judge(answers, {**open_ports.ssh(nodes), **must}, may, nodes, held)
