@@ -135,12 +135,14 @@ def test_a_dead_engine_ends_its_container(nodes: dict[str, Any]) -> None:
     assert head.status()["phase"] == "failed"
     assert "the engine was ended by SIGKILL" in head.status()["reason"]
     output = Playbook("status").refused().output
-    assert "gx10-sim-1: container: found exited with code 1 (the engine was ended by SIGKILL" in output
+    assert "gx10-sim-1: container: found exited with code 1 (gx10-sim-1: the engine was ended by SIGKILL" in output
+    # Its victim names it, too.
+    assert "gx10-sim-2: container: found exited with code 1 (gx10-sim-1: the engine was ended by SIGKILL" in output
 
 
 def test_a_group_that_may_restart_heals_by_itself(nodes: dict[str, Any]) -> None:
     """Ray's process on the worker dies: known on the head in seconds, with the worker's name, and both serve again without anybody."""
-    extra: dict[str, Any] = {"profile": "sim-tiny-tp2", "gx10_restarts_per_hour": 3}
+    extra: dict[str, Any] = {"profile": "sim-tiny-tp2", "override": {"args": {"max-num-seqs": 3}}, "gx10_restarts_per_hour": 3}
     Playbook("serve", **extra).ok()
     head, worker = nodes[HEAD], nodes["gx10-sim-2"]
     before = {node.name: node.containers()[0]["Id"] for node in (head, worker)}
