@@ -134,6 +134,7 @@ def test_a_dead_engine_ends_its_container(nodes: dict[str, Any]) -> None:
     assert eventually(lambda: head.containers(running=False), 60), "the container is Up over a dead engine"
     assert head.status()["phase"] == "failed"
     assert "the engine was ended by SIGKILL" in head.status()["reason"]
+    assert eventually(lambda: nodes["gx10-sim-2"].containers(running=False), 15), "the other rank was not told"
     output = Playbook("status").refused().output
     assert "gx10-sim-1: container: found exited with code 1 (gx10-sim-1: the engine was ended by SIGKILL" in output
     # Its victim names it, too.
