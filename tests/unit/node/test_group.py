@@ -215,6 +215,15 @@ def test_two_workers_that_fall_silent_together_are_the_heads_link() -> None:
     assert state.reason == "n0: its link is cut: no heartbeat of any rank for 4 s"
 
 
+def test_where_nobody_restarts_a_link_has_the_time_to_come_back() -> None:
+    """A cable or a switch that is away for seconds is not worth a group that stays down."""
+    state = group.step(serving(limit=0), group.Tick(), 1.0 + 25.0)
+    assert state.phase == group.SERVING
+    state = group.step(state, group.Tick(), 1.0 + 30.0)
+    assert (state.phase, state.kind) == (group.ENDING, group.LINK)
+    assert state.reason == "n0: its link is cut: no heartbeat of any rank for 30 s"
+
+
 def test_one_silent_worker_is_named() -> None:
     state = group.step(serving(), group.Report(1, "s", group.UP, 1), 4.5)
     assert group.step(state, group.Tick(), 4.9).phase == group.SERVING

@@ -16,6 +16,9 @@ from typing import Any, Union
 # connection is tried from half of it on: a link that works at all is heard in time. Each supervisor beats from a thread that does
 # nothing else, so that neither a prefill nor a starting engine delays it; memory that runs short ends the engine first, after 2 s.
 BEAT, LOST = 1.0, 4.0
+# Where nobody starts the group again, a link that comes back is worth more than knowing soon: NCCL over RoCE waits about as long by itself
+# (NCCL_IB_TIMEOUT 20, seven tries), and Ray tells of a lost node after a minute.
+LOST_FOR_GOOD = 30.0
 # A rank that has not ended by then cannot be ended; a sweep takes at most 10 s after its grace.
 ENDING_BOUND = 60.0
 HOUR = 3600.0
@@ -112,6 +115,11 @@ def missing(group: Group) -> list[str]:
     return [rank.name if rank.doing == AWAY else f"{rank.name} ({rank.doing})" for rank in wanted]
 
 
+def lost_after(limit: int) -> float:
+    """Seconds of silence until a link is lost."""
+    return LOST if limit else LOST_FOR_GOOD
+
+
 def order(group: Group) -> dict[str, Any]:
     """What every rank has to do now."""
     do = {STARTING: "run", SERVING: "run", ENDING: "end", DOWN: "down"}.get(group.phase, "wait")
@@ -160,19 +168,20 @@ def _heard(group: Group, event: Report, now: float) -> Group:
 
 def _silent(group: Group, now: float) -> Group:
     """Take out who was not heard in time. The head hears itself."""
-    late = [rank for rank in group.ranks[1:] if rank.heard is not None and now - rank.heard >= LOST]
+    lost = lost_after(group.limit)
+    late = [rank for rank in group.ranks[1:] if rank.heard is not None and now - rank.heard >= lost]
     if not late:
         return group
-    quiet = [rank for rank in group.ranks[1:] if rank.heard is None or now - rank.heard >= LOST - BEAT]
+    quiet = [rank for rank in group.ranks[1:] if rank.heard is None or now - rank.heard >= lost - BEAT]
     ranks = tuple(Rank(rank.name, None, rank.session, AWAY, rank.generation) if rank in late else rank for rank in group.ranks)
     group = dataclasses.replace(group, ranks=ranks)
     if group.phase not in (STARTING, SERVING):
         return group
     if len(quiet) == len(group.ranks) - 1 > 1:
         # Not all of them at once: it is the head's own link.
-        return _ended(group, group.ranks[0].name, f"its link is cut: no heartbeat of any rank for {LOST:.0f} s", LINK, now)
+        return _ended(group, group.ranks[0].name, f"its link is cut: no heartbeat of any rank for {lost:.0f} s", LINK, now)
     first = min(late, key=lambda rank: rank.heard or 0.0)
-    return _ended(group, first.name, f"no heartbeat for {LOST:.0f} s, and no new connection: its node or its link is gone", LINK, now)
+    return _ended(group, first.name, f"no heartbeat for {lost:.0f} s, and no new connection: its node or its link is gone", LINK, now)
 
 
 def _next(group: Group, now: float) -> Group:
@@ -232,7 +241,9 @@ def _ended(group: Group, name: str, reason: str, kind: str, now: float) -> Group
 
 
 def _named(group: Group, name: str, reason: str) -> str:
-    return f"{name}: {reason}" if len(group.ranks) > 1 else reason
+    # A rank that comes back says what it was told.
+    told = any(reason.startswith(f"{rank.name}: ") for rank in group.ranks)
+    return reason if told or len(group.ranks) == 1 else f"{name}: {reason}"
 
 
 def _to(group: Group, phase: str, now: float, **changes: Any) -> Group:

@@ -27,6 +27,7 @@ class Worker(Link):
         host, port = settings["address"].rsplit(":", 1)
         self.address = (host, int(port))
         self.gather_seconds: float = settings["gather_seconds"]
+        self.lost = group.lost_after(self.limit)
         self.key = key
         self.heard: float | None = None
         self.since = clock()
@@ -41,7 +42,7 @@ class Worker(Link):
     def order(self) -> dict[str, Any]:
         with self.lock:
             now = self.clock()
-            if self.heard is not None and now - self.heard < group.LOST:
+            if self.heard is not None and now - self.heard < self.lost:
                 return self._order
             head, port = self.names[0], self.address[1]
             where = f"{self.address[0]}:{port}"
@@ -59,7 +60,7 @@ class Worker(Link):
                     reason = f"{head}: {self.trouble} at {where} within {self.gather_seconds:.0f} s"
                     return {**nothing, "do": "down", "reason": reason}
                 return {**nothing, "do": "wait", "reason": ""}
-            reason = f"{head}: no heartbeat for {group.LOST:.0f} s, and a new connection to {where} failed ({self.trouble})"
+            reason = f"{head}: no heartbeat for {self.lost:.0f} s, and a new connection to {where} failed ({self.trouble})"
             return {**nothing, "do": "down" if self.limit == 0 else "lost", "reason": reason}
 
     def _ready(self, key: selectors.SelectorKey) -> None:
