@@ -30,6 +30,12 @@ options:
     description: Remove the files that are not named.
     type: bool
     default: true
+  absent:
+    description: Paths below the folder to remove, whatever wrote them.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.2.0
 extends_documentation_fragment: [gx10.serving.attributes]
 attributes:
   diff_mode: {support: full}
@@ -99,18 +105,20 @@ def main() -> None:
             "path": {"type": "path", "required": True},
             "files": {"type": "list", "elements": "dict", "options": FILE, "required": True},
             "exclusive": {"type": "bool", "default": True},
+            "absent": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
     root = module.params["path"]
     wanted = {item["path"]: (base64.b64decode(item["content"]), int(item["mode"], 8)) for item in module.params["files"]}
-    bad = sorted(path for path in wanted if _paths.improper(path))
+    absent = module.params["absent"]
+    bad = sorted(path for path in [*wanted, *absent] if _paths.improper(path))
     if bad:
         module.fail_json(msg=f"found paths outside the folder: {', '.join(bad)}; wanted paths below {root}")
     if module.params["exclusive"]:
         have = present(root)
     else:
-        have = {path: read(os.path.join(root, path)) for path in wanted if os.path.isfile(os.path.join(root, path))}
+        have = {path: read(os.path.join(root, path)) for path in [*wanted, *absent] if os.path.isfile(os.path.join(root, path))}
     actions, diff = [], []
     if not os.path.isdir(root):
         actions.append(f"make {root}")

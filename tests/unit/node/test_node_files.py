@@ -49,6 +49,16 @@ def test_without_a_file_the_folder_is_made(tmp_path: Path, capsys: pytest.Captur
     assert not run(capsys, tmp_path / "run" / "x", {}, exclusive=False)["changed"]
 
 
+def test_what_shall_not_be_there_goes_with_the_rest_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("gone", "other"):
+        (tmp_path / name).write_text("")
+    options = {"exclusive": False, "absent": ["gone", "never"]}
+    assert run(capsys, tmp_path, {}, _ansible_check_mode=True, **options)["actions"] == [f"remove {tmp_path}/gone"]
+    assert run(capsys, tmp_path, {}, **options)["changed"]
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+    assert not run(capsys, tmp_path, {}, **options)["changed"]
+
+
 def test_in_check_mode_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, tmp_path / "x", {"a": "text"}, _ansible_check_mode=True)["actions"] == [
         f"make {tmp_path}/x",

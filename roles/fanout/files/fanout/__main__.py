@@ -53,6 +53,7 @@ def main() -> None:
         puller = Puller(job, store, Peers(job["parents"], job["stall_seconds"]))
         server.start()
         puller.start()
+        threading.Thread(target=store.sync, daemon=True).start()
         while True:
             puller.beat()
             state = {**state, **puller.state(), "now": time.time()}

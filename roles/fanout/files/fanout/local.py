@@ -12,6 +12,7 @@ import shutil
 import stat
 import threading
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 from _paths import Refusal, fresh, inside, kind, must, opened, unlisted
@@ -131,16 +132,28 @@ class Store:
         self.have[digest] = source
         self.link(digest, source)
 
+    def sync(self) -> None:
+        """Bring what is here to the disk while others pull it: what Docker has just written out would hold up the end."""
+        for descriptor in self._descriptors():
+            os.fsync(descriptor)
+
     def release(self) -> None:
         """Give the page cache back: on a GB10 it is the engine's memory."""
-        for path in self.have.values():
+        for descriptor in self._descriptors():
+            os.fsync(descriptor)  # pages that are not written yet cannot be given back
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def _descriptors(self) -> Iterator[int]:
+        """Each file that is here, open, one after the other."""
+        for path in list(self.have.values()):
             try:
                 descriptor = opened(path)
             except OSError:
-                continue  # removed meanwhile: nothing to give back
-            os.fsync(descriptor)  # pages that are not written yet cannot be given back
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-            os.close(descriptor)
+                continue  # removed meanwhile
+            try:
+                yield descriptor
+            finally:
+                os.close(descriptor)
 
     def tidy(self) -> None:
         """Remove the staging folder, if nothing is left in it."""
