@@ -43,17 +43,24 @@ def _validator(schema: str) -> Any:
     return extend(jsonschema.Draft7Validator, type_checker=types)(json.loads(schema), format_checker=_formats())
 
 
+# Characters of a version's specifiers.
+MAX_SPECIFIERS = 200
 # Beyond JSON Schema's patterns; in words.
 FORMATS = {
     "date": "a day of the calendar, as 2026-06-13",
     "ports": "HOST:CONTAINER, both from 1 to 65535",
-    "specifiers": "version specifiers, as >=1.2,<2",
+    "specifiers": f"version specifiers, as >=1.2,<2, at most {MAX_SPECIFIERS} characters",
 }
 
 
 def _are_ports(text: str) -> bool:
     match = re.fullmatch(r"([1-9][0-9]{0,4}):([1-9][0-9]{0,4})", text)
     return match is not None and all(int(port) < 2**16 for port in match.groups())
+
+
+def _are_specifiers(reader: Any, text: str) -> bool:
+    """Python reads no number of more than 4300 digits."""
+    return len(text) <= MAX_SPECIFIERS and reader(text) is not None
 
 
 def _formats() -> Any:
@@ -63,7 +70,7 @@ def _formats() -> Any:
     checker: Any = jsonschema.FormatChecker(formats=())
     checker.checks("date", raises=ValueError)(lambda item: not isinstance(item, str) or datetime.date.fromisoformat(item))
     checker.checks("ports")(lambda item: not isinstance(item, str) or _are_ports(item))
-    checker.checks("specifiers", raises=InvalidSpecifier)(lambda item: not isinstance(item, str) or SpecifierSet(item) is not None)
+    checker.checks("specifiers", raises=InvalidSpecifier)(lambda item: not isinstance(item, str) or _are_specifiers(SpecifierSet, item))
     return checker
 
 

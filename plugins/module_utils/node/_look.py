@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -21,8 +22,8 @@ from ._types import Container, Disk, DockerImage, Engine, Good, Host, Images, Mo
 
 JOURNAL = "/run/systemd/journal/socket"
 LABEL = "gx10.serving.profile"
-# Of a config.json; the largest of the field has a few KiB.
-CONFIG_BYTES = 64 * 1024
+# Of a config.json; those that name each layer that is not quantized have 3 MB. What travels to the control node is the rest.
+CONFIG_BYTES, PART_BYTES = 8 * 1024**2, 16 * 1024
 
 
 def disk(path: str) -> Disk:
@@ -169,15 +170,31 @@ def images(docker: Docker, asked: Mapping[str, Any]) -> Images:
 
 
 def config(folder: str) -> dict[str, Any] | None:
-    """A checkpoint's config.json, if it is a file of at most CONFIG_BYTES with a JSON object in it."""
+    """A checkpoint's config.json without its long parts, if it is a file of at most CONFIG_BYTES with a JSON object in it."""
     try:
         with open(_paths.opened(_paths.must(folder, "config.json")), "rb") as file:
             text = file.read(CONFIG_BYTES + 1)
-        # Some have Infinity in them, which is no JSON to others; nobody compares a fraction.
-        found = json.loads(text, parse_constant=str, parse_float=str) if len(text) <= CONFIG_BYTES else None
+        # Some have Infinity in them, which is no JSON to others (see _document.parse_json, the control node's reader).
+        found = json.loads(text, parse_constant=str, parse_float=_fraction) if len(text) <= CONFIG_BYTES else None
     except (OSError, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return _short(found) if isinstance(found, dict) else None
+
+
+def _fraction(text: str) -> float | str:
+    value = float(text)
+    return value if math.isfinite(value) else text
+
+
+def _short(config: dict[str, Any]) -> dict[str, Any]:
+    """Without the parts that are longer than PART_BYTES as JSON; one level down, too."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if len(json.dumps(value)) <= PART_BYTES:
+            found[key] = value
+        elif isinstance(value, dict):
+            found[key] = {name: one for name, one in value.items() if len(json.dumps(one)) <= PART_BYTES}
+    return found
 
 
 def weights(models: Sequence[Mapping[str, str]], cache: str, notes: str) -> dict[str, ModelLook]:

@@ -14,6 +14,8 @@ from ._profile_types import Checkpoint, Profile
 from ._types import RemoteCode
 
 FLAG = "trust-remote-code"
+# Of a file, as file systems have it; and of those that a plan tells.
+MAX_NAME, MAX_TOLD = 255, 100
 
 
 def planned(profile: Profile, own: Checkpoint | None, held: Mapping[str, HeldCode]) -> tuple[list[RemoteCode], list[Problem]]:
@@ -47,6 +49,10 @@ def planned(profile: Profile, own: Checkpoint | None, held: Mapping[str, HeldCod
     for at, name in elsewhere(own["config"] if own else {}):
         hint = "Nothing is downloaded at serve time, and no manifest holds what another repository has."
         problems.append(Problem(at, "auto_map", f"code of {show(name)}", "code in the checkpoint itself", hint, "code-elsewhere"))
+    for name in named(own["config"] if own else {}):
+        if len(name) > MAX_NAME:
+            wanted = f"FILE.CLASS, FILE of at most {MAX_NAME} characters"
+            problems.append(Problem("config.json", "auto_map", f"{show(name)}, {len(name)} characters", wanted, code="wrong-name"))
     return found, problems
 
 
@@ -55,7 +61,9 @@ def _files(repo: str, own: Checkpoint | None, record: HeldCode | None) -> tuple[
     if record:
         return record["code"], record["path"]
     if own and not own.get("problem"):
-        return sorted({*own.get("code", []), *named(own["config"])}), own["path"]
+        names = sorted({*own.get("code", []), *(name for name in named(own["config"]) if len(name) <= MAX_NAME)})
+        more = [f"{len(names) - MAX_TOLD} more"] if len(names) > MAX_TOLD else []
+        return names[:MAX_TOLD] + more, own["path"]
     return None, f"nobody has looked into {repo}: gx10_weights_sources has no folder of it, and it has not served yet"
 
 

@@ -143,7 +143,7 @@ def check(profile: Mapping[str, Any], image: Mapping[str, Any], sources: Sources
         broken += _opens.check(dialect, args, mod_args, where)
         limits = [_limits.entry(dialect, table, limit, all_args) for limit in limits]
         for index, limit in enumerate(limits):
-            never = _limits.unknown(table, limit, all_args, where, f"limits[{index}].arg")
+            never = _limits.unknown(dialect, table, limit, all_args, where, f"limits[{index}]")
             said += never
             broken += [] if never else _limits.check(dialect, table, limit, _memory.budgeted(args), env, where)
         budgeted = {**profile, "args": _memory.budgeted(args)}

@@ -14,6 +14,8 @@ from typing import Any
 
 # No dimension of a model is larger; what is, is damage.
 LARGEST = 10**9
+# More layers than any model has; they would only cost time and memory.
+MOST_LAYERS = 10_000
 # Bytes of one number. Any other word is read as the model's own type, of two.
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1}
 # A layer of hybrid_override_pattern (NemotronH).
@@ -113,21 +115,24 @@ def read(config: Mapping[str, Any]) -> Shape | None:
 
 
 def _layers(config: Mapping[str, Any]) -> list[str] | None:
-    """The kind of each layer; a list or pattern that names no attention is another model's, and all layers count."""
+    """The kind of each layer; a list or pattern that names no attention is another model's, and all layers count. None is unknown."""
     part, count = text_config(config), integer(config, "num_hidden_layers")
     pattern = part.get("hybrid_override_pattern")
+    if isinstance(pattern, str | list) and len(pattern) > MOST_LAYERS:
+        return None
     if isinstance(pattern, str):
         kinds = [LETTERS.get(letter, "") for letter in pattern]
     else:
         stated = part.get("layers_block_type", part.get("layer_types"))
-        kinds = [str(kind) for kind in stated] if isinstance(stated, list) else []
+        kinds = [str(kind) for kind in stated[: MOST_LAYERS + 1]] if isinstance(stated, list) else []
+        if len(kinds) > MOST_LAYERS:
+            return None
     interval = integer(config, "full_attention_interval")
-    if not kinds and interval and count and count <= 10_000:
+    if not kinds and interval and count and count <= MOST_LAYERS:
         kinds = ["linear_attention" if (index + 1) % interval else "full_attention" for index in range(count)]
     if any(kind in ATTENTION for kind in kinds):
         return kinds
-    # More layers than any model has would only cost memory here.
-    return ["attention"] * count if count and count <= 10_000 else None
+    return ["attention"] * count if count and count <= MOST_LAYERS else None
 
 
 def _recurrent(config: Mapping[str, Any], layers: int) -> Recurrent | None:

@@ -47,7 +47,7 @@ def warnings(
         for stated in other.get("limits", []):
             limit = _limits.entry(dialect, table, stated, mod_args)
             key = limit.get("arg", limit.get("env"))
-            if any(_answers(entry, limit) for entry in own) or _limits.unknown(table, limit, mod_args, "", ""):
+            if any(_answers(entry, limit) for entry in own) or _limits.unknown(dialect, table, limit, mod_args, "", ""):
                 continue
             broken = _limits.check(dialect, table, limit, profile["args"], profile.get("env", {}), "")
             if key in OF_A_RANK and not alike:

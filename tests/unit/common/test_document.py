@@ -38,6 +38,14 @@ def test_any_yaml_like_text_gives_a_mapping_or_one_problem(pieces: list[str]) ->
         ("a: -1", -1),
         ("a: 0.90", 0.9),
         ("a: true", True),
+        ("a: True", True),
+        ("a: FALSE", False),
+        # As a checkpoint's config.json and people write them; as text, rope_theta would end the engine in its first step.
+        ("a: 1e7", 1e7),
+        ("a: 6e-1", 0.6),
+        ("a: .95", 0.95),
+        ("a: -5.E+3", -5000.0),
+        ("a: +5", 5),
         ("a:", None),
         ("a: ~", None),
         # What YAML 1.1 would turn into something else stays text.
@@ -45,7 +53,7 @@ def test_any_yaml_like_text_gives_a_mapping_or_one_problem(pieces: list[str]) ->
         ("a: 010", "010"),
         ("a: 1_000", "1_000"),
         ("a: 12:30:45", "12:30:45"),
-        ("a: 1e3", "1e3"),
+        ("a: 1e400", "1e400"),
         ("a: .inf", ".inf"),
         ("a: 2026-06-13", "2026-06-13"),
         ('a: \'{{ lookup("pipe", "id") }}\'', '{{ lookup("pipe", "id") }}'),

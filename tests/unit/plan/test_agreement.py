@@ -244,10 +244,11 @@ def test_every_name_is_a_flag_or_field_of_some_version(engine: str) -> None:
     tables = [_flags.table(engine, version) for version in _flags.versions(engine)]
     named = [*dialect.code, *dialect.files, *dialect.requires, *dialect.requires.values(), *dialect.within.values()]
     named += [name for pair in dialect.excludes + dialect.orders for name in pair] + list(dialect.least)
-    named += [*dialect.refused_args, *dialect.owned]
+    named += [*dialect.refused_args]
     named += [flag for flag in _agreement.MULTIPLIERS.get(engine, ())] + list(_agreement.CONFIG[engine])
     for name in named:
-        assert any(not _limits.unknown(table, {"arg": name}, (), "p", "x") for table in tables), name
+        assert any(not _limits.unknown(dialect, table, {"arg": name, "max": 1}, (), "p", "x") for table in tables), name
+    assert all(any(name in table.flags for table in tables) for name in dialect.owned)
     assert all(any(name in table.env for table in tables) for name in dialect.off_env)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _weights
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _commands, _pins, _resolve, _sources
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _code, _commands, _pins, _resolve, _sources
 from conftest import ROOT, edited, hostvars
 
 NAME, REPO = "qwen397-mtp2", "Qwen/Qwen3.5-397B-A17B-FP8"
@@ -118,3 +118,13 @@ def test_a_folder_on_the_control_node_tells_the_files_and_what_is_elsewhere(tmp_
     (folder / "config.json").write_text(json.dumps({**published, "mtp_num_hidden_layers": 1, "auto_map": {"A": "evil/repo--modeling.X"}}))
     (problem,) = plan(folder=folder)["problems"]
     assert "config.json: auto_map: found code of 'evil/repo'; wanted code in the checkpoint itself" in problem
+
+
+def test_names_that_no_file_can_have_are_a_problem_and_not_the_plans_text(tmp_path: Path) -> None:
+    names = {"AutoConfig": "a" * 10_000_000 + ".B", **{f"Auto{number}": f"modeling_{number:03d}.C" for number in range(300)}}
+    (tmp_path / "config.json").write_text(json.dumps({"auto_map": names}))
+    found = plan(folder=tmp_path)
+    (problem,) = (one for one in found["problems"] if "auto_map" in one)
+    assert "10000003 characters; wanted FILE.CLASS, FILE of at most 255 characters" in problem and len(problem) < 500
+    files, _source = _code._files("org/name", _sources._checkpoint(str(tmp_path)), None)
+    assert files is not None and (len(files), files[0], files[-1]) == (101, "modeling_000.py", "200 more")

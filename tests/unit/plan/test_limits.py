@@ -24,7 +24,7 @@ DODGES: list[tuple[str, str | None, dict[str, Any], str]] = [
     ("qwen397-mtp2", "max-model-len", {"max_model_len": 1000000}, "found 1000000; wanted at most 262144"),
     ("qwen397-mtp2", "max-model-len", {"max-model-len": "auto"}, "found 'auto'; wanted at most 262144"),
     ("qwen397-mtp2", "max-model-len", {"max-model-len": -1}, "found 'auto'; wanted at most 262144"),
-    ("qwen397-mtp2", None, {"model-loader-extra-config": '{"num_threads": NaN}'}, "num_threads: found nan; wanted at most 16"),
+    ("qwen397-mtp2", None, {"model-loader-extra-config": '{"num_threads": NaN}'}, "found 'NaN'; wanted a finite number"),
     ("qwen397-mtp2", None, {"max_model_len": 1000000}, "the same flag as args.max-model-len; wanted one of them"),
     ("qwen397-mtp2", "gpu-memory-utilization", {"gpu-memory-utilization": "0.95"}, "found 0.95; wanted more than 0 and at most 0.90"),
     ("qwen397-mtp2", "gpu-memory-utilization", {"gpu-memory-utilization": "9.5e-1"}, "found 0.95; wanted more than 0 and at most 0.90"),
@@ -217,16 +217,30 @@ def test_an_entry_has_the_names_and_values_of_the_engine() -> None:
 
 def test_a_limit_of_what_there_is_not_is_told() -> None:
     def unknown(arg: str) -> list[tuple[str, ...]]:
-        found = _limits.unknown(TABLE, {"arg": arg}, ("of-a-mod",), "p.yml", "limits[0].arg")
+        found = _limits.unknown(_engines.load("vllm").DIALECT, TABLE, {"arg": arg, "max": 1}, ("of-a-mod",), "p.yml", "limits[0]")
         assert all((one.where, one.key) == ("p.yml", "limits[0].arg") for one in found)
         return [(one.found, one.wanted, one.hint, one.code) for one in found]
 
     assert unknown("max-num-seqs") == unknown("of-a-mod") == unknown("of-a-mod.x") == unknown("hf-overrides.a.b") == []
     assert unknown("speculative-config") == []
     assert unknown("speculative-config.num_speculative_tokens") == unknown("compilation-config.pass_config.fuse_allreduce_rms") == []
-    assert _limits.unknown(TABLE, {"env": "A"}, (), "p", "l") == []
+    assert _limits.unknown(_engines.load("vllm").DIALECT, TABLE, {"env": "A", "min": 0}, (), "p", "l") == []
+    assert unknown("tensor-parallel-size")[0][1:] == ("a flag that args sets: the plan sets this one, from parallel.tensor", "", "owned")
     assert unknown("max-num-seq") == [("'max-num-seq'", "a flag of vllm 0.22.1", "Did you mean 'max-num-seqs'?", "flag-unknown")]
     assert unknown("max-num-scheduled-tokens")[0][2] == "vllm 0.30.0 has it."
     ((found, wanted, hint, code),) = unknown("compilation-config.pass_config.fuse_allreduce_rm")
     assert (found, code, hint) == ("'fuse_allreduce_rm'", "unknown-key", "Did you mean 'fuse_allreduce_rms'?")
     assert "PassConfig" in wanted
+
+
+@pytest.mark.parametrize(
+    ("limit", "found", "wanted"),
+    [
+        ({"arg": "max-num-seqs", "env": "NCCL_DEBUG", "max": 4}, "arg and env", "one of arg and env"),
+        ({"max": 4}, "neither arg nor env", "one of arg and env"),
+        ({"arg": "max-num-seqs"}, "no bound", "min, max or equals"),
+    ],
+)
+def test_a_limit_that_would_never_fire_is_a_problem(limit: dict[str, Any], found: str, wanted: str) -> None:
+    (problem,) = _limits.unknown(_engines.load("vllm").DIALECT, TABLE, limit, (), "p.yml", "limits[0]")
+    assert (problem.where, problem.key, problem.found, problem.wanted) == ("p.yml", "limits[0]", found, wanted)

@@ -122,3 +122,11 @@ def test_no_config_crashes_the_reader(change: dict[str, Any]) -> None:
     for config in ({**BASE, **DELTA, **MAMBA, **change}, {"text_config": {**BASE, **change}}):
         _shape.read(config)
         _parameters.count({"architectures": ["Qwen3_5MoeForConditionalGeneration"], **config}, 4, True)
+
+
+@pytest.mark.parametrize("key", ["hybrid_override_pattern", "layers_block_type", "layer_types"])
+def test_more_layers_than_any_model_has_are_unknown(key: str) -> None:
+    for length in (10_000, 10_001):
+        layers: Any = "*" * length if key == "hybrid_override_pattern" else ["attention"] * length
+        shape = _shape.read({"num_attention_heads": 4, "head_dim": 64, key: layers})
+        assert (shape is None) == (length > 10_000)

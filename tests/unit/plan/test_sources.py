@@ -145,14 +145,12 @@ def test_a_checkpoint_elsewhere_than_in_a_folder_is_the_inventorys_problem(site:
     [
         (b"{", None, "config.json: found invalid JSON"),
         (b"[]", None, "config.json: found []; wanted a mapping"),
-        (b'{"a": NaN}', None, "config.json: found NaN"),
-        (b'{"a": 1e999}', None, "config.json: found the number"),
         (b'{"a": 1' + b"0" * 20 + b"}", None, "config.json: found an integer of 21 digits"),
         (b'{"a": 1, "b": {"c": 1, "c": 2}}', None, "config.json: found the key 'c' twice"),
         (b'{"a": ' + b"[" * 50 + b"]" * 50 + b"}", None, "config.json: found more than 40 levels"),
         (b"[" * 200_000, None, "config.json: found more than 40 levels"),
         (b'{"a": "\\udc00"}', None, "config.json: found half a character"),
-        (b'{"a": [' + b"1," * 300_001 + b"1]}", None, "config.json: found more than 300000 values"),
+        (b'{"a": [' + b"1," * 400_001 + b"1]}", None, "config.json: found more than 400000 values"),
         (b'{"a": "\xff"}', None, "config.json: found invalid JSON"),
         (b"{}", b"{}", "index.json: found no weight_map"),
         (b"{}", b'{"weight_map": {"a": 1}}', "index.json: found no weight_map"),
@@ -184,3 +182,23 @@ def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path: Path, monkeypat
         _files.read(str(tmp_path / "x"), 4)
     os.mkfifo(tmp_path / "fifo")
     assert _files.read(str(tmp_path / "fifo"), 4) == b"", "one that became a FIFO is not waited for"
+
+
+def test_the_index_of_the_largest_checkpoint_of_the_field_is_read(tmp_path: Path) -> None:
+    """As ModelOpt writes it for Qwen3.5-397B-A17B-NVFP4: 60 layers, 512 experts, three matrices of four tensors each, 38 MiB."""
+    (tmp_path / "config.json").write_text("{}")
+    parts = [
+        f"{matrix}.{kind}"
+        for matrix in ("gate_proj", "up_proj", "down_proj")
+        for kind in ("weight", "weight_scale", "weight_scale_2", "input_scale")
+    ]
+    with open(tmp_path / "model.safetensors.index.json", "w", encoding="ascii") as file:
+        file.write('{"metadata": {"total_size": 1}, "weight_map": {"mtp.fc.weight": "model-00011-of-00011.safetensors"')
+        for layer in range(60):
+            for expert in range(512):
+                where = f"model.language_model.layers.{layer}.mlp.experts.{expert}"
+                file.writelines(f',\n"{where}.{part}": "model-{layer % 11 + 1:05d}-of-00011.safetensors"' for part in parts)
+        file.write("}}")
+    found = _sources.read(None, checkpoints={"org/name": str(tmp_path)})["checkpoints"]["org/name"]
+    assert found is not None and found.get("problem") is None
+    assert found["tensors"] is not None and len(found["tensors"]) == 60 * 512 * 12 + 1

@@ -16,6 +16,8 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from ...common._document import parse_json, plain
+from ...common._files import Refused
 from ...common._problem import Problem, nearest, show
 from ._engines import Dialect
 from ._flags import Spec, Table, elsewhere
@@ -48,6 +50,10 @@ class Wrong(Exception):
     def __init__(self, value: Any, wanted: str, hint: str = "", path: str = "", code: str = "wrong-type") -> None:
         super().__init__(wanted)
         self.found, self.wanted, self.hint, self.path, self.code = show(value), wanted, hint, path, code
+
+
+class _NoJson(Wrong):
+    """A text that is not JSON."""
 
 
 def canonical(dialect: Dialect, table: Table, key: str) -> str:
@@ -281,17 +287,29 @@ def _json(dialect: Dialect, table: Table, spec: Spec, value: Any, warnings: list
             return value
         text = value
         if spec.get("sizes"):
-            # Outside of quotes, as in _expand_json_human_readable_numbers of vLLM's arg_utils.
-            parts = re.split(r'("(?:[^"\\]|\\.)*")', value)
+            # Outside of quotes, as in _expand_json_human_readable_numbers of vLLM's arg_utils; a quote that nobody closes is no JSON.
+            parts = re.split(r'("(?:[^"\\]|\\.)*(?:"|\\?\Z))', value)
             parts[::2] = [re.sub(r"\b\d+(?:\.\d+)?[kKmMgGtT]\b", lambda match: str(_size(dialect, match[0])), part) for part in parts[::2]]
             text = "".join(parts)
-        try:
-            taken = json.loads(text)
-        except (ValueError, RecursionError):
-            raise Wrong(value, "a mapping, or its JSON text") from None
+        taken = _parsed(text)
     elif isinstance(value, list) and spec["type"] == "json_or_str":
         raise Wrong(value, "a text or a mapping")
     return _filled(table, spec["of"], taken, "", warnings, at) if "of" in spec else taken
+
+
+def _parsed(text: str) -> Any:
+    """The value of a JSON text, within the bounds that it would have as a mapping of the profile."""
+    try:
+        value, problems = plain(parse_json(text.encode()), "", "")
+    except Refused as refused:
+        if refused.code == "not-json":
+            raise _NoJson(text, "a mapping, or its JSON text") from None
+        problems = [Problem("", "", refused.found, refused.wanted, code=refused.code)]
+    if problems:
+        wrong = Wrong(text, problems[0].wanted, code=problems[0].code)
+        wrong.found = problems[0].found
+        raise wrong
+    return value
 
 
 def _part(dialect: Dialect, table: Table, spec: Spec, path: list[str], value: Any, warnings: list[str], at: str) -> Any:
@@ -302,8 +320,8 @@ def _part(dialect: Dialect, table: Table, spec: Spec, path: list[str], value: An
     if isinstance(value, str):
         _texts(value)
         try:
-            taken = json.loads(value)
-        except (ValueError, RecursionError):
+            taken = _parsed(value)
+        except _NoJson:
             try:
                 taken = _size(dialect, value)
             except Wrong:

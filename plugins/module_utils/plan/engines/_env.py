@@ -30,7 +30,7 @@ OWN_PREFIX = "GX10_"
 SECRET = re.compile(
     r"(^|_)(TOKEN|API_?KEY|PASSWORD|PASSWD|PASS|SECRET|SECRET_KEY|ACCESS_KEY(_ID)?|PRIVATE_KEY|CREDENTIALS)$", re.IGNORECASE
 )
-LOGIN = re.compile(r"://[^/@\s]*:[^/@\s]*@")
+LOGIN = re.compile(r"://[^/@\s:]*:[^/@\s]*@")
 # NVIDIA's runtime and CUDA count from 0, and a GB10 is the only GPU of its node.
 VISIBLE = {
     "NVIDIA_VISIBLE_DEVICES": re.compile(r"all|(0|GPU-[0-9a-f-]+)(,.+)?"),

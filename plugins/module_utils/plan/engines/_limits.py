@@ -31,13 +31,22 @@ def entry(dialect: Dialect, table: Table, limit: Mapping[str, Any], mod_args: Co
     return found
 
 
-def unknown(table: Table, limit: Mapping[str, Any], mod_args: Collection[str], where: str, at: str) -> list[Problem]:
-    """A limit of what there is not would never fire."""
+def unknown(dialect: Dialect, table: Table, limit: Mapping[str, Any], mod_args: Collection[str], where: str, at: str) -> list[Problem]:
+    """A limit that would never fire: of what there is not, of what args cannot say, or without a bound."""
+    subjects = [key for key in ("arg", "env") if key in limit]
+    if len(subjects) != 1:
+        return [Problem(where, at, " and ".join(subjects) or "neither arg nor env", "one of arg and env", code="wrong-limit")]
+    if not {"min", "max", "equals"} & limit.keys():
+        return [Problem(where, at, "no bound", "min, max or equals", code="wrong-limit")]
     if "arg" not in limit:
         return []
     base, _dot, path = str(limit["arg"]).partition(".")
+    at = f"{at}.arg"
     if base in mod_args:
         return []
+    if base in dialect.owned:
+        wanted = f"a flag that args sets: the plan sets this one, from {dialect.owned[base]}"
+        return [Problem(where, at, show(base), wanted, code="owned")]
     if base not in table.flags:
         hint = elsewhere(table.engine, table.version, base) or nearest(base, table.flags)
         return [Problem(where, at, show(base), f"a flag of {table.engine} {table.version}", hint, "flag-unknown")]
