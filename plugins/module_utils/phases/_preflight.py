@@ -81,18 +81,20 @@ def _memory(plan: Plan, name: str, seen: Memory, engine: Engine | None) -> list[
     memory, held = plan["memory"], 0.0
     available, total = seen["available"] / 1024**3, seen["total"] / 1024**3
     own = round(memory["share"] * total, 2) if memory["share"] else memory["budget_gib"]
-    needs = memory["needs_gib"] if own is None else round(own + memory["floor_gib"], 2)
+    # Of a plan in an older record, nobody knows what was offloaded.
+    host = memory.get("host_gib", 0.0)
+    needs = memory["needs_gib"] if own is None else round(own + host + memory["floor_gib"], 2)
     if engine and any(map(holds, engine["containers"])):
         # Comes back when our own engine is replaced; where nobody recorded how much, nothing can be said.
         record = (engine["record"] or {"plan": {}})["plan"].get("memory") or {}
         # A record of an older release has no share, and its budget is too small.
         if record.get("budget_gib") is None or "share" not in record:
             return []
-        held = BESIDE_GIB + (record["share"] * total if record["share"] else record["budget_gib"])
+        held = BESIDE_GIB + record.get("host_gib", 0.0) + (record["share"] * total if record["share"] else record["budget_gib"])
     if available + held >= needs:
         return []
     found = f"{available:.1f} GiB available" + (f" and {held:.1f} GiB that the running engine gives back" if held else "")
-    budget = "weights and reserve" if own is None else f"a budget of {own:g} GiB"
+    budget = "weights and reserve" if own is None else f"a budget of {own:g} GiB" + (f", {host:g} offloaded to the host" if host else "")
     wanted = f"at least {needs:g} GiB: {budget} and a floor of {memory['floor_gib']:g} GiB"
     return [
         Problem(

@@ -130,7 +130,7 @@ def prefill(view: View) -> Iterator[Problem]:
 
 
 def quantization(view: View) -> Iterator[Problem]:
-    flag, name = (_kind(str(value)) for value in (view.args.get("quantization", ""), view.repo))
+    flag, name = (kind(str(value)) for value in (view.args.get("quantization", ""), view.repo))
     if flag and name and flag != name:
         why = f"the engine refuses or ruins weights that are quantized otherwise: the name says {name}"
         yield view.problem(
@@ -204,5 +204,6 @@ def _int(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
-def _kind(text: str) -> str:
-    return next((kind for kind in KINDS if kind in text.lower()), "")
+def kind(text: str) -> str:
+    """What a name or a flag says of the weights; empty for nothing."""
+    return next((one for one in KINDS if one in text.lower()), "")

@@ -18,6 +18,11 @@ from ._shape import integer, text_config
 CHECKS = ("context length", "tensor parallel", "expert parallel", "MTP layers", "block-quantized scales")
 # Heads that a rank has a whole number of, by their keys in config.json.
 DIVIDED = ("num_attention_heads", "linear_num_key_heads", "linear_num_value_heads", "mamba_num_heads")
+# How many experts a layer has (vllm/transformers_utils/model_arch_config_convertor.py, get_num_experts); of a list the most counts.
+EXPERTS = ("num_experts", "moe_num_experts", "n_routed_experts", "num_local_experts")
+# What engines tell apart of quantized weights (vllm/config/model.py, _verify_quantization), by a part of the word; the first that fits.
+# Methods that read several (moe_wna16, humming) have none; neither have SGLang's W8A8, which read compressed-tensors.
+METHODS = ("compressed-tensors", "gptq", "awq", "modelopt", "bitsandbytes", "gguf", "quark", "torchao", "mxfp4", "fp8")
 # The flags of the context, and the keys of config.json by which it is lengthened.
 LENGTHS, ROPES = ("max-model-len", "context-length"), ("rope_parameters", "rope_scaling")
 # Published config.json of the profiles' checkpoints: the keys that are read here, and where they come from.
@@ -99,13 +104,28 @@ def check(profile: Asked, checkpoint: Checkpoint | None, where: str) -> tuple[li
         wanted = f"a divisor or a multiple of {shared}, num_key_value_heads of {path}/config.json"
         problems.append(Problem(where, "parallel.tensor", str(tensor), wanted, code="not-a-divisor"))
 
-    experts = integer(config, "num_experts", "n_routed_experts", "num_local_experts")
+    experts = integer(config, *EXPERTS) or max(filter(None, (integer(one, name) for name, one in _lists(config, EXPERTS))), default=None)
     if expert > 1:
         if experts is None:
             problems.append(Problem(where, "parallel.expert", str(expert), f"1: {path}/config.json names no experts", code="no-experts"))
-        elif experts % expert:
+        # vLLM gives what is left over to the first ranks (fused_moe, determine_expert_map), unless it balances them.
+        elif experts % expert and (profile.get("engine") != "vllm" or args.get("enable-eplb")):
             wanted = f"a divisor of {experts}, the experts of {path}/config.json"
             problems.append(Problem(where, "parallel.expert", str(expert), wanted, code="not-a-divisor"))
+
+    block, size = _block(config), integer(config, "moe_intermediate_size", *(("intermediate_size",) if experts else ()))
+    parts = max(1, tensor // expert)
+    if block and size is not None and (size % parts or size // parts % block):
+        hint = f"Keep experts whole (parallel.expert {tensor}), or take fewer ranks."
+        wanted = f"a split of the experts' {size} into whole blocks of {block}, weight_block_size of {path}/config.json"
+        problems.append(Problem(where, "parallel.tensor", str(tensor), wanted, hint, code="not-a-divisor"))
+
+    method, stated = str(args.get("quantization", "")), quantized(config)
+    kinds = [next((name for name in METHODS if name in text and "w8a8" not in text), None) for text in (method, stated)]
+    if None not in kinds and kinds[0] != kinds[1]:
+        wanted = f"the profile without it: quant_method of {path}/config.json is {show(stated)}"
+        hint = "The engine takes its weights as they are quantized, and refuses another method."
+        problems.append(Problem(where, "args.quantization", show(method), wanted, hint, code="quantization"))
 
     speculative = args.get("speculative-config")
     method = speculative.get("method", "") if isinstance(speculative, Mapping) else ""
@@ -130,6 +150,31 @@ def check(profile: Asked, checkpoint: Checkpoint | None, where: str) -> tuple[li
             wanted = f"weight_block_size in quantization_config of {path}"
             problems.append(Problem(where, "mods", "nex-fp8-loader", wanted, hint, code="mod-unfit"))
     return problems, skipped
+
+
+def _lists(config: Mapping[str, Any], names: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each entry of the lists that stand in the place of a number, as a config that has it alone."""
+    for name in names:
+        found = text_config(config).get(name, config.get(name))
+        yield from ((name, {name: one}) for one in (found if isinstance(found, list) else ()))
+
+
+def _block(config: Mapping[str, Any]) -> int | None:
+    """Rows of a block of FP8 weights: an engine cuts no expert within one (fused_moe's create_weights of both engines)."""
+    found = config.get("quantization_config")
+    sides = found.get("weight_block_size") if isinstance(found, Mapping) else None
+    rows = sides[0] if isinstance(sides, list) and sides else None
+    return rows if isinstance(rows, int) and not isinstance(rows, bool) and rows > 0 and "fp8" in quantized(config) else None
+
+
+def quantized(config: Mapping[str, Any]) -> str:
+    """How a checkpoint's weights are quantized, in its own word; empty where config.json does not say."""
+    for part in (config, text_config(config)):
+        for key in ("quantization_config", "compression_config"):
+            found = part.get(key)
+            if isinstance(found, Mapping) and isinstance(found.get("quant_method"), str):
+                return str(found["quant_method"]).lower().replace("_", "-")
+    return ""
 
 
 def unchecked(profile: Profile, checkpoint: Checkpoint | None) -> list[str]:

@@ -19,6 +19,11 @@ BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "fp8": 1, "fp8_e4m3": 1, "fp
 # A layer of hybrid_override_pattern (NemotronH).
 LETTERS = {"*": "attention", "M": "mamba"}
 ATTENTION = ("attention", "full_attention")
+# Where other architectures (Kimi-Linear, Jamba, MiniMax-M1, Bamba, LFM2, RecurrentGemma, Zamba, Ring) say which layers keep tokens.
+UNREAD = (
+    *("linear_attn_config", "attn_layer_period", "attn_type_list", "attn_layer_indices", "full_attn_idxs", "block_types"),
+    *("hybrid_layer_ids", "layer_group_size"),
+)
 RECURRENT = ("mamba", "linear_attention")
 
 
@@ -113,7 +118,7 @@ def read(config: Mapping[str, Any]) -> Shape | None:
 
 
 def _layers(config: Mapping[str, Any]) -> list[str] | None:
-    """The kind of each layer; a list or pattern that names no attention is another model's, and all layers count."""
+    """The kind of each layer; None where a list, a pattern or a key says that they differ in a way that is not read here."""
     part, count = text_config(config), integer(config, "num_hidden_layers")
     pattern = part.get("hybrid_override_pattern")
     if isinstance(pattern, str):
@@ -126,6 +131,8 @@ def _layers(config: Mapping[str, Any]) -> list[str] | None:
         kinds = ["linear_attention" if (index + 1) % interval else "full_attention" for index in range(count)]
     if any(kind in ATTENTION for kind in kinds):
         return kinds
+    if kinds or any(part.get(key) is not None for key in UNREAD):
+        return None
     # More layers than any model has would only cost memory here.
     return ["attention"] * count if count and count <= 10_000 else None
 
