@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 
 from ..common._problem import Problem
 from ..node._types import Engine, Host, Memory, ModelLook
-from ..plan import _checkpoint
+from ..plan import _checkpoint, _rules
 from ..plan import _memory as _memory_estimate
 from ..plan._profile_types import Asked, Checkpoint
 from ..plan._types import Node, Plan
+from ..plan.engines import _flags
 from . import _hardware_checks, _link_checks
 from ._engine import holds, owns
 
@@ -59,6 +60,7 @@ def checkpoint_problems(plan: Plan, looks: Mapping[str, Mapping[str, ModelLook]]
     problems: list[Problem] = []
     compared: list[object] = []
     model, memory = plan["model"], plan["memory"]
+    version = _flags.pick(plan["engine"], _rules.pinned(plan["image"], plan["engine"]))[0].version
     for node in plan["nodes"]:
         look = looks[node["name"]].get(model["repo"]) if node["name"] in looks else None
         config = look["config"] if look else None
@@ -67,7 +69,7 @@ def checkpoint_problems(plan: Plan, looks: Mapping[str, Mapping[str, ModelLook]]
         compared.append(config)
         found: Checkpoint = {"path": model["path"], "config": config, "tensors": None}
         asked: Asked = {"model": model, "engine": plan["engine"], "expect": plan["expect"], **plan["asked"]}
-        problems += _checkpoint.check(asked, found, node["name"])[0]
+        problems += _checkpoint.check(asked, found, node["name"], version)[0]
         taken = _memory_estimate.Budget(memory["budget_gib"], memory["share"])
         problems += _memory_estimate.problems(_memory_estimate.rank(asked, taken, found), None, node["name"])
     return [str(problem) for problem in problems]

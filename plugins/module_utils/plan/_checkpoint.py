@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..common._problem import Problem, show
+from . import _length
 from ._profile_types import Asked, Checkpoint, Profile
 from ._shape import integer, text_config
 
@@ -66,8 +67,8 @@ def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield prefix + str(key), value
 
 
-def check(profile: Asked, checkpoint: Checkpoint | None, where: str) -> tuple[list[Problem], list[str]]:
-    """Problems of a valid profile with its checkpoint, and the checks that were skipped."""
+def check(profile: Asked, checkpoint: Checkpoint | None, where: str, version: str = "0.22.1") -> tuple[list[Problem], list[str]]:
+    """Problems of a valid profile with its checkpoint, and the checks that were skipped. `version`: of the engine's table."""
     if checkpoint is None:
         return [], [f"{name}: no config.json at hand" for name in CHECKS]
     config, tensors, path = checkpoint["config"], checkpoint["tensors"], checkpoint["path"]
@@ -82,15 +83,14 @@ def check(profile: Asked, checkpoint: Checkpoint | None, where: str) -> tuple[li
         return value is not None
 
     flag = "max-model-len" if "max-model-len" in args else "context-length"
-    limit, context, source = integer(config, "max_position_embeddings"), args.get(flag), f"{path}/config.json"
+    context, source, lifted = args.get(flag), f"{path}/config.json", {}
     for changes in ("json-model-override-args", "hf-overrides"):
-        lifted = args.get(changes)
-        lifted = text_config(lifted) if isinstance(lifted, Mapping) else lifted
-        if isinstance(lifted, Mapping) and isinstance(lifted.get("max_position_embeddings"), int):
-            limit, source = lifted["max_position_embeddings"], f"args.{changes}"
-    limit = _scaled(config, args.get("hf-overrides"), limit) if flag == "max-model-len" else limit
-    if need("context length", limit) and isinstance(context, int) and limit is not None and context > limit:
-        wanted = f"at most {limit}, max_position_embeddings of {source}"
+        changed = args.get(changes)
+        if isinstance(changed, Mapping) and changed:
+            lifted, source = dict(changed), f"{path}/config.json with args.{changes}"
+    longest = _length.longest(config, lifted, flag == "context-length", version)
+    if need("context length", longest) and isinstance(context, int) and longest is not None and context > longest[0]:
+        wanted = f"at most {longest[0]}, {longest[1]} of {source}"
         problems.append(Problem(where, f"args.{flag}", show(context), wanted, code="out-of-range"))
 
     need("tensor parallel", integer(config, "num_attention_heads"))
@@ -198,20 +198,3 @@ def unchecked(profile: Profile, checkpoint: Checkpoint | None) -> list[str]:
 def _has_mtp(config: Mapping[str, Any], tensors: Sequence[str]) -> bool:
     layers = integer(config, "num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_layers")
     return bool(layers) or any(name.startswith("mtp.") or ".mtp." in name for name in tensors)
-
-
-def _scaled(config: Mapping[str, Any], changed: Any, limit: int | None) -> int | None:
-    """vLLM's own length (config/model.py, _get_and_verify_max_len, 0.22.1): YaRN and its like lengthen what config.json says."""
-    if "gemma3" in str(config.get("model_type")):
-        return limit  # its length is scaled already
-    for part in (changed, text_config(config), config):
-        inner = part.get("text_config", part) if isinstance(part, Mapping) else {}
-        rope = (inner.get("rope_parameters") or inner.get("rope_scaling")) if isinstance(inner, Mapping) else None
-        if not isinstance(rope, Mapping):
-            continue
-        kind, factor, first = rope.get("rope_type", rope.get("type")), rope.get("factor"), rope.get("original_max_position_embeddings")
-        if kind in ("default", "su", "longrope", "llama3", None) or isinstance(factor, bool) or not isinstance(factor, int | float):
-            return limit
-        base = first if kind == "yarn" and isinstance(first, int) else limit
-        return None if base is None else max(limit or 0, int(base * factor))
-    return limit

@@ -140,7 +140,8 @@ def _plan(
     if own and "problem" in own:
         problems, own = [*problems, Problem(**own["problem"])], None
     checkpoint = _checkpoint.known(profile["model"]["repo"], own)
-    disagreements, skipped = _checkpoint.check(profile, checkpoint, where)
+    version = _flags.pick(job.engine, _rules.pinned(image, job.engine))[0].version
+    disagreements, skipped = _checkpoint.check(profile, checkpoint, where, version)
     estimate = _memory.estimate(profile, image, checkpoint)
     problems += disagreements + _memory.problems(estimate, site["memory_floor_gib"], where, checked.limits)
     code, unheld = _code.planned(profile, own, sources["code"])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _checkpoint, _memory, _shape
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _checkpoint, _length, _memory, _shape
 from ansible_collections.gx10.serving.plugins.module_utils.plan.engines import _args, _engines, _env, _flags
 from conftest import ROOT
 
@@ -167,3 +167,31 @@ def test_a_plan_says_that_weights_were_not_weighed(resolve: Any) -> None:
     found = resolve(text=yaml.safe_dump(profile, sort_keys=False))
     assert found["problems"] == []
     assert "memory: the engine quantizes the weights as it loads them, so what they take is not known" in found["plan"]["skipped"]
+
+
+@pytest.mark.parametrize(
+    ("config", "vllm", "newer", "sglang"),
+    [
+        ({}, 32768, 32768, 32768),
+        # From the config alone: 0.22 multiplies what was first trained, a later one nothing, SGLang only where nobody says what was first.
+        ({"rope_scaling": YARN}, 131072, 32768, 32768),
+        ({"rope_scaling": {"type": "yarn", "factor": 4.0}}, 131072, 32768, 131072),
+        ({"rope_scaling": {"rope_type": "linear", "factor": 2.0}}, 65536, 65536, 65536),
+        ({"rope_scaling": {"rope_type": "llama3", "factor": 2.0}}, 32768, 32768, 32768),
+        ({"rope_parameters": {"full_attention": {**YARN, "rope_type": "deepseek_yarn"}}}, 131072, 32768, 32768),
+        *[({"rope_scaling": {**YARN, "factor": factor}}, 32768, 32768, 32768) for factor in (None, True, "4.0")],
+        # The smallest of vLLM's nine, or the first of SGLang's five; what is model_max_length is that.
+        ({"n_positions": 2048}, 2048, 2048, 32768),
+        ({"max_position_embeddings": None, "n_positions": 2048}, 2048, 2048, None),
+        *[({"model_max_length": 131072}, 131072, 131072, 131072), ({"seq_length": 131072}, 32768, 32768, 131072)],
+        ({"model_type": "gemma3_text", "rope_scaling": {"rope_type": "linear", "factor": 8.0}}, 32768, 32768, 262144),
+    ],
+)
+def test_the_longest_context_is_the_engines_own(config: Any, vllm: int, newer: int, sglang: int | None) -> None:
+    for whole in ({**QWEN, **config}, {"text_config": {**QWEN, **config}}):
+        found = [_length.longest(whole, {}, *how) for how in ((False, "0.22.1"), (False, "0.30.0"), (True, "0.5.13"))]
+        assert [one and one[0] for one in found] == [vllm, newer, sglang]
+    # A flag's changes are the checkpoint's own, in either place.
+    for changes in (config, {"text_config": config}):
+        longest = _length.longest(QWEN, changes, False, "0.22.1")
+        assert longest and longest[0] == vllm
