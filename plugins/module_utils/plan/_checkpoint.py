@@ -104,7 +104,7 @@ def check(profile: Asked, checkpoint: Checkpoint | None, where: str, version: st
         wanted = f"a divisor or a multiple of {shared}, num_key_value_heads of {path}/config.json"
         problems.append(Problem(where, "parallel.tensor", str(tensor), wanted, code="not-a-divisor"))
 
-    experts = integer(config, *EXPERTS) or max(filter(None, (integer(one, name) for name, one in _lists(config, EXPERTS))), default=None)
+    experts = _experts(config)
     if expert > 1:
         if experts is None:
             problems.append(Problem(where, "parallel.expert", str(expert), f"1: {path}/config.json names no experts", code="no-experts"))
@@ -152,11 +152,14 @@ def check(profile: Asked, checkpoint: Checkpoint | None, where: str, version: st
     return problems, skipped
 
 
-def _lists(config: Mapping[str, Any], names: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Each entry of the lists that stand in the place of a number, as a config that has it alone."""
-    for name in names:
-        found = text_config(config).get(name, config.get(name))
-        yield from ((name, {name: one}) for one in (found if isinstance(found, list) else ()))
+def _experts(config: Mapping[str, Any]) -> int | None:
+    """How many a layer has; the most, where layers have each their own."""
+    part = text_config(config)
+    lists = [found for name in EXPERTS if isinstance(found := part.get(name, config.get(name)), list)]
+    blocks = part.get("block_configs")
+    each = [integer({"each": one}, "each") for found in lists for one in found]
+    each += [integer(block, "n_routed_experts") for block in (blocks if isinstance(blocks, list) else []) if isinstance(block, Mapping)]
+    return integer(config, *EXPERTS) or max(filter(None, each), default=None)
 
 
 def _block(config: Mapping[str, Any]) -> int | None:

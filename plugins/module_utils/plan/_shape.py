@@ -19,6 +19,8 @@ BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "fp8": 1, "fp8_e4m3": 1, "fp
 # A layer of hybrid_override_pattern (NemotronH).
 LETTERS = {"*": "attention", "M": "mamba"}
 ATTENTION = ("attention", "full_attention")
+# Of most checkpoints, of InternVL and of DeepSeek-VL2; Qwen-Omni's is in its thinker's.
+TEXT = ("text_config", "llm_config", "language_config")
 # Where other architectures (Kimi-Linear, Jamba, MiniMax-M1, Bamba, LFM2, RecurrentGemma, Zamba, Ring) say which layers keep tokens.
 UNREAD = (
     *("linear_attn_config", "attn_layer_period", "attn_type_list", "attn_layer_indices", "full_attn_idxs", "block_types"),
@@ -72,9 +74,10 @@ class Shape:
 
 
 def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The language model's part of config.json: multimodal checkpoints nest it."""
-    inner = config.get("text_config")
-    return inner if isinstance(inner, Mapping) else config
+    """The language model's part of config.json: multimodal checkpoints nest it, under names of their own."""
+    thinker = config.get("thinker_config")
+    inner = next((part for part in map(config.get, TEXT) if isinstance(part, Mapping)), None)
+    return inner if inner is not None else text_config(thinker) if isinstance(thinker, Mapping) else config
 
 
 def integer(config: Mapping[str, Any], *names: str) -> int | None:

@@ -156,11 +156,14 @@ def test_what_is_no_number_says_nothing(value: Any) -> None:
     [
         *[({"num_experts": 4}, 0), ({"n_routed_experts": 4}, 0), ({"num_local_experts": 5}, 1), ({"num_experts": 0}, 1), ({}, 1)],
         *[({"moe_num_experts": 4}, 0), ({"moe_num_experts": [3, 4]}, 0), ({"moe_num_experts": [4, 5, None]}, 1), ({"num_experts": []}, 1)],
+        *[({"block_configs": [{"n_routed_experts": 4}, {}, 1]}, 0), ({"block_configs": [{"n_routed_experts": 5}]}, 1)],
     ],
 )
 def test_ranks_divide_heads_and_experts(experts: dict[str, int], keys: int) -> None:
     assert checked({**FLAT, **experts}, parallel={"tensor": 2, "expert": 2})[0] == ["parallel.expert"] * keys
     assert checked({**FLAT, **experts}, parallel={"tensor": 3, "expert": 1})[0] == ["parallel.tensor"]
+    for nested in ({"llm_config": experts}, {"language_config": experts}, {"thinker_config": {"text_config": experts}}):
+        assert checked({**FLAT, **nested}, parallel={"tensor": 2, "expert": 2})[0] == ["parallel.expert"] * keys
 
 
 @pytest.mark.parametrize(
