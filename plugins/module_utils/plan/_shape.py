@@ -103,7 +103,7 @@ def read(config: Mapping[str, Any]) -> Shape | None:
         return None
     part = text_config(config)
     windowed = part.get("sliding_window") and part.get("use_sliding_window") is not False and "layer_types" not in part
-    if windowed or "attention_chunk_size" in part or "block_configs" in part:
+    if windowed or "attention_chunk_size" in part or "block_configs" in part or _unread(part):
         return None  # which layers keep all tokens, only the engine's model knows
     attention = sum(kind in ATTENTION for kind in layers)
     names = config.get("architectures")
@@ -120,8 +120,18 @@ def read(config: Mapping[str, Any]) -> Shape | None:
     )
 
 
+def _unread(part: Mapping[str, Any]) -> bool:
+    """Do layers differ in words that are not read here? A list or pattern without attention has such."""
+    pattern, stated = part.get("hybrid_override_pattern"), part.get("layers_block_type", part.get("layer_types"))
+    if isinstance(pattern, str) and pattern:
+        return "*" not in pattern
+    if isinstance(stated, list) and stated:
+        return not any(kind in stated for kind in ATTENTION)
+    return any(part.get(key) is not None for key in UNREAD)
+
+
 def _layers(config: Mapping[str, Any]) -> list[str] | None:
-    """The kind of each layer; None where a list, a pattern or a key says that they differ in a way that is not read here."""
+    """The kind of each layer; a list or pattern that names no attention is another model's, and all layers count."""
     part, count = text_config(config), integer(config, "num_hidden_layers")
     pattern = part.get("hybrid_override_pattern")
     if isinstance(pattern, str):
@@ -134,8 +144,6 @@ def _layers(config: Mapping[str, Any]) -> list[str] | None:
         kinds = ["linear_attention" if (index + 1) % interval else "full_attention" for index in range(count)]
     if any(kind in ATTENTION for kind in kinds):
         return kinds
-    if kinds or any(part.get(key) is not None for key in UNREAD):
-        return None
     # More layers than any model has would only cost memory here.
     return ["attention"] * count if count and count <= 10_000 else None
 
