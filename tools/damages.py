@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import itertools
+import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import libcst as cst
@@ -94,3 +97,28 @@ def mutants(file: Path, name: str, sample: int, comparisons: bool) -> tuple[int,
     return len(worth), [
         Mutant(text, splice(item.original_node, item.mutated_node), id(item.original_node) in comparing.found, bodies) for item in tried
     ]
+
+
+class Fates:
+    """What came of each damage, kept as it comes: a run that was interrupted goes on."""
+
+    def __init__(self, path: Path, again: bool) -> None:
+        self.path = path
+        if again:
+            path.unlink(missing_ok=True)
+
+    def read(self) -> dict[str, str]:
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        return dict(json.loads(line) for line in lines)
+
+    def key(self, way: str, name: str, item: Mutant) -> str:
+        """Of the whole damaged text, so that another file's fates are not taken for its own."""
+        return hashlib.sha256(f"{way} {name}\n{item.after}".encode()).hexdigest()[:24]
+
+    def __call__(self, way: str, name: str, item: Mutant, ask: Callable[[], str]) -> str:
+        fate = self.read().get(self.key(way, name, item))
+        if fate is None:
+            fate = ask()
+            with self.path.open("a") as kept:
+                kept.write(json.dumps([self.key(way, name, item), fate]) + "\n")
+        return fate
