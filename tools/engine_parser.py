@@ -17,11 +17,12 @@ import importlib
 import inspect
 import io
 import json
+import os
 import re
 import sys
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -268,8 +269,28 @@ def vllm(site: Path) -> dict[str, Any]:
         found[name]["folds"] = "lower"
     envs = importlib.import_module("vllm.envs").environment_variables
     names = {name for name in envs if name.startswith("VLLM_")} | in_sources(site, "vllm", r"VLLM_[A-Z0-9_]+")
-    listed = _env_choices(site / "vllm/envs.py")
+    listed = {**_env_numbers(envs), **_env_choices(site / "vllm/envs.py")}
     return {"flags": found, "fields": dict(sorted(reader.fields.items())), "env": {name: listed.get(name, {}) for name in sorted(names)}}
+
+
+def _env_numbers(envs: Mapping[str, Callable[[], Any]]) -> dict[str, dict[str, Any]]:
+    """The variables that are read as numbers, by what their readers take: a truth is int, too (bool(int("1")))."""
+
+    def takes(name: str, text: str) -> bool:
+        os.environ[name] = text
+        try:
+            envs[name]()
+        except ValueError:
+            return False
+        # A reader that wants more than its text says nothing of it.
+        except Exception:
+            return text != "1"
+        finally:
+            del os.environ[name]
+        return True
+
+    numbers = [name for name in envs if takes(name, "1") and not takes(name, "x")]
+    return {name: {"type": "float" if takes(name, "1.5") else "int"} for name in numbers}
 
 
 def _env_choices(path: Path) -> dict[str, dict[str, Any]]:

@@ -28,7 +28,7 @@ NODE: Mapping[str, list[Any]] = {
 }  # fmt: skip
 PORT = [0, -1, 65536, "x", "", None, True, 8000.0, "8000.0", [8000], {}, 10**30]
 GROUP: Mapping[str, list[Any]] = {
-    **{f"gx10_{name}_port": PORT for name in ("api", "ray", "master", "fanout")},
+    **{f"gx10_{name}_port": PORT for name in ("api", "ray", "master", "fanout", "group")},
     "gx10_models_root": ["", "/", "srv", "~/x", "/a/../b", "/a,b", "/a:b", "/a\nb", "/var/lib/gx10", "/var/lib", "/var/lib/gx10/m", 1, []],
     "gx10_state_dir": ["", "/", "x", "/etc", "/usr/bin", "/a;b", "/a b", "/srv", "/srv/models/state", "/a\x00", None, True, {}],
     "gx10_api_address": ["head", "", "10.0.0", "224.0.0.1", "ff02::1", 1, [], True, "1.2.3.4/8", "x" * 70_000],
@@ -37,6 +37,7 @@ GROUP: Mapping[str, list[Any]] = {
     "gx10_gpus_per_node": [0, 17, "all", None],
     "gx10_memory_floor_gib": ["x", -1, True, "nan", 10**6, float("inf"), [], {}],
     "gx10_drop_caches": ["maybe", "", 2, 1.5, None, []],
+    "gx10_fabric_routed": ["maybe", "", 2, None, {}, ["true"]],
     "gx10_weights_sources": ["/a", ["/a"], {"a/b": None}, {"a/b": ""}, {"a/b": ["/x"]}, {"ab": "/x"}, {"a/b": {"c": "/x"}}, 1],
     "gx10_fanout_network": ["both", "", None, 1, ["fabric"], "Fabric"],
     "gx10_fanout_lanes": [-1, 65, None, "x"],
@@ -62,6 +63,7 @@ RIGHT: Mapping[str, list[Any]] = {
     "gx10_api_address": ["0.0.0.0", "::", "192.168.1.11"],
     "gx10_memory_floor_gib": [None, 1, "1.5"],
     "gx10_build_host": ["gx10-2", "", None],
+    "gx10_fabric_routed": [True, "no", "True"],
     "gx10_image_archive": ["", "/a", "~/a"],
     "gx10_env": [{"NCCL_DEBUG": "INFO"}, {}],
     "my_variable": [None, 1, {"a": ["b"]}, "x" * 1000],

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 
 from ..common._problem import Problem
 from ..node._types import Engine, Host, Memory, ModelLook
-from ..plan import _checkpoint
+from ..plan import _checkpoint, _rules
 from ..plan import _memory as _memory_estimate
 from ..plan._profile_types import Asked, Checkpoint
 from ..plan._types import Node, Plan
+from ..plan.engines import _flags
 from . import _hardware_checks, _link_checks
 from ._engine import holds, owns
 
@@ -59,6 +60,7 @@ def checkpoint_problems(plan: Plan, looks: Mapping[str, Mapping[str, ModelLook]]
     problems: list[Problem] = []
     compared: list[object] = []
     model, memory = plan["model"], plan["memory"]
+    version = _flags.pick(plan["engine"], _rules.pinned(plan["image"], plan["engine"]))[0].version
     for node in plan["nodes"]:
         look = looks[node["name"]].get(model["repo"]) if node["name"] in looks else None
         config = look["config"] if look else None
@@ -67,7 +69,7 @@ def checkpoint_problems(plan: Plan, looks: Mapping[str, Mapping[str, ModelLook]]
         compared.append(config)
         found: Checkpoint = {"path": model["path"], "config": config, "tensors": None}
         asked: Asked = {"model": model, "engine": plan["engine"], "expect": plan["expect"], **plan["asked"]}
-        problems += _checkpoint.check(asked, found, node["name"])[0]
+        problems += _checkpoint.check(asked, found, node["name"], version)[0]
         taken = _memory_estimate.Budget(memory["budget_gib"], memory["share"])
         problems += _memory_estimate.problems(_memory_estimate.rank(asked, taken, found), None, node["name"])
     return [str(problem) for problem in problems]
@@ -81,18 +83,20 @@ def _memory(plan: Plan, name: str, seen: Memory, engine: Engine | None) -> list[
     memory, held = plan["memory"], 0.0
     available, total = seen["available"] / 1024**3, seen["total"] / 1024**3
     own = round(memory["share"] * total, 2) if memory["share"] else memory["budget_gib"]
-    needs = memory["needs_gib"] if own is None else round(own + memory["floor_gib"], 2)
+    # Of a plan in an older record, nobody knows what was offloaded.
+    host = memory.get("host_gib", 0.0)
+    needs = memory["needs_gib"] if own is None else round(own + host + memory["floor_gib"], 2)
     if engine and any(map(holds, engine["containers"])):
         # Comes back when our own engine is replaced; where nobody recorded how much, nothing can be said.
         record = (engine["record"] or {"plan": {}})["plan"].get("memory") or {}
         # A record of an older release has no share, and its budget is too small.
         if record.get("budget_gib") is None or "share" not in record:
             return []
-        held = BESIDE_GIB + (record["share"] * total if record["share"] else record["budget_gib"])
+        held = BESIDE_GIB + record.get("host_gib", 0.0) + (record["share"] * total if record["share"] else record["budget_gib"])
     if available + held >= needs:
         return []
     found = f"{available:.1f} GiB available" + (f" and {held:.1f} GiB that the running engine gives back" if held else "")
-    budget = "weights and reserve" if own is None else f"a budget of {own:g} GiB"
+    budget = "weights and reserve" if own is None else f"a budget of {own:g} GiB" + (f", {host:g} offloaded to the host" if host else "")
     wanted = f"at least {needs:g} GiB: {budget} and a floor of {memory['floor_gib']:g} GiB"
     return [
         Problem(

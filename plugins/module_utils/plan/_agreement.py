@@ -122,6 +122,34 @@ def context(view: View) -> Iterator[Problem]:
             yield view.problem(f"args.{flag}.{path}", value, f"at most {min(highest)}", f"limits has it as max of {length}", "limit")
 
 
+def configuration(view: View) -> Iterator[Problem]:
+    """What vLLM's configuration refuses before it loads (config/vllm.py, config/mamba.py; 0.22.1 and 0.30.0)."""
+    args = view.args
+    allocator = str(view.env.get("PYTORCH_CUDA_ALLOC_CONF", ""))
+    stable = args.get("enable-sleep-mode") or args.get("enable-cumem-allocator")
+    connector = value_of(args, "kv-transfer-config.kv_connector")
+    if connector is not None and "expandable_segments:True" in allocator and not stable:
+        why = f"memory that {connector} registers would move"
+        yield view.problem("env.PYTORCH_CUDA_ALLOC_CONF", allocator, "no expandable_segments, or args.enable-sleep-mode", why, "excludes")
+    if args.get("enable-mamba-cache-stochastic-rounding"):
+        dtype, why = args.get("mamba-ssm-cache-dtype"), "args.enable-mamba-cache-stochastic-rounding asks for it"
+        if dtype != "float16":
+            yield view.problem("args.mamba-ssm-cache-dtype", dtype, "float16", why, "needs")
+        backend = args.get("mamba-backend", view.default("mamba-backend"))
+        if backend == "triton":
+            yield view.problem(
+                "args.mamba-backend", backend, "flashinfer", f"{why}: Triton's kernel rounds on data center Blackwell alone", "needs"
+            )
+    if view.engine == "vllm" and args.get("async-scheduling"):
+        method, padded = (value_of(args, f"speculative-config.{key}") for key in ("method", "disable_padded_drafter_batch"))
+        why = "vLLM schedules ahead with EAGLE, MTP, a draft model or ngram_gpu alone"
+        if method in ("ngram", "suffix"):
+            yield view.problem("args.async-scheduling", True, f"false with speculative-config.method {method}", why, "excludes")
+        if padded:
+            wanted = "false with speculative-config.disable_padded_drafter_batch"
+            yield view.problem("args.async-scheduling", True, wanted, "its batches are padded", "excludes")
+
+
 def prefill(view: View) -> Iterator[Problem]:
     tokens, length = (_int(view.args.get(key)) for key in ("max-num-batched-tokens", "max-model-len"))
     if view.args.get("enable-chunked-prefill") is False and tokens and length and tokens < length:
@@ -130,7 +158,7 @@ def prefill(view: View) -> Iterator[Problem]:
 
 
 def quantization(view: View) -> Iterator[Problem]:
-    flag, name = (_kind(str(value)) for value in (view.args.get("quantization", ""), view.repo))
+    flag, name = (kind(str(value)) for value in (view.args.get("quantization", ""), view.repo))
     if flag and name and flag != name:
         why = f"the engine refuses or ruins weights that are quantized otherwise: the name says {name}"
         yield view.problem(
@@ -151,7 +179,15 @@ def image_engine(view: View) -> Iterator[Problem]:
         )
 
 
-AGREEMENTS: tuple[Callable[[View], Iterator[Problem]], ...] = (split, speculation, prefill, context, quantization, image_engine)
+AGREEMENTS: tuple[Callable[[View], Iterator[Problem]], ...] = (
+    split,
+    speculation,
+    configuration,
+    prefill,
+    context,
+    quantization,
+    image_engine,
+)
 
 
 def check(view: View) -> list[Problem]:
@@ -204,5 +240,6 @@ def _int(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
-def _kind(text: str) -> str:
-    return next((kind for kind in KINDS if kind in text.lower()), "")
+def kind(text: str) -> str:
+    """What a name or a flag says of the weights; empty for nothing."""
+    return next((one for one in KINDS if one in text.lower()), "")

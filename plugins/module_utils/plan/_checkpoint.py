@@ -12,12 +12,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..common._problem import Problem, show
+from . import _length
 from ._profile_types import Asked, Checkpoint, Profile
 from ._shape import integer, text_config
 
 CHECKS = ("context length", "tensor parallel", "expert parallel", "MTP layers", "block-quantized scales")
 # Heads that a rank has a whole number of, by their keys in config.json.
 DIVIDED = ("num_attention_heads", "linear_num_key_heads", "linear_num_value_heads", "mamba_num_heads")
+# How many experts a layer has (vllm/transformers_utils/model_arch_config_convertor.py, get_num_experts); of a list the most counts.
+EXPERTS = ("num_experts", "moe_num_experts", "n_routed_experts", "num_local_experts")
+# What engines tell apart of quantized weights (vllm/config/model.py, _verify_quantization), by a part of the word; the first that fits.
+# Methods that read several (moe_wna16, humming) have none; neither have SGLang's W8A8, which read compressed-tensors.
+METHODS = ("compressed-tensors", "gptq", "awq", "modelopt", "bitsandbytes", "gguf", "quark", "torchao", "mxfp4", "fp8")
 # The flags of the context, and the keys of config.json by which it is lengthened.
 LENGTHS, ROPES = ("max-model-len", "context-length"), ("rope_parameters", "rope_scaling")
 # Published config.json of the profiles' checkpoints: the keys that are read here, and where they come from.
@@ -61,8 +67,8 @@ def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield prefix + str(key), value
 
 
-def check(profile: Asked, checkpoint: Checkpoint | None, where: str) -> tuple[list[Problem], list[str]]:
-    """Problems of a valid profile with its checkpoint, and the checks that were skipped."""
+def check(profile: Asked, checkpoint: Checkpoint | None, where: str, version: str = "0.22.1") -> tuple[list[Problem], list[str]]:
+    """Problems of a valid profile with its checkpoint, and the checks that were skipped. `version`: of the engine's table."""
     if checkpoint is None:
         return [], [f"{name}: no config.json at hand" for name in CHECKS]
     config, tensors, path = checkpoint["config"], checkpoint["tensors"], checkpoint["path"]
@@ -77,15 +83,14 @@ def check(profile: Asked, checkpoint: Checkpoint | None, where: str) -> tuple[li
         return value is not None
 
     flag = "max-model-len" if "max-model-len" in args else "context-length"
-    limit, context, source = integer(config, "max_position_embeddings"), args.get(flag), f"{path}/config.json"
+    context, source, lifted = args.get(flag), f"{path}/config.json", {}
     for changes in ("json-model-override-args", "hf-overrides"):
-        lifted = args.get(changes)
-        lifted = text_config(lifted) if isinstance(lifted, Mapping) else lifted
-        if isinstance(lifted, Mapping) and isinstance(lifted.get("max_position_embeddings"), int):
-            limit, source = lifted["max_position_embeddings"], f"args.{changes}"
-    limit = _scaled(config, args.get("hf-overrides"), limit) if flag == "max-model-len" else limit
-    if need("context length", limit) and isinstance(context, int) and limit is not None and context > limit:
-        wanted = f"at most {limit}, max_position_embeddings of {source}"
+        changed = args.get(changes)
+        if isinstance(changed, Mapping) and changed:
+            lifted, source = dict(changed), f"{path}/config.json with args.{changes}"
+    longest = _length.longest(config, lifted, flag == "context-length", version)
+    if need("context length", longest) and isinstance(context, int) and longest is not None and context > longest[0]:
+        wanted = f"at most {longest[0]}, {longest[1]} of {source}"
         problems.append(Problem(where, f"args.{flag}", show(context), wanted, code="out-of-range"))
 
     need("tensor parallel", integer(config, "num_attention_heads"))
@@ -99,13 +104,28 @@ def check(profile: Asked, checkpoint: Checkpoint | None, where: str) -> tuple[li
         wanted = f"a divisor or a multiple of {shared}, num_key_value_heads of {path}/config.json"
         problems.append(Problem(where, "parallel.tensor", str(tensor), wanted, code="not-a-divisor"))
 
-    experts = integer(config, "num_experts", "n_routed_experts", "num_local_experts")
+    experts = _experts(config)
     if expert > 1:
         if experts is None:
             problems.append(Problem(where, "parallel.expert", str(expert), f"1: {path}/config.json names no experts", code="no-experts"))
-        elif experts % expert:
+        # vLLM gives what is left over to the first ranks (fused_moe, determine_expert_map), unless it balances them.
+        elif experts % expert and (profile.get("engine") != "vllm" or args.get("enable-eplb")):
             wanted = f"a divisor of {experts}, the experts of {path}/config.json"
             problems.append(Problem(where, "parallel.expert", str(expert), wanted, code="not-a-divisor"))
+
+    block, size = _block(config), integer(config, "moe_intermediate_size", *(("intermediate_size",) if experts else ()))
+    parts = max(1, tensor // expert)
+    if block and size is not None and (size % parts or size // parts % block):
+        hint = f"Keep experts whole (parallel.expert {tensor}), or take fewer ranks."
+        wanted = f"a split of the experts' {size} into whole blocks of {block}, weight_block_size of {path}/config.json"
+        problems.append(Problem(where, "parallel.tensor", str(tensor), wanted, hint, code="not-a-divisor"))
+
+    method, stated = str(args.get("quantization", "")), quantized(config)
+    kinds = [next((name for name in METHODS if name in text and "w8a8" not in text), None) for text in (method, stated)]
+    if None not in kinds and kinds[0] != kinds[1]:
+        wanted = f"the profile without it: quant_method of {path}/config.json is {show(stated)}"
+        hint = "The engine takes its weights as they are quantized, and refuses another method."
+        problems.append(Problem(where, "args.quantization", show(method), wanted, hint, code="quantization"))
 
     speculative = args.get("speculative-config")
     method = speculative.get("method", "") if isinstance(speculative, Mapping) else ""
@@ -132,6 +152,34 @@ def check(profile: Asked, checkpoint: Checkpoint | None, where: str) -> tuple[li
     return problems, skipped
 
 
+def _experts(config: Mapping[str, Any]) -> int | None:
+    """How many a layer has; the most, where layers have each their own."""
+    part = text_config(config)
+    lists = [found for name in EXPERTS if isinstance(found := part.get(name, config.get(name)), list)]
+    blocks = part.get("block_configs")
+    each = [integer({"each": one}, "each") for found in lists for one in found]
+    each += [integer(block, "n_routed_experts") for block in (blocks if isinstance(blocks, list) else []) if isinstance(block, Mapping)]
+    return integer(config, *EXPERTS) or max(filter(None, each), default=None)
+
+
+def _block(config: Mapping[str, Any]) -> int | None:
+    """Rows of a block of FP8 weights: an engine cuts no expert within one (fused_moe's create_weights of both engines)."""
+    found = config.get("quantization_config")
+    sides = found.get("weight_block_size") if isinstance(found, Mapping) else None
+    rows = sides[0] if isinstance(sides, list) and sides else None
+    return rows if isinstance(rows, int) and not isinstance(rows, bool) and rows > 0 and "fp8" in quantized(config) else None
+
+
+def quantized(config: Mapping[str, Any]) -> str:
+    """How a checkpoint's weights are quantized, in its own word; empty where config.json does not say."""
+    for part in (config, text_config(config)):
+        for key in ("quantization_config", "compression_config"):
+            found = part.get(key)
+            if isinstance(found, Mapping) and isinstance(found.get("quant_method"), str):
+                return str(found["quant_method"]).lower().replace("_", "-")
+    return ""
+
+
 def unchecked(profile: Profile, checkpoint: Checkpoint | None) -> list[str]:
     """A factor of the context that nothing at hand bounds, as a warning: the engine would take it as it is."""
     stated = checkpoint is not None and integer(checkpoint["config"], "max_position_embeddings") is not None
@@ -153,20 +201,3 @@ def unchecked(profile: Profile, checkpoint: Checkpoint | None) -> list[str]:
 def _has_mtp(config: Mapping[str, Any], tensors: Sequence[str]) -> bool:
     layers = integer(config, "num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_layers")
     return bool(layers) or any(name.startswith("mtp.") or ".mtp." in name for name in tensors)
-
-
-def _scaled(config: Mapping[str, Any], changed: Any, limit: int | None) -> int | None:
-    """vLLM's own length (config/model.py, _get_and_verify_max_len, 0.22.1): YaRN and its like lengthen what config.json says."""
-    if "gemma3" in str(config.get("model_type")):
-        return limit  # its length is scaled already
-    for part in (changed, text_config(config), config):
-        inner = part.get("text_config", part) if isinstance(part, Mapping) else {}
-        rope = (inner.get("rope_parameters") or inner.get("rope_scaling")) if isinstance(inner, Mapping) else None
-        if not isinstance(rope, Mapping):
-            continue
-        kind, factor, first = rope.get("rope_type", rope.get("type")), rope.get("factor"), rope.get("original_max_position_embeddings")
-        if kind in ("default", "su", "longrope", "llama3", None) or isinstance(factor, bool) or not isinstance(factor, int | float):
-            return limit
-        base = first if kind == "yarn" and isinstance(first, int) else limit
-        return None if base is None else max(limit or 0, int(base * factor))
-    return limit

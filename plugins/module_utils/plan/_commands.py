@@ -91,6 +91,9 @@ def _memory(memory: Memory) -> list[str]:
         f"# Memory per rank (estimate): budget {_gib(memory['budget_gib'])} = weights {_gib(memory['weights_gib'])} + drafter"
         f" {_gib(memory['drafter_gib'])} + reserve {_gib(memory['reserve_gib'])}{states} + KV cache {_gib(memory['kv_cache_gib'])}"
     ]
+    # Of a plan in an older record, nobody knows.
+    if memory.get("host_gib"):
+        lines.append(f"#   beside the budget, of the host's memory: {_gib(memory['host_gib'])}")
     if memory["kv_cache_tokens"] is not None:
         lines.append(f"#   KV cache of the group: {memory['kv_cache_tokens']} tokens at {memory['kv_bytes_per_token']:.0f} bytes per rank")
     if memory["requests"] is not None:

@@ -89,11 +89,13 @@ def read(
         node, found = _node(name, position, variables[name], where)
         nodes.append(node)
         problems += [problem for problem in found if problem.key not in said]
-    problems += _same(nodes, variables, where) + _subnets(nodes, where)
+    problems += _same(nodes, variables, where)
 
     nodes.sort(key=lambda node: node.rank)
     site = {key.removeprefix("gx10_"): given.get(key, setting(key, variables[nodes[0].name])) for key in SITE_DEFAULTS}
     problems += _differences(variables, [node.name for node in nodes], where) + _site.check(site, where)
+    # Whether routers lead from one network to another, only the nodes know, and preflight asks them.
+    problems += [] if site["fabric_routed"] else _subnets(nodes, where)
     # Only a host of the group is looked at, and has an address that layers travel from.
     if site["build_host"] and site["build_host"] not in [node.name for node in nodes]:
         hint = "Add it to the group, after the nodes that serve: it need not serve itself."
@@ -265,6 +267,7 @@ def _same(nodes: Sequence[Node], variables: Mapping[str, Any], where: str) -> li
 def _subnets(nodes: Sequence[Node], where: str) -> list[Problem]:
     """Addresses of the fabric, and those of one rail, that no network holds together with the first node's."""
     problems = []
+    hint = "Rails are in the same order on each node; of a fabric with routers between its networks say gx10_fabric_routed: true."
     firsts: dict[str, tuple[str, str]] = {}
     for node in nodes:
         at = printable(node.name)
@@ -274,7 +277,7 @@ def _subnets(nodes: Sequence[Node], where: str) -> list[Problem]:
             first, name = firsts.setdefault(key, (network, at)) if network else ("", "")
             if network != first:
                 wanted = f"one of the network that {name} is on ({first} or a part of it)"
-                problems.append(Problem(where, f"{at}.{key}", text, wanted, "Rails are in the same order on each node.", "other-network"))
+                problems.append(Problem(where, f"{at}.{key}", text, wanted, hint, "other-network"))
     return problems
 
 

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..common._problem import Problem
-from . import _cache, _parameters, _rules, _shape
+from . import _agreement, _cache, _checkpoint, _parameters, _rules, _shape
 from ._profile_types import Asked, Checkpoint, ImageFile, Profile
 from ._types import Estimate, Floor
 from .engines import _flags
+from .engines._limits import value_of
 
 GIB = 1024**3
 # A GB10's 128 GB as free -h shows them in the report (119), and MiaAI-GLM#47 more exactly (to 121.69); a share is taken of this total
@@ -37,6 +38,15 @@ DRAFTER_STATES = 3
 UNLIKE = 0.1
 # Tokens of a step where no flag says, for a server on 70 GiB or more (engine/arg_utils.py, get_batch_defaults).
 STEP = 8192
+# What makes quantized weights of others while it loads them, where it finds others.
+CONVERTS = (
+    *("bitsandbytes", "experts_int8", "fp8", "fp8_per_block", "fp8_per_tensor", "int8_per_channel_weight_only", "mxfp8", "online"),
+    *("w8a8_fp8", "w8a8_int8"),
+)
+# SGLang's hicache-ratio where no flag says (0.5.13).
+HICACHE = 2.0
+# The flag that has the KV cache's memory in bytes.
+FIXED = "kv-cache-memory-bytes"
 ORDER = "Give up memory in this order: speculation, then max-num-seqs, then a larger budget or more ranks."
 # The floor: a quarter of what the budget leaves free; the rest is for ranks that differ (1 GiB in the reports) and for the host's own
 # programs. Never more than the 8 GiB of the field, never less than the 0.5 GiB that the mod gpu-mem-util-gb keeps.
@@ -95,7 +105,11 @@ def rank(asked: Asked, taken: Budget, checkpoint: Checkpoint | None) -> Estimate
     if asked["engine"] == "sglang":
         # It shares out what is free before it loads (0.5.13: _profile_available_bytes); activations come out of the rest.
         reserve = (taken.share or 0.0) * (TOTAL_GIB - VISIBLE_GIB)
-    if weights is not None and taken.gib is not None:
+    fixed = _cache.number(args.get(FIXED)) / GIB
+    if fixed and taken.gib is not None:
+        # vLLM then takes these beside all else, and asks neither its share nor what is free (v1/worker/gpu_worker.py, 0.22.1).
+        left, taken = fixed, Budget(None if weights is None else weights + drafter + reserve + fixed, None)
+    elif weights is not None and taken.gib is not None:
         left = taken.gib - weights - drafter - reserve
     if shape is not None and asked["engine"] == "sglang":
         slots = asked.get("expect", {}).get("mamba_pool", {}).get("slots", 0)
@@ -115,6 +129,7 @@ def rank(asked: Asked, taken: Budget, checkpoint: Checkpoint | None) -> Estimate
                 tokens = blocks.capacity(left * GIB)
                 requests = round(tokens / blocks.context, 2)
 
+    host = _host(asked, left)
     # Free in form: what is not a number is not measured.
     measured = asked.get("expect", {}).get("bench", {}).get("kv_cache_gib")
 
@@ -128,7 +143,8 @@ def rank(asked: Asked, taken: Budget, checkpoint: Checkpoint | None) -> Estimate
         "states_gib": round(states, 2),
         "share": taken.share,
         "budget_gib": short(taken.gib),
-        "leaves_gib": short(None if taken.gib is None else VISIBLE_GIB - taken.gib),
+        "host_gib": round(host, 2),
+        "leaves_gib": short(None if taken.gib is None else VISIBLE_GIB - taken.gib - host),
         "kv_cache_gib": short(left),
         "kv_bytes_per_token": None if per_token is None else round(per_token, 1),
         "kv_cache_tokens": tokens,
@@ -141,15 +157,44 @@ def rank(asked: Asked, taken: Budget, checkpoint: Checkpoint | None) -> Estimate
     }
 
 
+def _host(asked: Asked, left: float | None) -> float:
+    """GiB on one rank that flags take of the host's memory, which on a GB10 is the same; `left`: for SGLang's KV cache.
+
+    vLLM's sizes of a KV cache that is offloaded are of all ranks together; SGLang's, in GB, of each, or a multiple of the cache itself.
+    """
+    args, ranks = asked.get("args", {}), asked["parallel"]["tensor"] * asked["parallel"].get("pipeline", 1)
+
+    def real(key: str) -> float:
+        value = value_of(args, key)
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else 0.0
+
+    found = real("cpu-offload-gb")
+    if asked["engine"] == "vllm":
+        moved = real("kv-transfer-config.kv_connector_extra_config.cpu_bytes_to_use") / GIB
+        return found + (real("kv-offloading-size") + moved) / ranks
+    if not args.get("enable-hierarchical-cache"):
+        return found
+    return found + (real("hicache-size") * 1e9 / GIB or max(0.0, left or 0.0) * (real("hicache-ratio") or HICACHE))
+
+
+def converted(asked: Asked, checkpoint: Checkpoint | None) -> bool:
+    """Does the engine quantize the weights as it loads them? Then nobody knows here what stays of them."""
+    if asked.get("args", {}).get("quantization") not in CONVERTS:
+        return False
+    if checkpoint is not None:
+        return not _checkpoint.quantized(checkpoint["config"])
+    return not _agreement.kind(asked["model"]["repo"])
+
+
 def _weights(asked: Asked, checkpoint: Checkpoint | None, shape: _shape.Shape | None) -> tuple[float | None, float]:
     """GiB of the model's and of the drafter's on one rank; a drafter of the model's own is in its checkpoint's size, once."""
     args, model = asked.get("args", {}), asked["model"]
     tensor, pipeline = asked["parallel"]["tensor"], asked["parallel"].get("pipeline", 1)
-    size = model.get("size_gib")
+    size = None if converted(asked, checkpoint) else model.get("size_gib")
     weights = None if size is None else size / (tensor * pipeline)
     tokens, own = _cache.drafted(args)
     counted = None
-    if checkpoint is not None and pipeline == 1:
+    if checkpoint is not None and pipeline == 1 and not converted(asked, checkpoint):
         counted = _parameters.count(checkpoint["config"], tensor, args.get("mm-encoder-tp-mode") == "data")
     # A config.json that does not tell its quantization (ModelOpt has a file of its own) is no reason to count another type.
     if counted is not None and weights is not None and abs(counted.model / GIB / weights - 1) > UNLIKE:
@@ -167,9 +212,12 @@ def _weights(asked: Asked, checkpoint: Checkpoint | None, shape: _shape.Shape | 
     return weights, drafter
 
 
-def problems(found: Estimate, site_floor: float | None, where: str) -> list[Problem]:
-    """A budget that the weights alone exceed cannot work; a floor above what the budget leaves would end a healthy engine."""
-    out = []
+def problems(found: Estimate, site_floor: float | None, where: str, limits: Sequence[Mapping[str, Any]] = ()) -> list[Problem]:
+    """A budget that the weights alone exceed cannot work; a floor above what the budget leaves would end a healthy engine.
+
+    `limits`: the profile's, of which those of a budget hold for a KV cache in bytes, too.
+    """
+    out = _fixed(found, where, limits)
     left, leaves, budget = found["kv_cache_gib"], found["leaves_gib"], found["budget_gib"]
     # The reserve is an estimate, and refuses nobody.
     most = None if left is None else left + found["reserve_gib"]
@@ -182,6 +230,11 @@ def problems(found: Estimate, site_floor: float | None, where: str) -> list[Prob
         needs = f"{found['request_gib']} GiB of KV cache per rank for one request of the longest context"
         wanted = f"at most {round(most, 2)}, which the budget of {budget} GiB leaves beside weights and drafter"
         out.append(Problem(where, "memory", needs, wanted, f"Ask for a shorter context, or: {ORDER}", code="out-of-memory"))
+    host = found["host_gib"]
+    if host and leaves is not None and leaves < 0:
+        needs = f"{host} GiB of the host's memory per rank, for what flags offload to it"
+        wanted = f"at most {round(leaves + host, 2)}: the budget of {budget} GiB is of the same memory, of which {VISIBLE_GIB:g} are free"
+        out.append(Problem(where, "memory", needs, wanted, "On a GB10 nothing is gained by it.", code="out-of-memory"))
     if site_floor is not None and leaves is not None and site_floor > max(FLOOR_LEAST, leaves / 2):
         hint = (
             f"The budget of {budget} GiB leaves {leaves} of the {VISIBLE_GIB} GiB that an engine sees: the floor would end a healthy one."
@@ -189,6 +242,24 @@ def problems(found: Estimate, site_floor: float | None, where: str) -> list[Prob
         wanted = f"at most {max(FLOOR_LEAST, math.floor(leaves * 5) / 10)} GiB with {where}, or nothing: the plan then computes it"
         out.append(Problem("inventory", "gx10_memory_floor_gib", f"{site_floor:g} GiB", wanted, hint, code="out-of-range"))
     return out
+
+
+def _fixed(found: Estimate, where: str, limits: Sequence[Mapping[str, Any]]) -> list[Problem]:
+    """A KV cache in bytes that leads beyond what a budget may be. No budget does: what is left for its KV cache is within it."""
+    left = found["kv_cache_gib"]
+    if left is None or found["share"] is not None:
+        return []
+    beside = (found["weights_gib"] or 0.0) + found["drafter_gib"]
+    bounds = [(_rules.CEILING * TOTAL_GIB, f"{_rules.CEILING:.2f} of {TOTAL_GIB} GiB is the proven ceiling")]
+    for limit in limits:
+        unit, most = {"gpu-memory-utilization": TOTAL_GIB, "gpu-memory-utilization-gb": 1.0}.get(str(limit.get("arg"))), limit.get("max")
+        if unit is not None and isinstance(most, int | float):
+            bounds.append((most * unit, f"{limit['arg']} of at most {most}: {limit.get('because')}"))
+    most, because = min(bounds)
+    if left + beside <= most:
+        return []
+    text = f"{left} GiB per rank, beside {beside:.2f} of weights and drafter"
+    return [Problem(where, f"args.{FIXED}", text, f"at most {max(0.0, most - beside):.2f}", f"Reason: {because}.", "out-of-memory")]
 
 
 def floor(found: Estimate, site_floor: float | None) -> Floor:
@@ -205,4 +276,4 @@ def floor(found: Estimate, site_floor: float | None) -> Floor:
         gib = max(FLOOR_LEAST, min(FLOOR_MOST, math.floor(leaves * FLOOR_SHARE * 10) / 10))
         because = f"a quarter of the {leaves:g} GiB that the budget leaves of {VISIBLE_GIB:g}"
     taken = budget if budget is not None else (found["weights_gib"] or 0.0) + RESERVE_GIB
-    return {"floor_gib": gib, "floor_because": because, "needs_gib": round(taken + gib, 2)}
+    return {"floor_gib": gib, "floor_because": because, "needs_gib": round(taken + found["host_gib"] + gib, 2)}

@@ -73,12 +73,19 @@ def override(profile: dict[str, Any], changes: Mapping[str, Any], where: str) ->
     return changed, deviations, problems
 
 
-def blamed(problems: Iterable[Problem], where: str, deviations: Sequence[Deviation]) -> list[Problem]:
+def blamed(
+    problems: Iterable[Problem], where: str, deviations: Sequence[Deviation], engine: object, image: Mapping[str, Any]
+) -> list[Problem]:
     """Problems of the profile; one that a launch brought is the launch's, since the file says nothing of it."""
 
     def prefixes(key: str) -> list[tuple[str, ...]]:
-        # As the engine reads a flag's name.
-        parts = re.split(r"[.\[]", key.replace("_", "-"))
+        parts = re.split(r"[.\[]", key)
+        # By the name that a check has for it, whichever the launch has.
+        if parts[0] == "args" and len(parts) > 1 and engine in _engines.names():
+            parts[1] = _args.canonical(*_tongue(str(engine), image)[:2], parts[1].replace("_", "-"))
+        elif parts[0] == "env" and len(parts) > 1:
+            parts[1] = _limits.NEWER.get(parts[1], parts[1])
+        parts = [part.replace("_", "-") for part in parts]
         return [tuple(parts[:count]) for count in range(1, len(parts) + 1)]
 
     changed = [prefixes(deviation["key"]) for deviation in deviations]
@@ -91,15 +98,24 @@ def blamed(problems: Iterable[Problem], where: str, deviations: Sequence[Deviati
     return found
 
 
+def of_memory(problems: Iterable[Problem], deviations: Sequence[Deviation]) -> list[Problem]:
+    """Problems of a launch whose memory does not suffice, though the profile's alone does: those of its changes that count."""
+    keys = [one["key"] for one in deviations if one["key"].partition(".")[0] in ("args", "image", "parallel")]
+    key = f"override.{', '.join(keys[:3])}{', …' if len(keys) > 3 else ''}"
+    return [dataclasses.replace(problem, where="command line", key=key) if problem.key == "memory" else problem for problem in problems]
+
+
 @dataclasses.dataclass(frozen=True)
 class Checked:
-    """What is wrong with a profile. `args` and `words`: its flags as the engine reads them, and as argv; `skipped`: not checked."""
+    """What is wrong with a profile. `args` and `words`: its flags as the engine reads them, and as argv; `limits`: its own, in the
+    engine's names and values; `skipped`: not checked."""
 
     problems: list[Problem]
     warnings: list[str]
     skipped: list[str]
     args: dict[str, Any]
     words: list[str]
+    limits: list[dict[str, Any]]
 
 
 def check(profile: Mapping[str, Any], image: Mapping[str, Any], sources: Sources, where: str, accept: bool) -> Checked:
@@ -120,7 +136,7 @@ def check(profile: Mapping[str, Any], image: Mapping[str, Any], sources: Sources
             problems.append(Problem(where, key, show(value), "one of " + ", ".join(known), nearest(value, known), "not-a-choice"))
     used = profile.get("mods")
     used = used if isinstance(used, list) else []
-    found, mod_args, all_args, abouts = _mods(used, str(part("model").get("repo")), sources, where)
+    found, mod_args, all_args, abouts = _mods(used, str(part("model").get("repo")), str(profile.get("engine")), sources, where)
     problems += found
     args, env, engine = part("args"), part("env"), profile.get("engine")
     warnings: list[str] = []
@@ -132,8 +148,7 @@ def check(profile: Mapping[str, Any], image: Mapping[str, Any], sources: Sources
     limits = profile.get("limits")
     limits = [limit for limit in limits if isinstance(limit, dict)] if isinstance(limits, list) else []
     if engine in _engines.names():
-        dialect = _engines.load(str(engine)).DIALECT
-        table, nearest_version = _flags.pick(str(engine), _rules.pinned(image, str(engine)))
+        dialect, table, nearest_version = _tongue(str(engine), image)
         skipped += [f"flags by version: {nearest_version}"] if nearest_version else []
         read = _args.read(dialect, table, args, mod_args, where)
         args, words, warnings = read.args, read.words, read.warnings
@@ -174,11 +189,16 @@ def check(profile: Mapping[str, Any], image: Mapping[str, Any], sources: Sources
         )
     own = profile.get("warnings")
     problems = refused + beyond(refused, problems)
-    return Checked(problems, [*(own if isinstance(own, list) else []), *warned, *warnings], skipped, args, words)
+    return Checked(problems, [*(own if isinstance(own, list) else []), *warned, *warnings], skipped, args, words, limits)
+
+
+def _tongue(engine: str, image: Mapping[str, Any]) -> tuple[_engines.Dialect, _flags.Table, str]:
+    """How an image's engine reads its flags, and why the table is another version's; empty if it is not."""
+    return _engines.load(engine).DIALECT, *_flags.pick(engine, _rules.pinned(image, engine))
 
 
 def _mods(
-    used: list[Any], repo: str, sources: Sources, where: str
+    used: list[Any], repo: str, engine: str, sources: Sources, where: str
 ) -> tuple[list[Problem], list[str], list[str], dict[str, dict[str, Any]]]:
     """Problems of a profile's mods with its checkpoint, the flags that the mods add, those that any mod would, and each mod.yml."""
     problems: list[Problem] = []
@@ -196,7 +216,8 @@ def _mods(
             problems += [Problem(**mod["problem"])] if "problem" in mod else broken
     provided = [abouts.get(name, {}).get("provides") for name in used if isinstance(name, str)]
     for name, about in abouts.items():
-        required = about.get("required_for", {})
+        # What it does for one engine, nobody needs for another.
+        required = about.get("required_for", {}) if engine in about.get("engine", [engine]) else {}
         if name not in used and name not in provided and repo in required:
             problems.append(Problem(where, "mods", f"no {name}", f"{name}, for {repo}", f"Reason: {required[repo]}.", "mod"))
         if name in used:

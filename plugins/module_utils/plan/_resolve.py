@@ -23,11 +23,12 @@ from ._profile_types import ImageFile, ModSource, NamedText, Profile, ProfileCon
 from ._types import Body, ContainerOptions, Definition, Deviation, HardwareOptions, MeasuredWith, Memory, Mod, Plan, Speculation
 from ._types import Engine as PlannedEngine
 from ._types import Node as PlannedNode
-from .engines import _engines, _env, _flags
+from .engines import _engines, _env, _flags, _limits
 from .executors import _executors
 
 MODULES = "/tmp/gx10-hf-modules"
 BOOT_MINUTES = 20.0
+UNWEIGHED = "memory: the engine quantizes the weights as it loads them, so what they take is not known"
 # Of the plan as a document: counts up when a role needs what a plan in an older record lacks.
 FORMAT = 5
 
@@ -81,13 +82,17 @@ def resolve(
             image, image_found = _image(profile, sources, source["path"])
             checked = _profile.check(profile, image, sources, source["path"], accept_untested)
             found += checked.problems + image_found + _site.gpu(image, cluster.site, "inventory")
-            found = _profile.blamed(found, source["path"], deviations)
+            found = _profile.blamed(found, source["path"], deviations, profile.get("engine"), image)
         problems += found
         if not problems:
             # Their schemas have accepted them; from here on flags are what the engine reads.
             accepted = cast(Profile, {**profile, "args": checked.args}), cast(ImageFile, image)
             plan, problems = _plan(*accepted, checked, cluster, sources, source, deviations)
-            problems = _profile.blamed(problems, source["path"], deviations)
+            problems = _profile.blamed(problems, source["path"], deviations, profile["engine"], image)
+            # All of a launch counts together: the file is right where it plans alone.
+            if deviations and any(problem.key == "memory" for problem in problems):
+                alone = resolve(sources, hostvars, hosts, None, accept_untested, settings, known)
+                problems = _profile.of_memory(problems, deviations) if alone["plan"] else problems
     name = sources.get("name") or "no profile"
     message = report(f"Cannot plan {name}", problems) if problems else ""
     return {"plan": plan, "problems": told(problems), "message": message}
@@ -129,15 +134,16 @@ def _plan(
     job = _executors.Job(profile["engine"], nodes, site)
     executor = _executors.load(profile["executor"])
     problems = executor.check(job, where)
-    unread, undocumented = _node_env(profile, image, nodes)
+    unread, undocumented = _node_env(profile, image, nodes, checked.limits)
     problems += unread
     own = sources["checkpoints"].get(profile["model"]["repo"])
     if own and "problem" in own:
         problems, own = [*problems, Problem(**own["problem"])], None
     checkpoint = _checkpoint.known(profile["model"]["repo"], own)
-    disagreements, skipped = _checkpoint.check(profile, checkpoint, where)
+    version = _flags.pick(job.engine, _rules.pinned(image, job.engine))[0].version
+    disagreements, skipped = _checkpoint.check(profile, checkpoint, where, version)
     estimate = _memory.estimate(profile, image, checkpoint)
-    problems += disagreements + _memory.problems(estimate, site["memory_floor_gib"], where)
+    problems += disagreements + _memory.problems(estimate, site["memory_floor_gib"], where, checked.limits)
     code, unheld = _code.planned(profile, own, sources["code"])
     problems += unheld
     memory: Memory = {**estimate, **_memory.floor(estimate, site["memory_floor_gib"])}
@@ -202,7 +208,7 @@ def _plan(
         "state_dir": site["state_dir"],
         "drop_caches": site["drop_caches"],
         "memory": memory,
-        "skipped": skipped + checked.skipped,
+        "skipped": skipped + checked.skipped + ([UNWEIGHED] if _memory.converted(profile, checkpoint) else []),
         "deviations": deviations,
         "warnings": checked.warnings
         + undocumented
@@ -217,7 +223,9 @@ def _plan(
     return {"hash": _launch_hash(body), **body}, []
 
 
-def _node_env(profile: Profile, image: ImageFile, nodes: Sequence[Node]) -> tuple[list[Problem], list[str]]:
+def _node_env(
+    profile: Profile, image: ImageFile, nodes: Sequence[Node], limits: Sequence[Mapping[str, Any]]
+) -> tuple[list[Problem], list[str]]:
     """The engine's environment as the inventory has it: what holds for a profile's holds for a node's."""
     problems: list[Problem] = []
     warnings: list[str] = []
@@ -228,6 +236,7 @@ def _node_env(profile: Profile, image: ImageFile, nodes: Sequence[Node]) -> tupl
         at = f"{node.name}.gx10_env"
         found, warned = _env.names(dialect, table, node.env, "inventory", at)
         problems += _env.check(dialect, node.env, "inventory", at) + found
+        problems += _limits.of_node(dialect, table, limits, profile.get("env", {}), node.env, at)
         warnings += warned
         # In the order of the container's.
         for key, value in {**profile.get("env", {}), **_executors.QUIET}.items():

@@ -21,6 +21,13 @@ BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "fp8": 1, "fp8_e4m3": 1, "fp
 # A layer of hybrid_override_pattern (NemotronH).
 LETTERS = {"*": "attention", "M": "mamba"}
 ATTENTION = ("attention", "full_attention")
+# Of most checkpoints, of InternVL and of DeepSeek-VL2; Qwen-Omni's is in its thinker's.
+TEXT = ("text_config", "llm_config", "language_config")
+# Where other architectures (Kimi-Linear, Jamba, MiniMax-M1, Bamba, LFM2, RecurrentGemma, Zamba, Ring) say which layers keep tokens.
+UNREAD = (
+    *("linear_attn_config", "attn_layer_period", "attn_type_list", "attn_layer_indices", "full_attn_idxs", "block_types"),
+    *("hybrid_layer_ids", "layer_group_size"),
+)
 RECURRENT = ("mamba", "linear_attention")
 
 
@@ -69,9 +76,10 @@ class Shape:
 
 
 def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The language model's part of config.json: multimodal checkpoints nest it."""
-    inner = config.get("text_config")
-    return inner if isinstance(inner, Mapping) else config
+    """The language model's part of config.json: multimodal checkpoints nest it, under names of their own."""
+    thinker = config.get("thinker_config")
+    inner = next((part for part in map(config.get, TEXT) if isinstance(part, Mapping)), None)
+    return inner if inner is not None else text_config(thinker) if isinstance(thinker, Mapping) else config
 
 
 def integer(config: Mapping[str, Any], *names: str) -> int | None:
@@ -97,7 +105,7 @@ def read(config: Mapping[str, Any]) -> Shape | None:
         return None
     part = text_config(config)
     windowed = part.get("sliding_window") and part.get("use_sliding_window") is not False and "layer_types" not in part
-    if windowed or "attention_chunk_size" in part or "block_configs" in part:
+    if windowed or "attention_chunk_size" in part or "block_configs" in part or _unread(part):
         return None  # which layers keep all tokens, only the engine's model knows
     attention = sum(kind in ATTENTION for kind in layers)
     names = config.get("architectures")
@@ -112,6 +120,16 @@ def read(config: Mapping[str, Any]) -> Shape | None:
         context=integer(config, "max_position_embeddings"),
         architecture=str(names[0]) if isinstance(names, list) and names else "",
     )
+
+
+def _unread(part: Mapping[str, Any]) -> bool:
+    """Do layers differ in words that are not read here? A list or pattern without attention has such."""
+    pattern, stated = part.get("hybrid_override_pattern"), part.get("layers_block_type", part.get("layer_types"))
+    if isinstance(pattern, str) and pattern:
+        return "*" not in pattern
+    if isinstance(stated, list) and stated:
+        return not any(kind in stated for kind in ATTENTION)
+    return any(part.get(key) is not None for key in UNREAD)
 
 
 def _layers(config: Mapping[str, Any]) -> list[str] | None:

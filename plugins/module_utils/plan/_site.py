@@ -29,6 +29,7 @@ SITE_DEFAULTS: dict[str, Any] = {
     "gx10_gpus_per_node": 1,
     "gx10_memory_floor_gib": None,
     "gx10_drop_caches": True,
+    "gx10_fabric_routed": False,
     # ORG/NAME to a folder on the control node.
     "gx10_weights_sources": {},
     "gx10_fanout_network": "fabric",
@@ -58,7 +59,7 @@ NUMBERS = (
     ("fanout_port", 1, 65535),
     ("fanout_lanes", 0, 64),
     ("ray_cpus", 1, 1024),
-    ("ray_object_store_bytes", 78643200, 2**50),
+    ("ray_object_store_bytes", 78643200, 2**36),
     ("gpus_per_node", 1, 16),
     ("image_keep", 1, 100),
 )
@@ -80,6 +81,7 @@ class Site(TypedDict):
     gpus_per_node: int
     memory_floor_gib: float | None
     drop_caches: bool
+    fabric_routed: bool
     weights_sources: Mapping[str, str] | None
     fanout_network: Literal["fabric", "management"]
     fanout_port: int
@@ -167,10 +169,11 @@ def check(site: dict[str, Any], where: str) -> list[Problem]:
         # It may have a password in it, and a message goes into logs.
         hint = "A user's token goes by gx10_hub_token_file."
         problems.append(Problem(where, "gx10_hub_endpoint", "another text", "http://HOST or https://HOST", hint, "wrong-text"))
-    if truth(site["drop_caches"]) is None:
-        bad("drop_caches", "true or false")
-    else:
-        site["drop_caches"] = truth(site["drop_caches"])
+    for key in ("drop_caches", "fabric_routed"):
+        if truth(site[key]) is None:
+            bad(key, "true or false")
+        else:
+            site[key] = truth(site[key])
     if site["fanout_network"] not in NETWORKS:
         bad("fanout_network", " or ".join(NETWORKS), code="not-a-choice")
     floor = site["memory_floor_gib"]

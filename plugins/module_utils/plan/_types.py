@@ -261,7 +261,8 @@ class Reported(TypedDict):
 
 
 class Estimate(TypedDict):
-    """One rank's memory in GiB; None is unknown. `share`: of the node's total; `states_gib`: SGLang's pool of recurrent states.
+    """One rank's memory in GiB; None is unknown. `share`: of the node's total; `states_gib`: SGLang's pool of recurrent states;
+    `host_gib`: what flags take of the host beside the budget.
 
     Of the whole group are `kv_cache_tokens` and `requests`, how many it holds at once: as long as they may be in vLLM, by slots in SGLang.
     `request_gib`: of one as long as that, in vLLM.
@@ -273,6 +274,7 @@ class Estimate(TypedDict):
     states_gib: float
     share: float | None
     budget_gib: float | None
+    host_gib: float
     leaves_gib: float | None
     kv_cache_gib: float | None
     kv_bytes_per_token: float | None

@@ -25,7 +25,14 @@ def problems(name: str, override: Any, **own: Any) -> list[str]:
 
 def view(engine: str, args: Any, parallel: Any = None, repo: str = "a/b", drafts: Any = (), **more: Any) -> _rules.View:
     model = {"repo": repo, "drafts": [{"repo": draft} for draft in drafts]}
-    profile = {"engine": engine, "args": args, "parallel": parallel or {"tensor": 4}, "model": model, "image": "i"}
+    profile = {
+        "engine": engine,
+        "args": args,
+        "parallel": parallel or {"tensor": 4},
+        "model": model,
+        "image": "i",
+        "env": more.get("env", {}),
+    }
     return _rules.view(profile, more.get("image", {}), "p", more.get("limits", ()))
 
 
@@ -348,3 +355,30 @@ def test_a_share_left_out_is_refused_where_the_default_is_too_much() -> None:
     text = yaml.safe_load(_sources.read(MINI)["profile"]["text"])  # type: ignore[index]
     assert text["args"]["gpu-memory-utilization"] == 0.9
     assert problems(MINI, {"args": {"gpu-memory-utilization": None}}) == ["args.gpu-memory-utilization out-of-range"]
+
+
+CONNECTED, MOVES = {"kv-transfer-config": {"kv_connector": "x"}}, "expandable_segments:True"
+ROUNDING = {"enable-mamba-cache-stochastic-rounding": True}
+FLOAT, KERNEL, AHEAD = "mamba-ssm-cache-dtype", "mamba-backend", "async-scheduling"
+
+
+def ahead(method: str, value: bool = True, **more: Any) -> dict[str, Any]:
+    return {AHEAD: value, "speculative-config": {"method": method, "num_speculative_tokens": 1, **more}}
+
+
+@pytest.mark.parametrize(
+    ("args", "allocator", "expected"),
+    [
+        *[(CONNECTED, MOVES, ["env.PYTORCH_CUDA_ALLOC_CONF"]), (CONNECTED, "expandable_segments:False", []), (CONNECTED, "", [])],
+        *[({**CONNECTED, key: True}, MOVES, []) for key in ("enable-sleep-mode", "enable-cumem-allocator")],
+        *[({}, MOVES, []), ({FLOAT: "float32"}, "", []), (ROUNDING, "", [f"args.{FLOAT}", f"args.{KERNEL}"])],
+        ({**ROUNDING, FLOAT: "float16", KERNEL: "flashinfer"}, "", []),
+        ({**ROUNDING, FLOAT: "float32", KERNEL: "triton"}, "", [f"args.{FLOAT}", f"args.{KERNEL}"]),
+        *[(ahead(method), "", [f"args.{AHEAD}"]) for method in ("ngram", "suffix")],
+        *[(ahead("mtp"), "", []), (ahead("ngram_gpu"), "", []), (ahead("ngram", value=False), "", [])],
+        (ahead("mtp", disable_padded_drafter_batch=True), "", [f"args.{AHEAD}"]),
+    ],
+)
+def test_what_vllms_configuration_refuses(args: Any, allocator: str, expected: list[str]) -> None:
+    seen = view("vllm", args, env={"PYTORCH_CUDA_ALLOC_CONF": allocator} if allocator else {})
+    assert [problem.key for problem in _agreement.configuration(seen)] == expected

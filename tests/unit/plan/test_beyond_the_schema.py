@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve, _sources
-from conftest import hostvars
+from conftest import edited, hostvars
 
 QWEN, SUPER = "qwen397-mtp2", "nemotron3-super-sglang"
 # Profile, args, and parallel of a launch.
@@ -105,3 +105,15 @@ def test_what_the_engine_refuses_gets_no_plan(name: str, args: dict[str, Any], p
     found = _resolve.resolve(_sources.read(name), variables, list(variables), {"args": args, "parallel": parallel})
     assert found["plan"] is None
     assert all(problem.endswith("]") for problem in found["problems"]), "a problem without a code"
+
+
+@pytest.mark.parametrize("value", [None, list(range(1, 102)), [], {}])
+def test_what_a_flag_may_be_is_said(value: Any) -> None:
+    args = {"cudagraph-capture-sizes": value, "gpu-memory-utilization": 0.9}
+    found = _resolve.resolve(edited(_sources.read("qwen397-mtp2"), args=args, limits=[]), hostvars(), list(hostvars()), None, True)
+    (problem,) = found["problems"]
+    assert "args.cudagraph-capture-sizes: found " in problem
+    assert (
+        "; wanted a text, number, true or false, a list of 1 to 100 of these, or a mapping; what is not set is left out [wrong-type]"
+        in problem
+    )

@@ -153,11 +153,17 @@ def test_what_is_no_number_says_nothing(value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("experts", "keys"),
-    [({"num_experts": 4}, 0), ({"n_routed_experts": 4}, 0), ({"num_local_experts": 5}, 1), ({"num_experts": 0}, 1), ({}, 1)],
+    [
+        *[({"num_experts": 4}, 0), ({"n_routed_experts": 4}, 0), ({"num_local_experts": 5}, 1), ({"num_experts": 0}, 1), ({}, 1)],
+        *[({"moe_num_experts": 4}, 0), ({"moe_num_experts": [3, 4]}, 0), ({"moe_num_experts": [4, 5, None]}, 1), ({"num_experts": []}, 1)],
+        *[({"block_configs": [{"n_routed_experts": 4}, {}, 1]}, 0), ({"block_configs": [{"n_routed_experts": 5}]}, 1)],
+    ],
 )
 def test_ranks_divide_heads_and_experts(experts: dict[str, int], keys: int) -> None:
     assert checked({**FLAT, **experts}, parallel={"tensor": 2, "expert": 2})[0] == ["parallel.expert"] * keys
     assert checked({**FLAT, **experts}, parallel={"tensor": 3, "expert": 1})[0] == ["parallel.tensor"]
+    for nested in ({"llm_config": experts}, {"language_config": experts}, {"thinker_config": {"text_config": experts}}):
+        assert checked({**FLAT, **nested}, parallel={"tensor": 2, "expert": 2})[0] == ["parallel.expert"] * keys
 
 
 @pytest.mark.parametrize(
@@ -198,7 +204,10 @@ def test_the_fp8_loader_wants_block_scales_of_experts(tensor: str, quantization:
 def test_expert_parallel_needs_experts(tmp_path: Path) -> None:
     (problem,) = resolve("qwen397-mtp2", tmp_path, changed(num_experts=None), parallel={"expert": 4})["problems"]
     assert "names no experts" in problem
-    (problem,) = resolve("qwen397-mtp2", tmp_path, changed(num_experts=510), parallel={"expert": 4})["problems"]
+    # vLLM gives two of them one more, unless it balances them.
+    assert resolve("qwen397-mtp2", tmp_path, changed(num_experts=510), parallel={"expert": 4})["problems"] == []
+    args = {"enable-eplb": True}
+    (problem,) = resolve("qwen397-mtp2", tmp_path, changed(num_experts=510), parallel={"expert": 4}, args=args)["problems"]
     assert "a divisor of 510" in problem
 
 
@@ -209,5 +218,47 @@ def test_a_config_that_says_nothing_is_skipped_not_passed(tmp_path: Path) -> Non
 
 def test_weights_beyond_the_budget_are_refused_with_the_order(tmp_path: Path) -> None:
     (problem,) = resolve("qwen397-mtp2", tmp_path, parallel={"tensor": 2})["problems"]
-    assert "memory: found 186.59 GiB of weights per rank" in problem
+    assert problem.startswith("command line: override.parallel.tensor: found 186.59 GiB of weights per rank")
+    # A launch that does not change it, beside a file that cannot work either: the file's.
+    text = "model_profiles/qwen397-mtp2.yml: memory: found 186.59 GiB of weights per rank"
+    sources = edited(_sources.read("qwen397-mtp2"), parallel={"tensor": 2})
+    (other,) = _resolve.resolve(sources, hostvars(**SAMPLE), list(hostvars()), {"args": {"max-num-seqs": 8}})["problems"]
+    assert text in other
     assert "speculation, then max-num-seqs" in problem
+
+
+@pytest.mark.parametrize(
+    ("method", "stated", "refused"),
+    [
+        *[(method, "compressed-tensors", True) for method in ("gptq", "awq", "fp8", "modelopt_fp4", "bitsandbytes")],
+        *[("compressed-tensors", "compressed_tensors", False), ("gptq_marlin", "gptq", False), ("awq_marlin", "awq", False)],
+        *[("modelopt_fp4", "modelopt", False), ("modelopt", "modelopt", False), ("fp8", "modelopt", True), ("fp8", "fp8", False)],
+        # What reads several, what nobody says, and what nobody knows.
+        *[("moe_wna16", "gptq", False), ("w8a8_fp8", "compressed-tensors", False), ("", "gptq", False), ("fp8", "", False)],
+        *[("gptq", 4, False), ("gptq", "of_tomorrow", False)],
+    ],
+)
+def test_weights_are_quantized_in_one_way(method: str, stated: Any, refused: bool) -> None:
+    args = {"quantization": method} if method else {}
+    for config in ({"quantization_config": {"quant_method": stated}}, {"text_config": {"compression_config": {"quant_method": stated}}}):
+        assert checked(config, args=args)[0] == ["args.quantization"] * refused
+    assert checked({"quantization_config": "gptq"}, args=args)[0] == []
+
+
+@pytest.mark.parametrize(
+    ("sizes", "parallel", "refused"),
+    [
+        # Qwen3-30B-A3B-FP8: a quarter of 768 is one block and a half.
+        *[({"moe_intermediate_size": 768}, {"tensor": tensor}, refused) for tensor, refused in ((1, False), (2, False), (4, True))],
+        *[({"moe_intermediate_size": 768}, {"tensor": 4, "expert": expert}, refused) for expert, refused in ((4, False), (2, False))],
+        *[({"moe_intermediate_size": 640}, {"tensor": 2, "expert": expert}, expert == 1) for expert in (1, 2)],
+        *[({"moe_intermediate_size": 1024}, {"tensor": 4}, False), ({"intermediate_size": 1536}, {"tensor": 8}, True)],
+        ({"intermediate_size": 1536, "num_local_experts": None}, {"tensor": 8}, False),
+    ],
+)
+def test_no_expert_is_cut_within_a_block(sizes: dict[str, Any], parallel: dict[str, int], refused: bool) -> None:
+    for sides, blocks in (([128, 128], True), ([], False), ([True], False), ("128", False), ([0, 128], False)):
+        config = {"num_local_experts": 8, **sizes, "quantization_config": {"quant_method": "fp8", "weight_block_size": sides}}
+        assert checked(config, parallel=parallel)[0] == ["parallel.tensor"] * (refused and blocks)
+    config["quantization_config"] = {"quant_method": "other", "weight_block_size": [128, 128]}
+    assert checked(config, parallel=parallel)[0] == []

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve, _sources
 from ansible_collections.gx10.serving.plugins.module_utils.plan.engines import _engines, _env, _flags
-from conftest import hostvars
+from conftest import edited, hostvars
 
 ENV: list[tuple[str, dict[str, str], str]] = [
     (
@@ -57,3 +58,48 @@ def test_a_variable_of_another_version_names_it() -> None:
     assert problem.hint == "Removed after vllm 0.22.1."
     (problem,), _none = _env.names(dialect, old, {added[0]: "1"}, "p.yml")
     assert problem.hint == "vllm 0.30.0 has it."
+
+
+@pytest.mark.parametrize(
+    ("own", "profile", "key"),
+    [
+        # torch reads the newer name first.
+        ({"PYTORCH_ALLOC_CONF": "max_split_size_mb:128"}, {}, "PYTORCH_ALLOC_CONF"),
+        ({"PYTORCH_ALLOC_CONF": "expandable_segments:True"}, {}, ""),
+        # The profile's own wins, and is what the limit was compared with.
+        *[({"PYTORCH_CUDA_ALLOC_CONF": "max_split_size_mb:128"}, {}, ""), ({"OMP_NUM_THREADS": 20}, {"OMP_NUM_THREADS": "4"}, "")],
+        *[
+            ({"OMP_NUM_THREADS": 4}, {}, ""),
+            ({"OMP_NUM_THREADS": 5}, {}, "OMP_NUM_THREADS"),
+            ({"OMP_NUM_THREADS": "20"}, {}, "OMP_NUM_THREADS"),
+        ],
+    ],
+)
+def test_a_nodes_own_variables_keep_the_profiles_limits(own: dict[str, Any], profile: dict[str, str], key: str) -> None:
+    sources = _sources.read("nemotron3-ultra")
+    stated = yaml.safe_load(sources["profile"]["text"])["limits"]  # type: ignore[index]
+    limits = [*stated, {"env": "OMP_NUM_THREADS", "max": 4, "because": "more are slower"}]
+    variables = hostvars(4)
+    variables["gx10-3"]["gx10_env"] = own
+    found = _resolve.resolve(edited(sources, limits=limits), variables, list(variables), {"env": profile} if profile else None, True)
+    wanted = [f"inventory: gx10-3.gx10_env.{key}: found {str(own[key])!r}; wanted "] if key else []
+    assert [text[: len(wanted[0])] for text in found["problems"]] == wanted if wanted else found["problems"] == []
+    assert all(text.endswith("[limit]") and "Reason: " in text for text in found["problems"])
+
+
+@pytest.mark.parametrize("version", _flags.versions("vllm"))
+@pytest.mark.parametrize(
+    ("key", "good", "bad"),
+    [
+        ("VLLM_USE_DEEP_GEMM", ["0", "1", " 1 "], ["false", "True", "", "1.0"]),
+        ("VLLM_ENGINE_READY_TIMEOUT_S", ["600"], ["10m", "6e2"]),
+        ("VLLM_LOGGING_PREFIX", ["x", "1"], []),
+    ],
+)
+def test_a_variable_that_is_read_as_a_number_is_one(version: str, key: str, good: list[str], bad: list[str]) -> None:
+    def said(value: str) -> list[tuple[str, str]]:
+        found, _warnings = _env.names(_engines.load("vllm").DIALECT, _flags.table("vllm", version), {key: value}, "p.yml")
+        return [(problem.wanted, problem.code) for problem in found]
+
+    assert [said(value) for value in good] == [[]] * len(good)
+    assert [said(value) for value in bad] == [[(f"an integer, 1 or 0 for a truth (vllm {version})", "wrong-type")]] * len(bad)

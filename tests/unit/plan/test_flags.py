@@ -324,3 +324,27 @@ def test_tables_are_read_once(resolve: Any) -> None:
     resolve("qwen397-mtp2", override={"env": {"NCCL_DEBUG": "INFO"}})
     resolve("nemotron3-ultra")
     assert (_flags.table.cache_info().misses, max(1, misses[1])) == (misses[0], _flags.nccl.cache_info().misses)
+
+
+def test_a_version_without_a_table_refuses_nothing_that_another_one_has(resolve: Any) -> None:
+    old, new = (_flags.table("vllm", version) for version in ("0.22.1", "0.30.0"))
+    added = next(name for name in sorted(new.flags) if name not in old.names and new.flags[name]["type"] == "int")
+    between, note = _flags.pick("vllm", "==0.25.1")
+    assert (between.version, note) == ("0.22.1", "no table of vllm 0.25.1; its flags are read as those of 0.22.1")
+
+    def said(table: _flags.Table, args: dict[str, Any]) -> tuple[list[str], list[str]]:
+        found = _args.read(_engines.load("vllm").DIALECT, table, args, (), "p.yml")
+        return [problem.code for problem in found.problems], found.warnings
+
+    # A candidate is of its release.
+    for table in (old, _flags.pick("vllm", "==0.22.1rc1.dev124")[0]):
+        assert said(table, {added: 1}) == (["flag-unknown"], [])
+        assert said(table, {"kv-cache-dtype": "int3_of_tomorrow"}) == (["not-a-choice"], [])
+    assert said(between, {added: 1}) == ([], [f"args.{added}: a flag of vllm 0.30.0, which 0.22.1 does not have"])
+    codes, (warning,) = said(between, {"kv-cache-dtype": "int3_of_tomorrow"})
+    assert codes == [] and "is none of vllm 0.22.1's own; the image's other version must bring it." in warning
+    # A slip is one in every version, and so is what none has.
+    assert said(between, {"attention-backend": "flashinfr"})[0] == ["not-a-choice"]
+    assert said(between, {"max-num-seqss": 1})[0] == ["flag-unknown"]
+    assert between.flags["max-num-seqs"] == old.flags["max-num-seqs"] and between.names["sc"] == "speculative-config"
+    assert set(between.fields) == {*old.fields, *new.fields} and set(between.env) == {*old.env, *new.env}

@@ -21,7 +21,7 @@ def read(variables: Any) -> tuple[Any, list[str]]:
         ("gx10_restarts_per_hour", 0, 60),
         ("gx10_fanout_lanes", 0, 64),
         ("gx10_ray_cpus", 1, 1024),
-        ("gx10_ray_object_store_bytes", 78643200, 2**50),
+        ("gx10_ray_object_store_bytes", 78643200, 2**36),
         ("gx10_gpus_per_node", 1, 16),
         ("gx10_image_keep", 1, 100),
     ],
@@ -43,6 +43,7 @@ def test_whole_numbers_have_bounds(key: str, low: int, high: int) -> None:
         ("gx10_image_archive", ["", "/a", "~/a"], ["a", "~a", None, 1]),
         ("gx10_image_archive_host", ["localhost"], ["", None, 1]),
         ("gx10_drop_caches", [True, False, "yes", "False", 1], ["maybe", None, 2, 1.5]),
+        ("gx10_fabric_routed", [True, False, "on", "false", 0], ["maybe", None, 2]),
         ("gx10_fanout_network", ["fabric", "management"], ["both", None]),
         ("gx10_memory_floor_gib", [None, 0, 1.5, "1.5", 9999], [True, "1.", "-1", 10000, ""]),
         ("gx10_build_host", [None, "", "gx10-1"], ["gx10-9", ["gx10-1"], 1]),
@@ -145,6 +146,24 @@ def test_one_rail_is_one_network() -> None:
     for number, rails in ((1, ["192.168.177.11", "10.0.0.1"]), (2, ["10.0.0.2", "192.168.177.12"])):
         variables = {**variables, f"gx10-{number}": {**hostvars(2)[f"gx10-{number}"], "gx10_fabric_rails": rails}}
     assert codes(variables) == [(f"gx10-2.gx10_fabric_rails[{index}]", "other-network") for index in (0, 1)]
+
+
+def test_a_routed_fabric_has_a_way_out_which_the_refusal_names() -> None:
+    variables = hostvars(2)
+    variables["gx10-2"] |= {"gx10_fabric_address": "10.0.0.2", "gx10_rank": "0"}
+    variables["gx10-1"] |= {"gx10_rank": "1"}
+    (problem,) = _inventory.read(variables, list(variables), "i")[1]
+    # The head is who the others are compared with.
+    assert (problem.key, problem.found) == ("gx10-1.gx10_fabric_address", "192.168.177.11")
+    assert problem.wanted == "one of the network that gx10-2 is on (10.0.0.0/16 or a part of it)"
+    assert problem.hint.endswith("of a fabric with routers between its networks say gx10_fabric_routed: true.")
+    for host in variables.values():
+        host["gx10_fabric_routed"] = "true"
+    assert read(variables)[1] == []
+    # What holds of any address still does, and so does what is the group's.
+    assert read({**variables, "gx10-2": {**variables["gx10-2"], "gx10_fabric_address": "127.0.0.1"}})[1] == ["gx10-2.gx10_fabric_address"]
+    del variables["gx10-2"]["gx10_fabric_routed"]
+    assert read(variables)[1] == ["gx10-1: gx10_fabric_routed", "gx10-1.gx10_fabric_address"]
 
 
 @pytest.mark.parametrize(

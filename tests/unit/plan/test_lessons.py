@@ -9,7 +9,7 @@ import pytest
 import yaml
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve, _sources
 from ansible_collections.gx10.serving.plugins.module_utils.plan.engines import _limits
-from conftest import ROOT, hostvars
+from conftest import ROOT, edited, hostvars
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,8 +70,12 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str | tuple[str, ...]]]] = {
     "offline-transformers": (NEX, env(TRANSFORMERS_OFFLINE="0"), ["env.TRANSFORMERS_OFFLINE: found '0'; wanted '1'"]),
     "kv-fp8": (ULTRA, args(kv_cache_dtype="auto"), ["found 'auto'; wanted 'fp8'. Reason: the KV cache is the bottleneck"]),
     "kv-nvfp4": (QWEN, args(kv_cache_dtype="nvfp4"), ["needs torch.nvfp4, which is not public"]),
-    "mamba-backend": (ULTRA, args(mamba_backend="triton"), ["the Triton Mamba kernel is slower"]),
-    "mamba-ssm-dtype": (ULTRA, args(mamba_ssm_cache_dtype="float32"), ["fp32 SSM state doubles the cache"]),
+    "mamba-backend": (ULTRA, args(mamba_backend="triton"), ["the Triton Mamba kernel is slower", "rounds on data center Blackwell alone"]),
+    "mamba-ssm-dtype": (
+        ULTRA,
+        args(mamba_ssm_cache_dtype="float32"),
+        ["fp32 SSM state doubles the cache", "stochastic-rounding asks for it"],
+    ),
     "stochastic-rounding": (ULTRA, args(enable_mamba_cache_stochastic_rounding=None), ["without it fp16 SSM state degrades"]),
     "moe-backend": (ULTRA, args(moe_backend="triton"), ["found 'triton'; wanted 'flashinfer_cutlass'"]),
     "reasoning-parser": (ULTRA, args(reasoning_parser="qwen3"), ["found 'qwen3'; wanted 'nemotron_v3'"]),
@@ -156,6 +160,27 @@ def test_a_launch_changes_how_and_not_what_is_served(key: str, value: Any) -> No
     # It changes nothing: what is refused as it stands stays so.
     assert any("provenance.status: found 'refused'" in problem for problem in found["problems"])
     assert len(found["problems"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "override", "key"),
+    [
+        (QWEN, {"args": {"q": "awq"}}, "args.quantization"),
+        (QWEN, {"args": {"dcp": 3}}, "args.decode-context-parallel-size"),
+        (QWEN, {"args": {"dp": 2}}, "args.data-parallel-size"),
+        (ULTRA, {"env": {"PYTORCH_ALLOC_CONF": "max_split_size_mb:1"}}, "env.PYTORCH_CUDA_ALLOC_CONF"),
+    ],
+)
+def test_what_a_launch_says_by_another_name_is_the_launchs(name: str, override: Any, key: str) -> None:
+    (problem,) = resolve(name, override)["problems"]
+    assert problem.startswith(f"command line: override.{key}: found ")
+
+
+def test_the_files_own_problem_stays_the_files_beside_a_launch() -> None:
+    sources = edited(_sources.read(QWEN), limits=[{"arg": "sc.num_speculative_tokens", "max": 1, "because": "x"}])
+    variables = hostvars(**SAMPLE)
+    (problem,) = _resolve.resolve(sources, variables, list(variables), {"args": {"asc": 1}})["problems"]
+    assert "qwen397-mtp2.yml: args.speculative-config.num_speculative_tokens: found 2; wanted at most 1" in problem
 
 
 def test_what_is_as_in_the_profile_is_no_deviation() -> None:

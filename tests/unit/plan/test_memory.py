@@ -88,6 +88,7 @@ def test_an_estimate_is_one_ranks() -> None:
         "states_gib": 0.0,
         "share": None,
         "budget_gib": 100,
+        "host_gib": 0.0,
         "leaves_gib": 11.27,
         "kv_cache_gib": 72.5,
         # Keys and values of two of the four layers, two of the four heads, 64 numbers of two bytes each.
@@ -315,3 +316,74 @@ def test_what_our_own_engine_holds_comes_back() -> None:
         waits = {"containers": [{"running": True, "status": {"phase": phase}}], "listeners": [], "record": runs["record"]}
         assert len(refusals(plan, 3.6, waits)) == 1
     assert len(refusals(plan, 3.0, {"containers": [{"running": False, "status": {}}], "listeners": [], "record": runs["record"]})) == 1
+
+
+@pytest.mark.parametrize(("gib", "refused"), [(1, False), (87.73, False), (87.74, True), (200, True)])
+def test_a_cache_in_bytes_is_a_budget_with_the_same_ceiling(gib: float, refused: bool) -> None:
+    found = estimate(gpu_memory_utilization=0.5, kv_cache_memory_bytes=int(gib * 2**30))
+    # Beside 20 GiB of weights and the reserve, whatever the share says.
+    assert (found["kv_cache_gib"], found["share"]) == (gib, None)
+    assert found["budget_gib"] == pytest.approx(27.5 + gib, abs=0.01)
+    # 0.90 of 119.7; the reserve refuses nobody.
+    problems = _memory.problems(found, None, "p")
+    assert [(one.where, one.key, one.code) for one in problems] == [("p", "args.kv-cache-memory-bytes", "out-of-memory")] * refused
+    assert all(one.wanted == "at most 87.73" and "0.90 of 119.7 GiB" in one.hint for one in problems)
+
+
+def test_a_limit_of_a_budget_holds_for_a_cache_in_bytes() -> None:
+    found = estimate(kv_cache_memory_bytes=40 * 2**30)
+    for arg, most, refused in (
+        *(("gpu-memory-utilization", 0.51, False), ("gpu-memory-utilization", 0.50, True)),
+        *(("gpu-memory-utilization-gb", 60, False), ("gpu-memory-utilization-gb", 59.9, True), ("max-num-seqs", 1, False)),
+    ):
+        problems = _memory.problems(found, None, "p", [{"arg": arg, "max": most, "because": "it broke"}, {"arg": arg, "min": 1}])
+        assert [one.hint for one in problems] == [f"Reason: {arg} of at most {most}: it broke."] * refused
+    # Without a checkpoint's size the bytes alone are known, and no floor is computed from half of a budget.
+    profile: Any = {"engine": "vllm", "parallel": {"tensor": 2}, "model": {}, "args": {"kv-cache-memory-bytes": 108 * 2**30}}
+    found = _memory.estimate(profile, {"expect": {"cuda": "13.0"}}, None)  # type: ignore[typeddict-item]
+    assert (found["budget_gib"], found["kv_cache_gib"], _memory.floor(found, None)["floor_gib"]) == (None, 108.0, 2.0)
+    assert [one.key for one in _memory.problems(found, None, "p")] == ["args.kv-cache-memory-bytes"]
+
+
+def test_a_cache_in_bytes_dodges_no_limit(resolve: Any) -> None:
+    args = {"gpu-memory-utilization": None, "kv-cache-memory-bytes": "100G"}
+    (problem,) = resolve("qwen397-mtp2", override={"args": args})["problems"]
+    assert problem.startswith("command line: override.args.kv-cache-memory-bytes: found 100.0 GiB per rank, beside 9")
+    (problem,) = resolve("qwen397-mtp2", override={"args": {"num-gpu-blocks-override": 10**8}})["problems"]
+    assert "a refused flag" in problem and "whatever memory there is" in problem
+
+
+@pytest.mark.parametrize(
+    ("args", "host"),
+    [
+        # Two by two ranks; a buffer of vLLM's is of all together.
+        *[({}, 0.0), ({"cpu_offload_gb": 11}, 11.0), ({"kv_offloading_size": 44}, 11.0), ({"kv_offloading_size": None}, 0.0)],
+        *[({"kv_transfer_config": {"kv_connector_extra_config": {"cpu_bytes_to_use": 8 * 2**30}}}, 2.0), ({"cpu_offload_gb": 12}, 12.0)],
+        *[
+            ({"kv_transfer_config": {"kv_connector_extra_config": {"cpu_bytes_to_use": "x"}}}, 0.0),
+            ({"enable_hierarchical_cache": True}, 0.0),
+        ],
+    ],
+)
+def test_what_is_offloaded_to_the_host_is_of_the_same_memory(args: Any, host: float) -> None:
+    found = estimate(gpu_memory_utilization_gb=100, **args)
+    assert (found["host_gib"], found["leaves_gib"]) == (host, pytest.approx(11.27 - host))
+    assert _memory.floor(found, 1.0)["needs_gib"] == 101 + host
+    problems = _memory.problems(found, None, "p")
+    assert [(one.key, one.code) for one in problems] == [("memory", "out-of-memory")] * (host > 11.27)
+    assert all("wanted at most 11.27: the budget of 100 GiB" in str(one) for one in problems)
+
+
+def test_sglangs_second_cache_is_a_multiple_of_the_first() -> None:
+    def host(**args: Any) -> float:
+        named = {"mem-fraction-static": 0.5, **{key.replace("_", "-"): value for key, value in args.items()}}
+        profile: Any = {"engine": "sglang", "parallel": {"tensor": 2}, "model": {"size_gib": 40}, "args": named}
+        found = _memory.estimate(profile, {"expect": {"cuda": "13.0"}}, None)  # type: ignore[typeddict-item]
+        # 59.85 less 20 of weights and 4.215 of what was not free.
+        assert found["kv_cache_gib"] == pytest.approx(35.63, abs=0.01)
+        return found["host_gib"]
+
+    assert host() == host(hicache_size=100) == 0.0
+    assert host(enable_hierarchical_cache=True) == pytest.approx(71.27, abs=0.02)
+    assert host(enable_hierarchical_cache=True, hicache_ratio=1.5) == pytest.approx(53.45, abs=0.02)
+    assert host(enable_hierarchical_cache=True, hicache_size=20, cpu_offload_gb=3) == pytest.approx(21.63, abs=0.01)

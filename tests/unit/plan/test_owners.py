@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _checkpoint, _memory, _shape
-from ansible_collections.gx10.serving.plugins.module_utils.plan.engines import _engines, _env
+import yaml
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _checkpoint, _length, _memory, _shape
+from ansible_collections.gx10.serving.plugins.module_utils.plan.engines import _args, _engines, _env, _flags
+from conftest import ROOT
 
 QWEN = {"num_hidden_layers": 64, "num_attention_heads": 40, "num_key_value_heads": 8, "head_dim": 128, "max_position_embeddings": 32768}
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}
@@ -117,3 +119,79 @@ def test_a_pipeline_divides_the_recurrent_layers_too() -> None:
     assert estimate(5)["states_gib"] / estimate(1)["states_gib"] == pytest.approx(10 / 48, rel=0.01)
     # SGLang computes a share that is not said.
     assert (estimate(1)["reserve_gib"], estimate(1, **{"mem-fraction-static": 0.5})["reserve_gib"]) == (0, 4.22)
+
+
+def test_a_mod_is_required_for_its_engine_alone(resolve: Any) -> None:
+    text = (ROOT / "model_profiles/nemotron3-ultra.yml").read_text()
+    profile = {**yaml.safe_load(text), "mods": [], "limits": []}
+    profile["args"].pop("gpu-memory-utilization-gb")
+    assert any("no nemotron-ultra" in problem for problem in resolve(text=yaml.safe_dump(profile, sort_keys=False))["problems"])
+    sglang = {"engine": "sglang", "executor": "sglang", "image": "sglang-nemotronh-mtp", "args": {"mem-fraction-static": 0.8}}
+    env = {name: profile["env"][name] for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")}
+    assert resolve(text=yaml.safe_dump({**profile, **sglang, "env": env}, sort_keys=False))["problems"] == []
+
+
+def test_what_looks_like_a_number_in_a_free_mapping_is_told() -> None:
+    def warned(value: Any) -> list[str]:
+        table = _flags.table("vllm", "0.22.1")
+        return _args.read(_engines.load("vllm").DIALECT, table, {"override-generation-config": value}, (), "p").warnings
+
+    for text in ("1_000", "010", "-0_1.5", "no", "On", "False"):
+        (warning,) = warned({"a": {"top_p": text}})
+        assert warning.startswith(f"args.override-generation-config.a.top_p: {text!r} is a text; numbers and truths are written as in JSON")
+    # The quotes of JSON's own are meant, and a text is a text.
+    assert warned({"a": "0.95", "b": "-5", "c": "1e7", "d": "x1", "e": "1.2.3", "f": "", "g": 0.5, "h": ".", "i": "_1", "j": ".95"}) == []
+
+
+def test_weights_that_the_engine_quantizes_are_not_weighed() -> None:
+    def weights(repo: str, method: str | None, config: Any = None) -> float | None:
+        args = {"gpu-memory-utilization": 0.9, **({"quantization": method} if method else {})}
+        profile: Any = {"engine": "vllm", "parallel": {"tensor": 1}, "model": {"repo": repo, "size_gib": 135.4}, "args": args}
+        checkpoint: Any = None if config is None else {"config": config, "tensors": [], "path": "/m"}
+        found = _memory.estimate(profile, {"expect": {"cuda": "13.0"}}, checkpoint)  # type: ignore[typeddict-item]
+        assert [one.code for one in _memory.problems(found, None, "p")] == ["out-of-memory"] * (found["weights_gib"] is not None)
+        return found["weights_gib"]
+
+    plain, fp8 = "Qwen/Qwen2.5-72B-Instruct", "a/Qwen2.5-72B-FP8"
+    assert [weights(plain, method) for method in ("fp8", "bitsandbytes", "mxfp8")] == [None] * 3
+    assert [weights(plain, None), weights(fp8, "fp8"), weights(plain, "awq")] == [135.4] * 3
+    # config.json knows better than a name.
+    assert weights(fp8, "fp8", QWEN) is None
+    assert weights(plain, "fp8", {**QWEN, "quantization_config": {"quant_method": "fp8"}}) == 135.4
+
+
+def test_a_plan_says_that_weights_were_not_weighed(resolve: Any) -> None:
+    text = (ROOT / "model_profiles/qwen397-mtp2.yml").read_text()
+    profile = {**yaml.safe_load(text), "model": {"repo": "a/b", "served_name": "b", "size_gib": 500}, "limits": []}
+    profile["args"] |= {"quantization": "fp8"}
+    found = resolve(text=yaml.safe_dump(profile, sort_keys=False))
+    assert found["problems"] == []
+    assert "memory: the engine quantizes the weights as it loads them, so what they take is not known" in found["plan"]["skipped"]
+
+
+@pytest.mark.parametrize(
+    ("config", "vllm", "newer", "sglang"),
+    [
+        ({}, 32768, 32768, 32768),
+        # From the config alone: 0.22 multiplies what was first trained, a later one nothing, SGLang only where nobody says what was first.
+        ({"rope_scaling": YARN}, 131072, 32768, 32768),
+        ({"rope_scaling": {"type": "yarn", "factor": 4.0}}, 131072, 32768, 131072),
+        ({"rope_scaling": {"rope_type": "linear", "factor": 2.0}}, 65536, 65536, 65536),
+        ({"rope_scaling": {"rope_type": "llama3", "factor": 2.0}}, 32768, 32768, 32768),
+        ({"rope_parameters": {"full_attention": {**YARN, "rope_type": "deepseek_yarn"}}}, 131072, 32768, 32768),
+        *[({"rope_scaling": {**YARN, "factor": factor}}, 32768, 32768, 32768) for factor in (None, True, "4.0")],
+        # The smallest of vLLM's nine, or the first of SGLang's five; what is model_max_length is that.
+        ({"n_positions": 2048}, 2048, 2048, 32768),
+        ({"max_position_embeddings": None, "n_positions": 2048}, 2048, 2048, None),
+        *[({"model_max_length": 131072}, 131072, 131072, 131072), ({"seq_length": 131072}, 32768, 32768, 131072)],
+        ({"model_type": "gemma3_text", "rope_scaling": {"rope_type": "linear", "factor": 8.0}}, 32768, 32768, 262144),
+    ],
+)
+def test_the_longest_context_is_the_engines_own(config: Any, vllm: int, newer: int, sglang: int | None) -> None:
+    for whole in ({**QWEN, **config}, {"text_config": {**QWEN, **config}}):
+        found = [_length.longest(whole, {}, *how) for how in ((False, "0.22.1"), (False, "0.30.0"), (True, "0.5.13"))]
+        assert [one and one[0] for one in found] == [vllm, newer, sglang]
+    # A flag's changes are the checkpoint's own, in either place.
+    for changes in (config, {"text_config": config}):
+        longest = _length.longest(QWEN, changes, False, "0.22.1")
+        assert longest and longest[0] == vllm

@@ -86,7 +86,11 @@ def test_backends_are_sglangs() -> None:
         # Only NemotronH asserts it off.
         assert broken({key: "triton"}, "sglang", repo="openai/gpt-oss-120b") == []
     assert broken({"moe-runner-backend": "triton"}, "sglang", repo=super_) == ["args.moe-runner-backend"]
-    assert broken({"moe-runner-backend": "triton", "quantization": "modelopt_fp4"}, "sglang") == ["args.moe-runner-backend"]
+    assert broken({"moe-runner-backend": "triton", "quantization": "modelopt_fp4"}, "sglang", repo=fp8) == ["args.moe-runner-backend"]
+    # The field runs others in NVFP4 so; flashinfer_cutlass asserts on this one.
+    assert broken({"moe-runner-backend": "triton"}, "sglang", repo="nvidia/Llama-4-Scout-17B-16E-Instruct-NVFP4") == []
+    # Which image lacks cuDNN, the profiles with that image say in their limits.
+    assert broken({"fp4-gemm-backend": "flashinfer_cudnn"}, "sglang", repo=super_) == []
     assert broken({"moe-runner-backend": "triton"}, "sglang", repo=fp8) == []
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from ...common._document import parse_json, plain
 from ...common._files import Refused
 from ...common._problem import Problem, nearest, show
+from . import _lookalikes
 from ._engines import Dialect
 from ._flags import Spec, Table, elsewhere
 
@@ -81,6 +82,8 @@ def read(dialect: Dialect, table: Table, args: Mapping[str, Any], mod_args: Coll
             hint = "The engine would keep one of them." if dot or "." in twice else ""
             problem = Problem(where, at, f"the same flag as args.{twice}", "one of them", hint, "flag-twice")
         seen[name] = key
+        if table.borrowed and base in table.borrowed:
+            found.warnings.append(f"{at}: a flag of {table.engine} {table.borrowed[base]}, which {table.version} does not have")
         if problem is not None:
             found.problems.append(problem)
             # What nobody knows may stand for a flag that a rule would miss.
@@ -260,8 +263,9 @@ def _choose(table: Table, spec: Spec, value: Any, warnings: list[str], at: str) 
             return choice
     names = [str(choice) for choice in known]
     near = nearest(str(value), names)
-    if spec.get("open") and not any(_slip(fold(str(value)), name) for name in names):
-        warnings.append(f"{at}: {show(value)} is none of {table.engine} {table.version}'s own; a plugin must bring it. {near}".rstrip())
+    if (spec.get("open") or table.borrowed is not None) and not any(_slip(fold(str(value)), name) for name in names):
+        by = "a plugin" if spec.get("open") else "the image's other version"
+        warnings.append(f"{at}: {show(value)} is none of {table.engine} {table.version}'s own; {by} must bring it. {near}".rstrip())
         return value
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     raise Wrong(value, f"one of {', '.join(names[:SHOWN])}{more} ({table.engine} {table.version})", near, code="not-a-choice")
@@ -294,7 +298,13 @@ def _json(dialect: Dialect, table: Table, spec: Spec, value: Any, warnings: list
         taken = _parsed(text)
     elif isinstance(value, list) and spec["type"] == "json_or_str":
         raise Wrong(value, "a text or a mapping")
-    return _filled(table, spec["of"], taken, "", warnings, at) if "of" in spec else taken
+    if "of" in spec:
+        return _filled(table, spec["of"], taken, "", warnings, at)
+    warnings += [
+        f"{at}{path}: {show(text)} is a text; numbers and truths are written as in JSON (0.95, true)"
+        for path, text in _lookalikes.texts(taken, "")
+    ]
+    return taken
 
 
 def _parsed(text: str) -> Any:

@@ -88,7 +88,18 @@ def names(dialect: Dialect, table: Table, env: Mapping[str, Any], where: str, pr
             problems.append(Problem(where, at, f"a variable that {version} does not read", f"one of {version}'s variables", hint, UNKNOWN))
         elif key in table.env and "choices" in table.env[key]:
             problems += _value(table, key, value, where, at)
+        elif key in table.env and "type" in table.env[key] and not _converts(table.env[key]["type"], str(value)):
+            wanted = f"an integer, 1 or 0 for a truth ({version})" if table.env[key]["type"] == "int" else f"a number ({version})"
+            problems.append(Problem(where, at, show(value), wanted, code="wrong-type"))
     return problems, warnings
+
+
+def _converts(kind: str, text: str) -> bool:
+    """Can the engine make of a text the number that it wants?"""
+    try:
+        return (int if kind == "int" else float)(text) is not None
+    except ValueError:
+        return False
 
 
 def _value(table: Table, key: str, value: Any, where: str, at: str) -> list[Problem]:

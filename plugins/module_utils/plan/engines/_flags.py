@@ -50,7 +50,10 @@ class Spec(TypedDict, total=False):
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """One version of an engine. `flags` by the first long name; `names`: every spelling without dashes in front, to that name."""
+    """One version of an engine. `flags` by the first long name; `names`: every spelling without dashes in front, to that name.
+
+    `borrowed`: where it stands for a version that has none, the flags of other versions that it has, too, with the version.
+    """
 
     engine: str
     version: str
@@ -58,6 +61,7 @@ class Table:
     fields: Mapping[str, Mapping[str, Spec]]
     env: Mapping[str, Spec]
     names: Mapping[str, str]
+    borrowed: Mapping[str, str] | None = None
 
 
 @functools.cache
@@ -111,7 +115,21 @@ def pick(engine: str, pinned: str) -> tuple[Table, str]:
         return table(engine, version.public), ""
     before = [other for other in have if Version(other) <= version]
     nearest = version.base_version if version.base_version in have else [have[0], *before][-1]
-    return table(engine, nearest), f"no table of {engine} {version.public}; its flags are read as those of {nearest}"
+    found = table(engine, nearest) if nearest == version.base_version else _widened(engine, nearest)
+    return found, f"no table of {engine} {version.public}; its flags are read as those of {nearest}"
+
+
+def _widened(engine: str, version: str) -> Table:
+    """A table for a version between or beyond those that have one: nobody knows which flags and fields of the others it has."""
+    own = table(engine, version)
+    flags, names, env, fields = dict(own.flags), dict(own.names), dict(own.env), {key: dict(part) for key, part in own.fields.items()}
+    borrowed: dict[str, str] = {}
+    for other in versions(engine)[::-1]:
+        more = table(engine, other)
+        borrowed |= dict.fromkeys(more.flags.keys() - flags.keys(), other)
+        flags, names, env = {**more.flags, **flags}, {**more.names, **names}, {**more.env, **env}
+        fields |= {key: {**part, **fields.get(key, {})} for key, part in more.fields.items()}
+    return Table(engine, version, flags, fields, env, names, borrowed)
 
 
 def elsewhere(engine: str, version: str, name: str, variable: bool = False) -> str:

@@ -8,7 +8,8 @@ PRIVATE to the collection.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ...common._problem import Problem, nearest, show
@@ -102,6 +103,18 @@ def check(
         if number is None or not (number <= most if bound == "max" else number >= most):
             problems.append(problem(f"{word} {most}"))
     return problems
+
+
+def of_node(
+    dialect: Dialect, table: Table, limits: Sequence[Mapping[str, Any]], env: Mapping[str, Any], own: Mapping[str, Any], at: str
+) -> list[Problem]:
+    """What a node's own variables break of the limits on variables, which the profile's `env` keeps. The profile's win."""
+    found = []
+    for limit in limits:
+        broken = check(dialect, table, limit, {}, {**own, **env}, "inventory") if "env" in limit else []
+        name = next((name for name in (NEWER.get(str(limit.get("env"))), limit.get("env")) if name in own and name not in env), None)
+        found += [dataclasses.replace(problem, key=f"{at}.{name}") for problem in broken if name is not None]
+    return found
 
 
 def _off(dialect: Dialect, table: Table, args: Mapping[str, Any], key: str) -> bool:

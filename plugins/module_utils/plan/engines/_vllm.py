@@ -41,6 +41,7 @@ DIALECT = Dialect(
         "spec-tokens": "limits, memory and the gate know it as speculative-config.num_speculative_tokens",
         "grpc": "it is a second, unprotected door to the engine",
         "enable-prompt-embeds": "a request could end the engine up to 0.23 (PYSEC-2026-2303), and brings tensors that are loaded",
+        "num-gpu-blocks-override": "it is for tests: vLLM takes as many blocks, whatever memory there is; kv-cache-memory-bytes is counted",
         "download-dir": "nothing is downloaded at serve time",
         "enable-elastic-ep": ONE,
         **dict.fromkeys(
