@@ -11,8 +11,7 @@ import pytest
 import yaml
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _recipe, _resolve, _sources
 from conftest import hostvars
-from outer import Watched, outside, snapshot, tells
-from test_hostile import SEEDS
+from outer import SEEDS, Watched, outside, snapshot, tells
 
 RECIPE: dict[str, Any] = {
     "recipe_version": "1",
@@ -97,7 +96,7 @@ def hostile_inventory(outer: Path, choose: random.Random) -> tuple[dict[str, Any
         "/x'$(id)",
         "/x\ny",
     ]
-    devices = ["/dev/../etc/shadow", str(outer / "secret"), "/dev/mem"]
+    devices = ["/dev/../etc/shadow", str(outer / "secret"), "/dev/mem", "/dev/sda", "/dev/infiniband/../kvm", "/dev/disk/by-id/x"]
     addresses = ["10.0.0.1; listen 0.0.0.0:1", "127.0.0.1\n", "../x", "9" * 4000, "0x7f.1"]
     env = {"LD_PRELOAD": str(outer / "run.sh"), "A": f"x\n{outer}", "PYTHONPATH": str(outer), "B=C": "x"}
     key = choose.choice(sorted(env))
@@ -110,7 +109,7 @@ def hostile_inventory(outer: Path, choose: random.Random) -> tuple[dict[str, Any
         ("gx10_hub_token_file", choose.choice(["../outer/secret", ["x"], 7]), "gx10_hub_token_file"),
         ("gx10_image_archive", choose.choice(["../outer", "file://x", 7]), "gx10_image_archive"),
         ("gx10_container_options", {"devices": [choose.choice(devices)]}, "gx10_container_options"),
-        ("gx10_container_options", {"cap_add": ["ALL"]}, "gx10_container_options"),
+        ("gx10_container_options", {"cap_add": [choose.choice(["ALL", "SYS_ADMIN"])]}, "gx10_container_options"),
         ("gx10_container_options", {"runtime": f"nvidia --volume {outer}:/x"}, "gx10_container_options"),
         ("gx10_api_address", choose.choice(addresses), "gx10_api_address"),
         ("gx10_management_address", choose.choice(addresses), "gx10_management_address"),

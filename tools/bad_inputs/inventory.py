@@ -54,6 +54,7 @@ GROUP: Mapping[str, list[Any]] = {
         *({"devices": "/dev/infiniband"}, {"devices": ["/dev/mem"]}, {"devices": ["/dev"]}, {"devices": ["/etc/shadow"]}, {"devices": [1]}),
         *({"ulimits": "memlock=-1"}, {"ulimits": ["memlock"]}, {"ulimits": ["memlock=2:1"]}, {"ulimits": ["nope=1"]}, {"privileged": True}),
         *({"ulimits": ["core=1", "core=2"]}, {"device": []}, {"devices": ["/dev/x/../mem"]}, {"devices": ["/dev/x:/dev/y:z"]}),
+        *({"devices": ["/dev/sda"]}, {"devices": ["/dev/nvidia0:/dev/kvm"]}, {"cap_add": ["SYS_ADMIN"]}, {"accept": ["/dev"]}),
     ],
 }  # fmt: skip
 # Right ones, so that the whole is not refused for nothing.

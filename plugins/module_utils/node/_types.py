@@ -175,10 +175,18 @@ class _Host(TypedDict):
     hardware: Hardware
 
 
+class Firewall(TypedDict):
+    """Is what comes in dropped unless a rule lets it in? None where nobody can say."""
+
+    ipv4: bool | None
+    ipv6: bool | None
+
+
 class Host(_Host, total=False):
     """`fabric` is absent where no address on it was asked for: an idle node."""
 
     fabric: Fabric
+    firewall: Firewall
 
 
 class Phase(TypedDict):

@@ -15,7 +15,7 @@ from typing import TypedDict
 from ..node._types import Checkpoint, Engine, Kept, World
 from ..plan._context import Context
 from ..plan._types import Plan
-from . import _actions, _engine_actions, _gate, _hardware_checks, _image_actions, _preflight, _weights_actions
+from . import _actions, _engine_actions, _firewall_checks, _gate, _hardware_checks, _image_actions, _preflight, _weights_actions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,7 @@ def reconcile(plan: Plan, seen: Evidence, wish: _image_actions.Wish, present: Se
         "actions": [*image["actions"], *weights["actions"], *engine["actions"], *record, *image["good"]],
         "problems": [*lacking, *image["problems"], *weights["problems"]],
         "proven": not starts and not record,
-        "cautions": [*plan["warnings"], *_hardware_checks.warnings(plan, hosts)],
+        "cautions": [*plan["warnings"], *_hardware_checks.warnings(plan, hosts), *map(str, _firewall_checks.warnings(plan, hosts))],
     }
 
 

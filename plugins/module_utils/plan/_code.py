@@ -46,10 +46,13 @@ def planned(profile: Profile, own: Checkpoint | None, held: Mapping[str, HeldCod
                 "files_from": source,
             }
         )
-    for at, name in elsewhere(own["config"] if own else {}):
+    for at in [at for at, document in (own.get("others", {}) if own else {}).items() if document is None]:
+        wanted = "JSON: its auto_map may name code, which trust-remote-code runs"
+        problems.append(Problem(at, "", "a file that cannot be read", wanted, code="not-json"))
+    for at, name in elsewhere(own) if own else []:
         hint = "Nothing is downloaded at serve time, and no manifest holds what another repository has."
         problems.append(Problem(at, "auto_map", f"code of {show(name)}", "code in the checkpoint itself", hint, "code-elsewhere"))
-    for name in named(own["config"] if own else {}):
+    for name in named(own) if own else []:
         if len(name) > MAX_NAME:
             wanted = f"FILE.CLASS, FILE of at most {MAX_NAME} characters"
             problems.append(Problem("config.json", "auto_map", f"{show(name)}, {len(name)} characters", wanted, code="wrong-name"))
@@ -61,28 +64,41 @@ def _files(repo: str, own: Checkpoint | None, record: HeldCode | None) -> tuple[
     if record:
         return record["code"], record["path"]
     if own and not own.get("problem"):
-        names = sorted({*own.get("code", []), *(name for name in named(own["config"]) if len(name) <= MAX_NAME)})
+        names = sorted({*own.get("code", []), *(name for name in named(own) if len(name) <= MAX_NAME)})
         more = [f"{len(names) - MAX_TOLD} more"] if len(names) > MAX_TOLD else []
         return names[:MAX_TOLD] + more, own["path"]
     return None, f"nobody has looked into {repo}: gx10_weights_sources has no folder of it, and it has not served yet"
 
 
-def _mapped(config: Mapping[str, Any]) -> Iterator[str]:
-    mapped = config.get("auto_map")
-    for value in mapped.values() if isinstance(mapped, Mapping) else []:
-        for name in value if isinstance(value, Sequence) and not isinstance(value, str) else [value]:
-            if isinstance(name, str):
-                yield name
+def _mapped(own: Checkpoint) -> Iterator[tuple[str, str]]:
+    """What auto_map names, with the file that says it."""
+    for file, config in [("config.json", own["config"]), *own.get("others", {}).items()]:
+        for mapped in _maps(config):
+            for value in mapped.values():
+                for name in value if isinstance(value, Sequence) and not isinstance(value, str) else [value]:
+                    if isinstance(name, str):
+                        yield file, name
 
 
-def named(config: Mapping[str, Any]) -> list[str]:
-    """The files that auto_map of a config.json names: "modeling_x.Class" is of modeling_x.py."""
-    return sorted({f"{name.partition('.')[0]}.py" for name in _mapped(config) if "--" not in name})
+def _maps(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Each auto_map in a document: a model's parts (text_config) have their own."""
+    if isinstance(value, Mapping):
+        if isinstance(value.get("auto_map"), Mapping):
+            yield value["auto_map"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _maps(item)
 
 
-def elsewhere(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+def named(own: Checkpoint) -> list[str]:
+    """The files that auto_map names: "modeling_x.Class" is of modeling_x.py."""
+    return sorted({f"{name.partition('.')[0]}.py" for _file, name in _mapped(own) if "--" not in name})
+
+
+def elsewhere(own: Checkpoint) -> list[tuple[str, str]]:
     """Repositories that auto_map names beside the checkpoint's own: "ORG/NAME--modeling_x.Class"."""
-    return sorted({("config.json", name.partition("--")[0]) for name in _mapped(config) if "--" in name})
+    return sorted({(file, name.partition("--")[0]) for file, name in _mapped(own) if "--" in name})
 
 
 def lines(found: Sequence[RemoteCode]) -> list[str]:

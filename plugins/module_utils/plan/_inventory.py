@@ -182,7 +182,7 @@ def _node(name: str, position: int, variables: Mapping[str, Any], where: str) ->
         bad("gx10_fabric_rails", f"{twice} twice", "each address once", "not-unique")
     key = _management(variables)
     management = variables.get(key) or fabric
-    if not _is_host(management) and management != "":
+    if not is_host(management) and management != "":
         bad(key, management, "an address of the node's own, or its name", "not-an-address")
     env = variables.get("gx10_env", {})
     if not isinstance(env, dict) or len(env) > MAX_ENV:
@@ -220,7 +220,7 @@ def _rail(value: object, key: str, where: str, problems: list[Problem]) -> str:
     return "" if kind else text
 
 
-def _is_host(value: object) -> bool:
+def is_host(value: object) -> bool:
     """Is it a host name, or an address that a machine can have?"""
     if not isinstance(value, str):
         return False

@@ -16,7 +16,7 @@ from ..common._problem import Problem, beyond, nearest, show
 from . import _agreement, _memory, _pointers, _probes, _rules, _shipped
 from ._profile_types import Sources
 from ._types import Deviation
-from .engines import _args, _engines, _env, _flags, _limits, _opens
+from .engines import _args, _doors, _engines, _env, _flags, _limits, _opens
 from .executors import _executors
 
 # What a launch may change. The rest says what is served and what is known of it: with that changed, it is another profile.
@@ -155,7 +155,7 @@ def check(profile: Mapping[str, Any], image: Mapping[str, Any], sources: Sources
         unknown, undocumented = _env.names(dialect, table, env, where)
         said = read.problems + _env.check(dialect, env, where)
         warnings += undocumented
-        broken += _opens.check(dialect, args, mod_args, where)
+        broken += _opens.check(dialect, args, mod_args, where) + _doors.check(dialect, args, mod_args, _repos(part("model")), where)
         limits = [_limits.entry(dialect, table, limit, all_args) for limit in limits]
         for index, limit in enumerate(limits):
             never = _limits.unknown(dialect, table, limit, all_args, where, f"limits[{index}]")
@@ -195,6 +195,12 @@ def check(profile: Mapping[str, Any], image: Mapping[str, Any], sources: Sources
 def _tongue(engine: str, image: Mapping[str, Any]) -> tuple[_engines.Dialect, _flags.Table, str]:
     """How an image's engine reads its flags, and why the table is another version's; empty if it is not."""
     return _engines.load(engine).DIALECT, *_flags.pick(engine, _rules.pinned(image, engine))
+
+
+def _repos(model: Mapping[str, Any]) -> list[str]:
+    """The model's and its drafts' repositories, whatever their form."""
+    drafts = model.get("drafts")
+    return [str(one.get("repo")) for one in [model, *(drafts if isinstance(drafts, list) else [])] if isinstance(one, Mapping)]
 
 
 def _mods(

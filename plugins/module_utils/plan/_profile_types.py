@@ -206,13 +206,14 @@ class ModSource(TypedDict):
 class Checkpoint(TypedDict):
     """Where it is, its config.json, and the names of its tensors: None where nobody looked; `problem`: why they cannot be read.
 
-    `code`: its Python files.
+    `code`: its Python files; `others`: what may name code beside config.json, None where it cannot be read.
     """
 
     path: str
     config: dict[str, Any]
     tensors: list[str] | None
     code: NotRequired[list[str]]
+    others: NotRequired[dict[str, Any]]
     problem: NotRequired[dict[str, str]]
 
 

@@ -15,15 +15,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, cast
 
 from ..common import _document, _schema
-from ..common._problem import Problem, nearest, report, show, told
-from . import _checkpoint, _code, _memory, _pins, _probes, _profile, _rules, _site, _variables, _watch, _weights
-from ._inventory import Cluster, Node, is_address
+from ..common._problem import Problem, beyond, nearest, report, show, told
+from . import _checkpoint, _code, _fit, _memory, _pins, _probes, _profile, _site, _watch, _weights
+from ._inventory import Cluster, Node
 from ._inventory import read as read_cluster
-from ._profile_types import ImageFile, ModSource, NamedText, Profile, ProfileContainer, Provenance, Sources
+from ._profile_types import ImageFile, ModSource, Profile, ProfileContainer, Provenance, Sources
 from ._types import Body, ContainerOptions, Definition, Deviation, HardwareOptions, MeasuredWith, Memory, Mod, Plan, Speculation
 from ._types import Engine as PlannedEngine
 from ._types import Node as PlannedNode
-from .engines import _engines, _env, _flags, _limits
+from .engines import _engines
 from .executors import _executors
 
 MODULES = "/tmp/gx10-hf-modules"
@@ -73,26 +73,39 @@ def resolve(
     problems: list[Problem] = [Problem(**problem) for problem in [*known, *sources.get("problems", [])]]
     cluster, found = read_cluster(hostvars, hosts, "inventory", settings or {})
     problems += found
-    plan = None
     source = sources["profile"]
+    profile: dict[str, Any] = {}
+    image: dict[str, Any] = {}
+    nodes, judged, checked = cluster.nodes, None, None
+    deviations: list[Deviation] = []
     if source:
-        profile, found = _document.load(source)
-        if not found:
-            profile, deviations, found = _profile.override(profile, {} if override is None else override, source["path"])
+        profile, own = _document.load(source)
+        if not own:
+            profile, deviations, own = _profile.override(profile, {} if override is None else override, source["path"])
             image, image_found = _image(profile, sources, source["path"])
             checked = _profile.check(profile, image, sources, source["path"], accept_untested)
-            found += checked.problems + image_found + _site.gpu(image, cluster.site, "inventory")
-            found = _profile.blamed(found, source["path"], deviations, profile.get("engine"), image)
-        problems += found
-        if not problems:
+            own += checked.problems + image_found
+            problems += _site.gpu(image, cluster.site, "inventory")
+        if checked and not own:
             # Their schemas have accepted them; from here on flags are what the engine reads.
-            accepted = cast(Profile, {**profile, "args": checked.args}), cast(ImageFile, image)
-            plan, problems = _plan(*accepted, checked, cluster, sources, source, deviations)
-            problems = _profile.blamed(problems, source["path"], deviations, profile["engine"], image)
+            profile = {**profile, "args": checked.args}
+            nodes, own = _fit.serving(cast(Profile, profile), cluster, source["path"])
+            judged = _fit.checkpoint(cast(Profile, profile), cast(ImageFile, image), sources, cluster.site, checked.limits, source["path"])
             # All of a launch counts together: the file is right where it plans alone.
-            if deviations and any(problem.key == "memory" for problem in problems):
+            if deviations and any(problem.key == "memory" for problem in judged.problems):
                 alone = resolve(sources, hostvars, hosts, None, accept_untested, settings, known)
-                problems = _profile.of_memory(problems, deviations) if alone["plan"] else problems
+                own += _profile.of_memory(judged.problems, deviations) if alone["plan"] else judged.problems
+            else:
+                own += judged.problems
+        problems += _profile.blamed(own, source["path"], deviations, profile.get("engine"), image)
+    # The site's own is said with it, whatever the profile is.
+    refused, undocumented = _fit.environment(profile, image, nodes, checked.limits if checked else [])
+    problems += beyond(problems, [*refused, *_fit.api(cluster), *_fit.fanout(cluster)])
+    plan = None
+    if not problems and source and checked and judged:
+        job = _executors.Job(profile["engine"], nodes, cluster.site)
+        accepted = cast(Profile, profile), cast(ImageFile, image)
+        plan = _plan(*accepted, checked, judged, job, cluster, sources, source["name"], deviations, undocumented)
     name = sources.get("name") or "no profile"
     message = report(f"Cannot plan {name}", problems) if problems else ""
     return {"plan": plan, "problems": told(problems), "message": message}
@@ -113,64 +126,31 @@ def _plan(
     profile: Profile,
     image: ImageFile,
     checked: _profile.Checked,
+    judged: _fit.Judged,
+    job: _executors.Job,
     cluster: Cluster,
     sources: Sources,
-    source: NamedText,
+    name: str,
     deviations: list[Deviation],
-) -> tuple[Plan | None, list[Problem]]:
-    where = source["path"]
-    site = cluster.site
-    tensor, pipeline = profile["parallel"]["tensor"], profile["parallel"].get("pipeline", 1)
-    gpus = tensor * pipeline
-    per_node = site["gpus_per_node"]
-    count = -(-gpus // per_node)
-    if gpus % per_node and count > 1:
-        return None, [Problem(where, "parallel", f"{gpus} GPUs", f"a multiple of {per_node}, the GPUs of a node", code="parallel")]
-    if count > len(cluster.nodes):
-        found = f"tensor {tensor} x pipeline {pipeline} = {gpus} GPUs"
-        wanted = f"at most {len(cluster.nodes) * per_node}: the inventory has {len(cluster.nodes)} nodes with {per_node} each"
-        return None, [Problem(where, "parallel", found, wanted, code="parallel")]
-    nodes = cluster.nodes[:count]
-    job = _executors.Job(profile["engine"], nodes, site)
+    undocumented: list[str],
+) -> Plan:
+    site, nodes, count = job.site, job.nodes, len(job.nodes)
     executor = _executors.load(profile["executor"])
-    problems = executor.check(job, where)
-    unread, undocumented = _node_env(profile, image, nodes, checked.limits)
-    problems += unread
-    own = sources["checkpoints"].get(profile["model"]["repo"])
-    if own and "problem" in own:
-        problems, own = [*problems, Problem(**own["problem"])], None
-    checkpoint = _checkpoint.known(profile["model"]["repo"], own)
-    version = _flags.pick(job.engine, _rules.pinned(image, job.engine))[0].version
-    disagreements, skipped = _checkpoint.check(profile, checkpoint, where, version)
-    estimate = _memory.estimate(profile, image, checkpoint)
-    problems += disagreements + _memory.problems(estimate, site["memory_floor_gib"], where, checked.limits)
-    code, unheld = _code.planned(profile, own, sources["code"])
-    problems += unheld
-    memory: Memory = {**estimate, **_memory.floor(estimate, site["memory_floor_gib"])}
-    if job.engine not in executor.ENGINES:
-        wanted = " or ".join(name for name in _executors.names() if job.engine in _executors.load(name).ENGINES)
-        problems.append(Problem(where, "executor", f"{profile['executor']!r} with engine {job.engine}", wanted, code="executor"))
-    if problems:
-        return None, problems
-
+    checkpoint, code = judged.checkpoint, judged.code
+    memory: Memory = {**judged.estimate, **_memory.floor(judged.estimate, site["memory_floor_gib"])}
     publish = profile["container"].get("publish")
-    if publish and count > 1:
-        return None, [Problem(where, "container.publish", f"{count} nodes", "one node: ranks need the host's network", code="publish")]
-    listen = str(site["api_address"] or nodes[0].management_address)
-    if not is_address(listen):
-        hint = "A name may lead to another address on the head itself (127.0.1.1 in /etc/hosts); give gx10_api_address the head's."
-        return None, [Problem("inventory", "gx10_api_address", show(listen), "an IP address of the head", hint, "not-an-address")]
+    listen = _fit.listens(cluster)
     # In a network of its own a container listens on all of its addresses; Docker publishes the port on this one of the node's.
     outer, inner = map(int, publish[0].split(":")) if publish else (site["api_port"], site["api_port"])
     api = Api("0.0.0.0" if publish else listen, inner, f"[{listen}]" if ":" in listen else listen)
     # What a client uses: a wildcard is an address to listen on, not to ask.
-    wildcard = listen in ("0.0.0.0", "::")
+    wildcard = _site.is_every(listen)
     reach = nodes[0].management_address if wildcard else listen
     opens = [f"the API listens on all of {nodes[0].name}'s addresses (gx10_api_address: {listen}); only its firewall keeps others out"]
     unready = [mod for mod in profile.get("mods", []) if not sources["mods"][mod]["ready"]]
     body: Body = {
         "format": FORMAT,
-        "profile": source["name"],
+        "profile": name,
         "summary": profile["summary"],
         "engine": profile["engine"],
         "executor": profile["executor"],
@@ -208,11 +188,11 @@ def _plan(
         "state_dir": site["state_dir"],
         "drop_caches": site["drop_caches"],
         "memory": memory,
-        "skipped": skipped + checked.skipped + ([UNWEIGHED] if _memory.converted(profile, checkpoint) else []),
+        "skipped": judged.skipped + checked.skipped + ([UNWEIGHED] if _memory.converted(profile, checkpoint) else []),
         "deviations": deviations,
         "warnings": checked.warnings
         + undocumented
-        + _checkpoint.differences(profile["model"]["repo"], own)
+        + _checkpoint.differences(profile["model"]["repo"], judged.own)
         + _checkpoint.unchecked(profile, checkpoint)
         + (opens if wildcard else [])
         + [f"mod {mod} is declared, but has no run.sh yet: serve refuses it" for mod in unready],
@@ -220,30 +200,7 @@ def _plan(
     }
     if code:
         body["remote_code"] = code
-    return {"hash": _launch_hash(body), **body}, []
-
-
-def _node_env(
-    profile: Profile, image: ImageFile, nodes: Sequence[Node], limits: Sequence[Mapping[str, Any]]
-) -> tuple[list[Problem], list[str]]:
-    """The engine's environment as the inventory has it: what holds for a profile's holds for a node's."""
-    problems: list[Problem] = []
-    warnings: list[str] = []
-    engine = profile["engine"]
-    dialect, (table, _note) = _engines.load(engine).DIALECT, _flags.pick(engine, _rules.pinned(image, engine))
-    lost: dict[str, list[str]] = {}
-    for node in nodes:
-        at = f"{node.name}.gx10_env"
-        found, warned = _env.names(dialect, table, node.env, "inventory", at)
-        problems += _env.check(dialect, node.env, "inventory", at) + found
-        problems += _limits.of_node(dialect, table, limits, profile.get("env", {}), node.env, at)
-        warnings += warned
-        # In the order of the container's.
-        for key, value in {**profile.get("env", {}), **_executors.QUIET}.items():
-            if node.env.get(key, value) != value:
-                by = "the plan" if key in _executors.QUIET else "the profile"
-                lost.setdefault(f"gx10_env.{key}: {show(node.env[key])} is not used, since {by} sets {show(value)}", []).append(node.name)
-    return problems, [*warnings, *(f"{_variables.names(hosts)}: {text}" for text, hosts in lost.items())]
+    return {"hash": _launch_hash(body), **body}
 
 
 def other_format(record: Mapping[str, Any]) -> str:

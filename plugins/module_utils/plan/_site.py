@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
+import posixpath
 import re
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
@@ -19,6 +20,8 @@ SITE_DEFAULTS: dict[str, Any] = {
     "gx10_models_root": "/srv/models",
     "gx10_state_dir": "/var/lib/gx10",
     "gx10_api_address": None,
+    # The owner's word for an API that is open to whoever reaches the head.
+    "gx10_accept_open_api": False,
     "gx10_api_port": 8000,
     "gx10_ray_port": 6379,
     "gx10_master_port": 29501,
@@ -71,6 +74,7 @@ class Site(TypedDict):
     models_root: str
     state_dir: str
     api_address: str | None
+    accept_open_api: bool
     api_port: int
     ray_port: int
     master_port: int
@@ -107,7 +111,11 @@ def address(value: object, key: str, where: str, problems: list[Problem], wanted
     """The value as an IP address of one of `versions`, or a problem and an empty text."""
     try:
         found = ipaddress.ip_address(value) if isinstance(value, str) else None
-        if found and found.version in versions:
+        # 0.0.0.0 by another name is what a socket makes of ::ffff:0.0.0.0.
+        found = (found.ipv4_mapped or found) if isinstance(found, ipaddress.IPv6Address) else found
+        scope = getattr(found, "scope_id", None)
+        scoped = scope is None or (found is not None and found.is_link_local and re.fullmatch(r"[\w.-]+", scope, re.ASCII))
+        if found and found.version in versions and scoped:
             return str(found)
     except ValueError:
         pass
@@ -115,9 +123,15 @@ def address(value: object, key: str, where: str, problems: list[Problem], wanted
     return ""
 
 
+def is_every(text: str) -> bool:
+    """Is an address all of the machine's?"""
+    return ipaddress.ip_address(text).is_unspecified
+
+
 # Nobody keeps weights or state there, and parts of the state are removed.
 SYSTEM = re.compile(
-    r"/(?:(?:bin|boot|dev|etc|lib|lib64|proc|sbin|sys)(?:/.*)?|(?:usr|usr/bin|usr/lib|usr/local|var|var/lib|home|root|run|tmp)/*)"
+    r"/(?:(?:bin|boot|dev|etc|lib|lib64|proc|run|sbin|sys|var/run)(?:/.*)?|(?:usr|usr/bin|usr/lib|usr/local|var|var/lib|home|root|tmp)"
+    r"|var/lib/docker(?:/.*)?|(?:root|home/[^/]+)/\.ssh(?:/.*)?)"
 )
 TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
@@ -142,16 +156,20 @@ def check(site: dict[str, Any], where: str) -> list[Problem]:
             site[key] = number
     if site["api_address"] is not None:
         listen = address(site["api_address"], "gx10_api_address", where, problems, "an IP address of the head, or 0.0.0.0", (4, 6))
+        site["api_address"] = listen or site["api_address"]
         if listen and (ipaddress.ip_address(listen).is_multicast or listen == "255.255.255.255"):
             bad("api_address", "an IP address of the head, or 0.0.0.0", code="wrong-address")
     for key in ("models_root", "state_dir"):
         path = site[key]
         if not _is_path(path) or not path.rstrip("/"):
             bad(key, "an absolute path of letters, digits and . _ - + @, without '..'", code="wrong-path")
-        elif SYSTEM.fullmatch(path):
+            continue
+        # Two slashes, which POSIX leaves at the start, and /./ name the same folder.
+        path = posixpath.normpath("/" + path.lstrip("/"))
+        if SYSTEM.fullmatch(path):
             bad(key, "a folder of its own, as /srv/models and /var/lib/gx10: this one is the system's", code="wrong-path")
         else:
-            site[key] = path.rstrip("/")
+            site[key] = path
     problems += _nested(site, where) + _ports(site, where, {problem.key for problem in problems})
     sources = site["weights_sources"] or {}
     if not isinstance(sources, Mapping) or not all(
@@ -169,7 +187,7 @@ def check(site: dict[str, Any], where: str) -> list[Problem]:
         # It may have a password in it, and a message goes into logs.
         hint = "A user's token goes by gx10_hub_token_file."
         problems.append(Problem(where, "gx10_hub_endpoint", "another text", "http://HOST or https://HOST", hint, "wrong-text"))
-    for key in ("drop_caches", "fabric_routed"):
+    for key in ("drop_caches", "fabric_routed", "accept_open_api"):
         if truth(site[key]) is None:
             bad(key, "true or false")
         else:

@@ -30,6 +30,8 @@ MAX_ENTRIES = 2000
 MAX_FILES, MAX_MOD_BYTES, MAX_CONTEXT_BYTES = 500, 64 * 1024**2, 1024**3
 # Of a checkpoint: see _document.MAX_JSON_VALUES.
 MAX_CONFIG, MAX_INDEX = 16 * 1024**2, 48 * 1024**2
+# Beside config.json they may have an auto_map.
+MAPPED = ("tokenizer_config.json", "processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
 
 
 def read(
@@ -122,7 +124,16 @@ def _checkpoint(folder: str) -> Checkpoint | None:
             found["tensors"] = _tensors(_files.read(_within(path, _manifest.INDEX), MAX_INDEX))
     except Refused as refused:
         found.update({"config": {}, "problem": _document.problem(refused, printable(at)).as_dict()})
-    return found
+    others = {name: _other(path, name) for name in MAPPED if os.path.lexists(os.path.join(path, name))}
+    return {**found, "others": others} if others else found
+
+
+def _other(folder: str, name: str) -> Any:
+    """A document beside config.json; None where it cannot be read, which matters to nobody but who runs the code that it names."""
+    try:
+        return _document.parse_json(_files.read(_within(folder, name), MAX_INDEX))
+    except Refused:
+        return None
 
 
 def _code(folder: str) -> list[str]:

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from test_supervisor import HOME, STUB, WATCH, eventually, free_port, processes
+from test_supervisor import HOME, STUB, WATCH, Supervised, eventually, free_port, processes
 
 # The promise is 5 s; this machine may be busy with other things.
 GENEROUS = 15.0
-SECRET = "a secret of the launch"
+SECRET = "a secret of the launch, of 32 bytes or more"
 
 
-class Node:
+class Node(Supervised):
     """One node: its part, its process, its status."""
 
     def __init__(self, folder: Path, rank: int, part: dict[str, Any]) -> None:
@@ -30,13 +30,6 @@ class Node:
     def start(self) -> None:
         (self.folder / "node.json").write_text(json.dumps(self.part))
         self.process = subprocess.Popen([sys.executable, str(HOME), str(self.folder / "node.json")], cwd=self.folder)
-
-    def status(self) -> dict[str, Any]:
-        try:
-            found: dict[str, Any] = json.loads((self.folder / "status.json").read_text())
-        except FileNotFoundError:
-            return {}
-        return found
 
     def phase(self) -> str:
         return str(self.status().get("phase"))

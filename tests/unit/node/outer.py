@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 import json
 import os
+import socket
 import struct
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ READ, WRITTEN, ATTRIBUTES, OPENED = 0x1, 0x2, 0x4, 0x20
 ENTRIES = 0x40 | 0x80 | 0x100 | 0x200
 KINDS = {0x40: "moved", 0x80: "moved", 0x100: "made", 0x200: "deleted"}
 NAMES = {READ: "read", WRITTEN: "written", ATTRIBUTES: "changed", OPENED: "opened", **KINDS}
+# Of seven kinds: those of test_hostile_plans.py, too.
+COUNT = -(-int(os.environ.get("GX10_HOSTILE", "0")) // 7)
+SEEDS = range(COUNT or 12)
 
 
 def outside(folder: Path) -> Path:
@@ -31,6 +35,21 @@ def outside(folder: Path) -> Path:
     for name in ("model.safetensors", "model.safetensors.index.json", "image.yml", "mod.yml", "run.sh", "own.yml", "template.jinja"):
         (outer / name).write_text(CANARY)
     return outer
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def listen(path: Path) -> None:
+    # By a relative name: the address of a socket is short.
+    before = os.getcwd()
+    os.chdir(path.parent)
+    try:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(path.name)
+    finally:
+        os.chdir(before)
 
 
 def snapshot(folder: Path) -> dict[str, Any]:

@@ -43,7 +43,20 @@ def eventually(condition: Callable[[], Any], seconds: float = 20) -> Any:
     return condition()
 
 
-class Run:
+class Supervised:
+    """What a supervisor wrote into its folder."""
+
+    folder: Path
+
+    def status(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads((self.folder / "status.json").read_text())
+        except FileNotFoundError:
+            return {}
+        return found
+
+
+class Run(Supervised):
     """One supervisor process and what it wrote."""
 
     def __init__(self, folder: Path, wrap: list[str] | None = None, program: Path = HOME, **changes: Any) -> None:
@@ -64,13 +77,6 @@ class Run:
         }  # fmt: skip
         (folder / "node.json").write_text(json.dumps(self.part))
         self.process = subprocess.Popen([sys.executable, str(program), str(folder / "node.json")], cwd=folder)
-
-    def status(self) -> dict[str, Any]:
-        try:
-            found: dict[str, Any] = json.loads((self.folder / "status.json").read_text())
-        except FileNotFoundError:
-            return {}
-        return found
 
     def reaches(self, phase: str) -> dict[str, Any]:
         eventually(lambda: self.status().get("phase") in (phase, "failed"))

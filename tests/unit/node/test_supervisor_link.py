@@ -116,7 +116,7 @@ def test_who_does_not_belong_to_the_launch_cannot_join(launch: Callable[..., Lau
     one.serves()
     part = one.part(1)
     part["status_file"] = str(tmp_path / "stranger" / "status.json")
-    (tmp_path / "other").write_text("another secret")
+    (tmp_path / "other").write_text("another secret, of 32 bytes or more")
     settings: dict[str, dict[str, Any]] = {
         "launch": {"launch": "sha256:yesterday"},
         "secret": {"secret_file": str(tmp_path / "other")},
@@ -133,6 +133,12 @@ def test_who_does_not_belong_to_the_launch_cannot_join(launch: Callable[..., Lau
         one.serves(1, 1)
     finally:
         stranger.end()
+
+
+def test_a_secret_that_is_none_starts_nothing(launch: Callable[..., Launch], tmp_path: Path) -> None:
+    """Of an empty one everybody knows the key."""
+    (tmp_path / "empty").write_text("\n")
+    launch(ranks=2, secret_file=str(tmp_path / "empty")).down("empty: found a secret of 0 bytes; wanted at least 32")
 
 
 def test_what_is_sent_to_the_port_by_others_ends_nothing(launch: Callable[..., Launch]) -> None:

@@ -233,7 +233,8 @@ def test_what_opens_nothing_else_is_taken() -> None:
         "allowed-local-media-path": f"{MODELS}/media",
         "chat-template": "{{ messages }}",
         "worker-cls": "auto",
-        "tokenizer": f"{MODELS}/a/b",
+        # Of its own: the profile runs the checkpoint's code, and no other's.
+        "tokenizer": f"{MODELS}/Qwen/Qwen3.5-397B-A17B-FP8/tokenizer",
     }
     for key, value in taken.items():
         assert problems(QWEN, {"args": {key: value}}) == []

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _weights
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _code, _commands, _pins, _resolve, _sources
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _weights as _weights_of
 from conftest import ROOT, edited, hostvars
 
 NAME, REPO = "qwen397-mtp2", "Qwen/Qwen3.5-397B-A17B-FP8"
@@ -128,3 +129,41 @@ def test_names_that_no_file_can_have_are_a_problem_and_not_the_plans_text(tmp_pa
     assert "10000003 characters; wanted FILE.CLASS, FILE of at most 255 characters" in problem and len(problem) < 500
     files, _source = _code._files("org/name", _sources._checkpoint(str(tmp_path)), None)
     assert files is not None and (len(files), files[0], files[-1]) == (101, "modeling_000.py", "200 more")
+
+
+OTHERS = ("tokenizer_config.json", "processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
+
+
+@pytest.mark.parametrize("name", ["config.json", *OTHERS])
+def test_code_of_another_repository_is_refused_wherever_the_checkpoint_names_it(tmp_path: Path, name: str) -> None:
+    published = json.loads((ROOT / "plugins/module_utils/plan/configs/qwen3.5-397b-a17b-fp8.json").read_text())["config"]
+    config = {**published, "mtp_num_hidden_layers": 1}
+
+    def told(inner: dict[str, Any]) -> Any:
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        (tmp_path / name).write_text(json.dumps({**config, **inner} if name == "config.json" else inner))
+        return plan(folder=tmp_path)
+
+    for inner in (
+        {"auto_map": {"A": "evil/repo--m.C"}},
+        {"vision_config": {"auto_map": {"A": [None, "evil/repo--m.C"]}}},
+        {"a": [{"auto_map": {"A": "evil/repo--m.C"}}]},
+    ):
+        problems = told(inner)["problems"]
+        assert any(f"{name}: auto_map: found code of 'evil/repo'" in problem for problem in problems), problems
+    assert told({"a": {"auto_map": {"A": "modeling_own.C"}}})["plan"]["remote_code"][0]["files"] == ["modeling_own.py"]
+
+
+def test_what_may_name_code_and_cannot_be_read_is_refused_with_the_flag_alone(tmp_path: Path) -> None:
+    published = json.loads((ROOT / "plugins/module_utils/plan/configs/qwen3.5-397b-a17b-fp8.json").read_text())["config"]
+    (tmp_path / "config.json").write_text(json.dumps({**published, "mtp_num_hidden_layers": 1}))
+    (tmp_path / "tokenizer_config.json").write_text("{")
+    (problem,) = plan(folder=tmp_path)["problems"]
+    assert problem.startswith("tokenizer_config.json: found a file that cannot be read; wanted JSON")
+
+
+@pytest.mark.parametrize("repo", ["a--b/c", "a/b--c"])
+def test_a_name_that_another_ones_record_would_have_is_none(repo: str) -> None:
+    """Both would be a--b--c.json."""
+    (problem,) = plan({"repo": repo}, name="sim-tiny-solo")["problems"]
+    assert problem.split(": ")[1] == "model.repo" and not _weights_of.REPO.fullmatch(repo)

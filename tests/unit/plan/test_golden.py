@@ -12,7 +12,11 @@ from ansible_collections.gx10.serving.plugins.module_utils.plan import _commands
 from conftest import ROOT, hostvars
 
 # The reports listen on all addresses; the sample does not.
-SAMPLE = {**yaml.safe_load((ROOT / "inventories/sample/group_vars/gx10.yml").read_text()), "gx10_api_address": "0.0.0.0"}
+SAMPLE = {
+    **yaml.safe_load((ROOT / "inventories/sample/group_vars/gx10.yml").read_text()),
+    "gx10_api_address": "0.0.0.0",
+    "gx10_accept_open_api": True,
+}
 DATA = ROOT / "tests/unit/data"
 ALIASES = {"-tp": "--tensor-parallel-size"}
 REPEATED = ("-e", "-v", "-p")

@@ -175,6 +175,8 @@ def test_a_routed_fabric_has_a_way_out_which_the_refusal_names() -> None:
         ({"gx10_state_dir": "/srv/models/state"}, "gx10_state_dir", "nested-folders"),
         ({"gx10_models_root": "/data", "gx10_state_dir": "/data/gx10"}, "gx10_state_dir", "nested-folders"),
         ({"gx10_models_root": "/var/lib/gx10"}, "gx10_state_dir", "nested-folders"),
+        ({"gx10_state_dir": "/srv//models"}, "gx10_state_dir", "nested-folders"),
+        ({"gx10_state_dir": "/srv/./models/x"}, "gx10_state_dir", "nested-folders"),
         ({"gx10_hub_endpoint": "hub"}, "gx10_hub_endpoint", "wrong-text"),
         ({"gx10_secrets_dir": ""}, "gx10_secrets_dir", "wrong-path"),
         ({"gx10_weights_sources": {"name": "/x"}}, "gx10_weights_sources", "wrong-type"),
@@ -215,7 +217,25 @@ def test_a_cuda_image_needs_an_option_that_gives_it_a_gpu(resolve: Any) -> None:
     assert resolve("qwen397-mtp2", variables=hostvars(gx10_container_options={"gpus": "all"}))["problems"] == []
 
 
-@pytest.mark.parametrize("path", ["/etc", "/etc/gx10", "/dev", "/usr/bin", "/var/lib", "/root/"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc",
+        "/etc/gx10",
+        "/dev",
+        "/usr/bin",
+        "/var/lib",
+        "/root/",
+        "//etc",
+        "/./etc",
+        "//var/lib",
+        "/var/run",
+        "/run/systemd/system",
+        "/var/lib/docker",
+        "/root/.ssh",
+        "/home/me/.ssh/x",
+    ],
+)
 def test_no_folder_of_the_system_is_ours(path: str) -> None:
     assert read(hostvars(2, gx10_state_dir=path))[1] == ["gx10_state_dir"]
     assert read(hostvars(2, gx10_models_root=path, gx10_state_dir="/opt/gx10"))[1] == ["gx10_models_root"]

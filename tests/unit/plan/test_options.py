@@ -54,13 +54,16 @@ BAD: list[tuple[Any, str]] = [
     ({"gpus": "²"}, "wanted all, or how many"),
     ({"devices": ["/etc/passwd"]}, "wanted a path below /dev"),
     ({"devices": ["/dev/../etc"]}, "wanted a path below /dev"),
-    ({"devices": ["/dev/null:/dev/null:rr"]}, "wanted a path below /dev"),
+    ({"devices": ["/dev/infiniband:/dev/infiniband:rr"]}, "wanted a path below /dev"),
     ({"devices": [None]}, "wanted a path below /dev"),
     ({"runtime": ""}, "wanted a runtime's name"),
     ({"runtime": "nvidia", "gpus": "all"}, "wanted runtime or gpus, not both"),
     ({"gpus": True}, "wanted all, or how many"),
     ({"gpus": 0}, "wanted all, or how many"),
-    ({"ulimit": []}, "ulimit: found an unknown option; wanted one of runtime, gpus, devices, cap_add, ulimits. Did you mean 'ulimits'?"),
+    (
+        {"ulimit": []},
+        "ulimit: found an unknown option; wanted one of runtime, gpus, devices, cap_add, ulimits, accept. Did you mean 'ulimits'?",
+    ),
 ]
 
 
@@ -85,14 +88,11 @@ def test_how_many_gpus(value: Any, count: int | None) -> None:
 @pytest.mark.parametrize(
     ("text", "short", "whole"),
     [
-        ("/dev/fuse", "/dev/fuse", "/dev/fuse:/dev/fuse:rwm"),
-        ("/dev/fuse:/dev/x", "/dev/fuse:/dev/x", "/dev/fuse:/dev/x:rwm"),
-        ("/dev/fuse:/dev/fuse:rm", "/dev/fuse:/dev/fuse:rm", "/dev/fuse:/dev/fuse:rm"),
-        *[
-            (text, None, None)
-            for text in ("/dev/fuse:/dev/x:rr", "/dev/fuse:/dev/x:a", "/dev/a:/dev/b:r:w", "/dev/a:/b", "/dev", "/b", "/dev/../b", 1)
-        ],
-        *[(f"/dev/{name}:/dev/x", None, None) for name in ("mem", "kmem", "port", ".")],
+        ("/dev/nvidia0", "/dev/nvidia0", "/dev/nvidia0:/dev/nvidia0:rwm"),
+        ("/dev/nvidia0:/dev/nvidia1", "/dev/nvidia0:/dev/nvidia1", "/dev/nvidia0:/dev/nvidia1:rwm"),
+        ("/dev/nvidia0:/dev/nvidia0:rm", "/dev/nvidia0:/dev/nvidia0:rm", "/dev/nvidia0:/dev/nvidia0:rm"),
+        *[(f"/dev/nvidia0:/dev/nvidia0:{text}", None, None) for text in ("rr", "a", "r:w", "")],
+        *[(text, None, None) for text in ("/dev/nvidia0:/b", "/dev", "/dev/", "/b", "/dev/../b", "//dev/nvidia0", "/DEV/nvidia0", "", 1)],
     ],
 )
 def test_a_device(text: Any, short: str | None, whole: str | None) -> None:
@@ -100,6 +100,56 @@ def test_a_device(text: Any, short: str | None, whole: str | None) -> None:
     assert [problem.key for problem in problems] == ["gx10_container_options.devices"] * (short is None)
     assert _options.flags(options) == ([("--device", short)] if short else [])
     assert _options.parameters(options) == {"devices": [whole] if whole else []}
+
+
+NEEDED = (
+    *("/dev/infiniband", "/dev/infiniband/uverbs0", "/dev/infiniband/rdma_cm", "/dev/nvidia0", "/dev/nvidiactl"),
+    *("/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset", "/dev/./infiniband/", "/dev/infiniband:/dev/infiniband:rw"),
+)
+# Disks by all of their names, memory in a file system, terminals, virtual machines, and what only looks like one that is needed.
+OTHERS = (
+    *("/dev/sda", "/dev/nvme0n1", "/dev/dm-0", "/dev/mapper/root", "/dev/disk/by-id/nvme-x", "/dev/loop0", "/dev/kvm", "/dev/vfio/vfio"),
+    *("/dev/fuse", "/dev/shm", "/dev/pts", "/dev/tty1", "/dev/hugepages", "/dev/fd/0", "/dev/char/1", "/dev/block", "/dev/net/tun"),
+    *("/dev/INFINIBAND", "/dev/infiniband2", "/dev/infiniband/../sda", "/dev/infiniband/sda", "/dev/nvidia0/x", "/dev/nvidiax"),
+    *("/dev/./sda", "/dev//sda", "/dev/sda:/dev/nvidia0", "/dev/nvidia0:/dev/sda", "/dev/sda:/dev/sda:r", "/dev/infiniband/umad0"),
+    *("/dev/ｍem", "/dev/nvidia٠", "/dev/nvidia0\n"),
+)
+
+
+@pytest.mark.parametrize("text", NEEDED)
+def test_finding_2_what_an_engine_opens_is_given(text: str) -> None:
+    options, problems = _options.parse({"devices": [text]}, "i")
+    assert (problems, len(options["devices"])) == ([], 1)
+
+
+@pytest.mark.parametrize("text", OTHERS)
+def test_finding_2_no_other_device_is_given(text: str) -> None:
+    options, (problem,) = _options.parse({"devices": ["/dev/infiniband", text]}, "i")
+    assert [device["host"] for device in options["devices"]] == ["/dev/infiniband"]
+    assert problem.key == "gx10_container_options.devices" and problem.found == repr(text)
+
+
+def test_a_site_allows_a_device_and_a_capability_by_name() -> None:
+    raw = {"devices": ["/dev/fuse", "/dev/sda:/dev/sda:r"], "cap_add": ["SYS_PTRACE", "CAP_SYS_ADMIN"]}
+    options, problems = _options.parse(raw, "i")
+    assert (options["devices"], [problem.code for problem in problems]) == ([], ["refused"] * 4)
+    assert "name /dev/fuse in gx10_container_options.accept, too" in problems[0].hint
+    assert "name SYS_PTRACE in gx10_container_options.accept, too" in problems[2].hint
+    options, (problem, other) = _options.parse({**raw, "accept": ["/dev//fuse", "cap_sys_ptrace"]}, "i")
+    assert (problem.found, other.found) == ("'/dev/sda:/dev/sda:r'", "'SYS_ADMIN'")
+    assert _options.flags(options)[0] == ("--device", "/dev/fuse")
+    options, problems = _options.parse({**raw, "accept": ["/dev/fuse", "/dev/sda", "SYS_PTRACE", "SYS_ADMIN"]}, "i")
+    # It allows, and gives nothing by itself; the plan has it in what it allows.
+    assert (problems, sorted(options)) == ([], ["cap_add", "devices"])
+
+
+@pytest.mark.parametrize("name", ["/dev", "/dev/", "/dev/mem", "/dev/./kmem", "/dev/port", "ALL", "cap_all", "/dev/*", "/etc", "", 1, None])
+def test_what_nobody_can_allow(name: Any) -> None:
+    _found, (problem,) = _options.parse({"accept": [name]}, "i")
+    assert problem.key == "gx10_container_options.accept"
+    assert len(_options.parse({"accept": name}, "i")[1]) == 1
+    # Nor does the word help.
+    assert len(_options.parse({"accept": [name], "devices": [name]}, "i")[1]) == 2
 
 
 @pytest.mark.parametrize(
@@ -143,10 +193,12 @@ def test_everything_else_is_named() -> None:
 
 
 def test_what_is_meant_is_taken_once() -> None:
-    found, problems = _options.parse({"cap_add": ["cap_ipc_lock", "IPC_LOCK"], "devices": ["/dev//fuse", "/dev/fuse"]}, "inventory")
+    found, problems = _options.parse(
+        {"cap_add": ["cap_ipc_lock", "IPC_LOCK"], "devices": ["/dev//infiniband", "/dev/infiniband"]}, "inventory"
+    )
     assert problems == []
     assert found["cap_add"] == ["IPC_LOCK"]
-    assert [device["host"] for device in found["devices"]] == ["/dev/fuse"]
+    assert [device["host"] for device in found["devices"]] == ["/dev/infiniband"]
 
 
 def test_all_problems_come_at_once(resolve: Any) -> None:
@@ -159,7 +211,7 @@ def test_a_published_port_has_the_apis_address(resolve: Any) -> None:
     assert plan["nodes"][0]["container"]["options"]["publish"] == ["192.168.1.11:8000:8000"]
     assert plan["ready"]["url"] == "http://192.168.1.11:8000"
     assert not any("all of" in text for text in plan["warnings"])
-    plan = resolve("nex-n2-mini", variables=hostvars(gx10_api_address="0.0.0.0"))["plan"]
+    plan = resolve("nex-n2-mini", variables=hostvars(gx10_api_address="0.0.0.0", gx10_accept_open_api=True))["plan"]
     assert plan["nodes"][0]["container"]["options"]["publish"] == ["0.0.0.0:8000:8000"]
     assert any("the API listens on all of gx10-1's addresses" in text for text in plan["warnings"])
     variables = hostvars()

@@ -97,7 +97,7 @@ def test_the_hash_is_of_what_runs(resolve: Any) -> None:
     [("::", "http://192.168.1.11:8000", "http://[::1]:8000"), ("fd00::1", "http://[fd00::1]:8000", "http://[fd00::1]:8000")],
 )
 def test_ipv6_addresses_are_bracketed(resolve: Any, address: str, url: str, health: str) -> None:
-    plan = resolve("sim-tiny-tp2", variables=hostvars(gx10_api_address=address))["plan"]
+    plan = resolve("sim-tiny-tp2", variables=hostvars(gx10_api_address=address, gx10_accept_open_api=True))["plan"]
     assert plan["ready"]["url"] == url
     assert plan["nodes"][0]["engine"]["health"] == health
 

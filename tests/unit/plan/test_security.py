@@ -115,7 +115,11 @@ def test_ray_wants_its_token_and_has_no_dashboard(resolve: Any, name: str) -> No
 
 
 @pytest.mark.parametrize(
-    "key", ["api-key", "hf-token", "tool-server", "profiler-config", "enable-tokenizer-info-endpoint", "config", "enable-prompt-embeds"]
+    "key",
+    [
+        *("api-key", "hf-token", "tool-server", "profiler-config", "enable-tokenizer-info-endpoint", "config", "enable-prompt-embeds"),
+        *("grpc", "model-class-overrides", "trust-request-chat-template"),
+    ],
 )
 def test_a_flag_that_opens_the_engine_or_shows_a_secret_is_refused(resolve: Any, key: str) -> None:
     answer = resolve("sim-tiny-solo", override={"args": {key: "x"}}, accept_untested=True)
@@ -123,7 +127,12 @@ def test_a_flag_that_opens_the_engine_or_shows_a_secret_is_refused(resolve: Any,
 
 
 @pytest.mark.parametrize(
-    "key", ["VLLM_API_KEY", "VLLM_SERVER_DEV_MODE", "VLLM_ALLOW_INSECURE_SERIALIZATION", "HF_TOKEN", "LD_PRELOAD", "PYTHONPATH"]
+    "key",
+    [
+        *("VLLM_API_KEY", "VLLM_SERVER_DEV_MODE", "VLLM_ALLOW_INSECURE_SERIALIZATION", "HF_TOKEN", "LD_PRELOAD", "PYTHONPATH"),
+        *("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "VLLM_KEEP_ALIVE_ON_ENGINE_DEATH", "LD_AUDIT", "LD_LIBRARY_PATH", "PYTHONHOME"),
+        *("PYTHONSTARTUP", "PYTHONOPTIMIZE", "CUDA_INJECTION64_PATH", "GCONV_PATH", "BASH_ENV", "PATH"),
+    ],
 )
 @pytest.mark.parametrize("site", [False, True])
 def test_a_variable_that_opens_the_engine_or_is_a_secret_is_refused(resolve: Any, key: str, site: bool) -> None:

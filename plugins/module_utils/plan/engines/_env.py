@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...common._problem import Problem, nearest, show
-from ._engines import Dialect
+from . import _doors, _secrets
+from ._engines import MODELS, Dialect
 from ._flags import Table, elsewhere, nccl
 
 # Open the engine to whoever reaches it, or change which code runs, whatever the engine.
@@ -19,6 +20,7 @@ REFUSED = {
     "PYTHONOPTIMIZE": "it removes the engine's safety assertions",
     "PATH": "it changes which programs run",
     **dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONUSERBASE", "PYTHONBREAKPOINT", "PYTHONPYCACHEPREFIX"), OTHER_CODE),
+    **dict.fromkeys(("RAY_RUNTIME_ENV_HOOK", "PERL5OPT", "PERL5LIB", "NODE_OPTIONS"), OTHER_CODE),
     **dict.fromkeys(("LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "BASH_ENV", "ENV", "CUDA_INJECTION64_PATH", "GCONV_PATH"), OTHER_CODE),
 }
 # The plan sets them, per node or for all; GX10_ is what the supervisor reads.
@@ -27,10 +29,8 @@ OWNED = (
     *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
 )
 OWN_PREFIX = "GX10_"
-SECRET = re.compile(
-    r"(^|_)(TOKEN|API_?KEY|PASSWORD|PASSWD|PASS|SECRET|SECRET_KEY|ACCESS_KEY(_ID)?|PRIVATE_KEY|CREDENTIALS)$", re.IGNORECASE
-)
-LOGIN = re.compile(r"://[^/@\s:]*:[^/@\s]*@")
+# Where the hub's cache is: the weights, which are data.
+CACHES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE")
 # NVIDIA's runtime and CUDA count from 0, and a GB10 is the only GPU of its node.
 VISIBLE = {
     "NVIDIA_VISIBLE_DEVICES": re.compile(r"all|(0|GPU-[0-9a-f-]+)(,.+)?"),
@@ -51,8 +51,8 @@ def check(dialect: Dialect, env: Mapping[str, Any], where: str, prefix: str = "e
     problems = []
     for key, value in env.items():
         at = f"{prefix}.{key}"
-        named = SECRET.search(key) and not key.endswith("_IMPLICIT_TOKEN")
-        secret = named or LOGIN.search(str(value))
+        named = _secrets.variable(key, value)
+        secret = named or _secrets.text(value)
         # A message goes into logs.
         found = "a secret" if secret else show(value)
         if key in refused:
@@ -60,8 +60,11 @@ def check(dialect: Dialect, env: Mapping[str, Any], where: str, prefix: str = "e
         elif key in OWNED or key.startswith(OWN_PREFIX):
             problems.append(Problem(where, at, found, f"no {key}: the plan sets it per node", code="owned"))
         elif secret:
-            wanted = f"no {key}" if named else "an address without user and password"
+            wanted = f"no {key}" if named else "a value without a password, token or key"
             problems.append(Problem(where, at, found, wanted, f"Reason: {SEEN}; weights are local at serve time.", "secret"))
+        elif _doors.below(str(value)) and key not in CACHES:
+            why = "Reason: what lies there is a checkpoint's, and may be code; a mod brings files of its own."
+            problems.append(Problem(where, at, found, f"a path that is not below {MODELS}", why, "path"))
         elif key in VISIBLE and not VISIBLE[key].fullmatch(str(value)):
             why = "Reason: it hides the node's GPU from the engine; gx10_container_options gives the container its GPUs."
             problems.append(Problem(where, at, found, f"no {key}, or one that begins with GPU 0", why, "refused"))

@@ -32,6 +32,7 @@ DIALECT = Dialect(
         "tool-server": "it lets requests run tools on the node",
         "enable-custom-logit-processor": "requests could bring code that runs in the engine",
         "grpc-mode": "health check, watch and gate speak HTTP",
+        "grpc-http-sidecar-port": "it is a second, unprotected door to the engine",
         "download-dir": "nothing is downloaded at serve time",
         "use-ray": "the executor spreads the ranks",
         **dict.fromkeys(("enable-ssl-refresh", "ssl-ca-certs", "ssl-certfile", "ssl-keyfile", "ssl-keyfile-password"), PLAIN),

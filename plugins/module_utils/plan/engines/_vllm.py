@@ -39,6 +39,7 @@ DIALECT = Dialect(
         "spec-method": "limits, memory and the gate know it as speculative-config.method",
         "spec-model": "limits, memory and the gate know it as speculative-config.model",
         "spec-tokens": "limits, memory and the gate know it as speculative-config.num_speculative_tokens",
+        "trust-request-chat-template": "a request's template could take the processor or the memory (PYSEC-2026-4344, PYSEC-2026-4349)",
         "grpc": "it is a second, unprotected door to the engine",
         "enable-prompt-embeds": "a request could end the engine up to 0.23 (PYSEC-2026-2303), and brings tensors that are loaded",
         "num-gpu-blocks-override": "it is for tests: vLLM takes as many blocks, whatever memory there is; kv-cache-memory-bytes is counted",
@@ -69,7 +70,7 @@ DIALECT = Dialect(
     prefixes=("VLLM_",),
     code=(
         *("middleware", "worker-cls", "worker-extension-cls", "scheduler-cls", "logits-processors", "io-processor-plugin"),
-        *("tool-parser-plugin", "reasoning-parser-plugin", "model-class-overrides", "kv-transfer-config.kv_connector_module_path"),
+        *("tool-parser-plugin", "reasoning-parser-plugin", "model-class-overrides"),
     ),
     files={
         **{"chat-template": "template", "allowed-local-media-path": "models"},

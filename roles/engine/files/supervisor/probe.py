@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import fcntl
+import http.client
 import json
 import re
 import socket
@@ -16,6 +18,8 @@ import urllib.request
 from typing import Any
 
 SIOCGIFCONF = 0x8912
+# Bytes of an answer; /metrics has some hundred KiB.
+LONGEST = 16 * 1024**2
 # The node talks to itself; a proxy from the environment must not be asked.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -58,14 +62,25 @@ def post(url: str, body: dict[str, Any], timeout: float) -> tuple[int, str]:
 def _open(request: urllib.request.Request, timeout: float) -> tuple[int, str]:
     try:
         with _OPENER.open(request, timeout=timeout) as answer:
-            return answer.status, answer.read().decode("utf-8", "replace")
+            body = answer.read(LONGEST)
+            # Of a part that was asked for, http.client does not say that it came short.
+            if answer.length:
+                raise http.client.IncompleteRead(body, answer.length)
+            return answer.status, body.decode("utf-8", "replace")
     except urllib.error.HTTPError as error:
-        return error.code, error.read().decode("utf-8", "replace")
-    except (OSError, ValueError) as error:
-        return 0, str(error)
+        # What it says beside its code is cut off with it.
+        with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+            return error.code, error.read(LONGEST).decode("utf-8", "replace")
+        return error.code, ""
+    # Another protocol, or an answer that is cut in its middle, is neither of the first two.
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return 0, str(error) or type(error).__name__
 
 
 def samples(text: str, name: str) -> float | None:
     """Sum a metric over its labels in Prometheus text; None where it is missing (unknown, never 0)."""
     found = re.findall(rf"^{re.escape(name)}(?:\{{[^}}]*\}})? ([0-9.eE+-]+)$", text, re.MULTILINE)
-    return sum(map(float, found)) if found else None
+    try:
+        return sum(map(float, found)) if found else None
+    except ValueError:
+        return None

@@ -143,7 +143,12 @@ class Supervisor:
         key = b""
         if many:
             with open(settings["secret_file"], "rb") as file:
-                key = wire.key_of(file.read())
+                secret = file.read().strip()
+            # Of an empty one everybody knows the key.
+            if len(secret) < wire.SHORTEST:
+                where, wanted = settings["secret_file"], f"at least {wire.SHORTEST}; serve again: the control node makes a new one"
+                raise Failed(f"{where}: found a secret of {len(secret)} bytes; wanted {wanted}")
+            key = wire.key_of(secret)
         link: Link
         if self.part["rank"] and many:
             link = Worker(settings, key, self.part["rank"])

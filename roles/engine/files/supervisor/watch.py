@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -121,7 +122,11 @@ class Watch(threading.Thread):
 
     def run(self) -> None:
         while not self.stopping.wait(self.settings["look_seconds"]) and self.verdict is None:
-            self.look()
+            try:
+                self.look()
+            except Exception as error:
+                # A look that fails is a missing sign, and no end of the watch.
+                print(f"gx10: a look at the engine failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
 
     def look(self) -> None:
         """One look at the metrics and the processes, and a completion when there was no progress for a while."""

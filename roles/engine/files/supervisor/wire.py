@@ -16,6 +16,10 @@ import secrets
 from typing import Any
 
 LONGEST = 16384
+# Levels of lists and mappings in a line; an order has three. json writes fewer levels than it reads, and what it reads is signed.
+DEEPEST = 8
+# Bytes of a launch's secret.
+SHORTEST = 32
 LABEL = b"gx10 group link 1"
 
 
@@ -45,7 +49,14 @@ def unpack(line: bytes) -> dict[str, Any]:
         raise Refused("not JSON") from None
     if not isinstance(found, dict):
         raise Refused("not a mapping")
+    if _deeper(found, DEEPEST):
+        raise Refused("nested too deep")
     return found
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    items = list(value.values()) if isinstance(value, dict) else value
+    return isinstance(items, list) and (levels == 0 or any(_deeper(item, levels - 1) for item in items))
 
 
 class Talk:
@@ -80,10 +91,12 @@ class Caller:
     def answer(self, line: bytes) -> tuple[Talk, bytes, str]:
         """To the head's answer: what to go on with, the proof to send, and the launch that the head serves."""
         found = unpack(line)
-        transcript = [self.hello, found.get("nonce"), found.get("launch")]
+        if not all(isinstance(found.get(key), str) for key in ("nonce", "launch", "mac")):
+            raise Refused("no answer to a hello")
+        transcript = [self.hello, found["nonce"], found["launch"]]
         if not _same(found.get("mac"), _mac(self.key, "head", transcript)):
             raise Refused("who answers does not know this launch's secret")
-        return Talk(self.key, transcript, "worker", "head"), pack({"mac": _mac(self.key, "worker", transcript)}), str(found["launch"])
+        return Talk(self.key, transcript, "worker", "head"), pack({"mac": _mac(self.key, "worker", transcript)}), found["launch"]
 
 
 class Host:
@@ -98,11 +111,12 @@ class Host:
         """The answer to a hello, whichever launch it is of."""
         found = unpack(line)
         rank: Any = found.get("rank")
-        known = isinstance(rank, int) and not isinstance(rank, bool) and 0 < rank < len(self.names)
+        number = isinstance(rank, int) and not isinstance(rank, bool)
         texts = [found.get(key) for key in ("name", "launch", "session", "nonce")]
-        if set(found) != {"rank", "name", "launch", "session", "nonce"} or not all(isinstance(text, str) for text in texts):
+        # Whatever launch it is of: it is signed next.
+        if set(found) != {"rank", "name", "launch", "session", "nonce"} or not number or not all(isinstance(text, str) for text in texts):
             raise Refused("no hello")
-        if found["launch"] == self.launch and not (known and self.names[rank] == found["name"]):
+        if found["launch"] == self.launch and not (0 < rank < len(self.names) and self.names[rank] == found["name"]):
             raise Refused("no rank of this launch")
         self.caller = found
         nonce = secrets.token_hex(16)
