@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -90,6 +91,19 @@ def test_what_is_no_record_counts_as_none(tmp_path: Path, text: str) -> None:
     look = _look.engine(docker, str(tmp_path), [])
     assert (look["record"], look["good"]["last"], look["good"]["previous"], look["image_gone"]) == ({}, {}, {}, False)
     assert isinstance(look["containers"][0]["status"], dict)
+
+
+def test_what_only_looks_like_a_fact_is_none_and_takes_no_time() -> None:
+    lines = (
+        "Loading weights took 1.2.3 seconds",
+        "GPU KV cache size: , tokens",
+        "accept len: 1, accept rate: .",
+        "Available KV cache memory: -. GiB",
+    )
+    assert _log_facts.facts("\n".join(lines)) == {}
+    start = time.monotonic()
+    assert _log_facts.facts("init engine (" * 80_000 + "\nLoading weights took 2.5 seconds") == {"weights_seconds": 2.5}
+    assert time.monotonic() - start < 5
 
 
 def left(path: Path, what: str, outer: Path) -> None:
