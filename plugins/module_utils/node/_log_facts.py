@@ -46,16 +46,7 @@ _SIGNS = (
     ("Ray killed workers for memory", r"killed due to the node running low on memory"),
     ("wrong flag", r"^\S*(?:vllm|usage).*error: .*$|unrecognized arguments: .*"),
 )
-_LONGEST = 4096
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-
-
-def _number(kind: Any, text: str) -> Any:
-    """A fact's value; None of what only looks like one."""
-    try:
-        return kind(text.replace(",", "") if kind is int else text)
-    except ValueError:
-        return None
 
 
 def facts(text: str) -> Facts:
@@ -65,20 +56,17 @@ def facts(text: str) -> Facts:
     """
     found: Any = {}  # keys and kinds are those of _FACTS
     for line in _COLOUR.sub("", text).splitlines():
-        # What engines say of themselves is short; a request that is logged may be of any length.
-        line = line[:_LONGEST]
         rank = _RANK.search(line)
-        if rank and all(_number(float, part) is not None for part in rank.groups() if part):
+        if rank:
             repeated = _REPEATED.search(line)
             value = round(sum(float(part) for part in rank.groups() if part), 2)
             found.setdefault("kv_cache_gib", []).extend([value] * (int(repeated.group(1)) if repeated else 1))
         for key, pattern, kind in _FACTS:
             match = re.search(pattern, line)
-            fact = _number(kind, match.group(1)) if match else None
-            if fact is not None:
+            if match:
                 if key == "engine_version":
                     found.pop("kv_cache_gib", None)
-                found[key] = fact
+                found[key] = kind(match.group(1).replace(",", "") if kind is int else match.group(1))
     known: Facts = found
     return known
 
