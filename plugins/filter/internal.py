@@ -70,9 +70,6 @@ class FilterModule:
             "_image_decide": lambda image, looks, contexts, archived, wish: _image_actions.decide(
                 image, looks, contexts, archived, _image_actions.Wish(**wish)
             ),
-            "_image_other_base": lambda found, definition, context, meant: (
-                _image_actions.other_base(definition, context["held"], found.get("id", ""), meant) if context.get("held") else []
-            ),
             "_image_verified": _image_actions.verified,
             "_image_sbom": _image.sbom,
             "_mod_checks": _mods.checks,
@@ -97,10 +94,7 @@ class FilterModule:
             "_recipe_profile": lambda path, date: _recipe.convert(_sources.text(Path(_sources.absolute(path))), _sources.schema(), date),
             "_result_document": _gate.document,
             "_result_text": _gate.text,
-            "_secret_problem": _engine.secret_problem,
             "_served_record": _gate.served_record,
-            "_served_by_head": _gate.answers_for,
-            "_head_checks": _gate.head_checks,
             "_head": lambda hosts, hostvars: _inventory.head(hostvars, hosts),
             "_setting": _inventory.setting,
             "_sources_of_weights": _inventory.weights_sources,

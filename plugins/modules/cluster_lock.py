@@ -72,7 +72,6 @@ renewed:
 """
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -93,9 +92,6 @@ FIELDS = {
     "node_boot": str,
     "renewed": float,
 }
-
-# Seconds: a look and a write take a thousandth, but weights may be on their way to the same disk.
-PATIENCE = 60.0
 
 
 class NoLock(Exception):
@@ -120,20 +116,8 @@ def age(lock: dict[str, Any]) -> float:
 def guard(path: str) -> Iterator[None]:
     """One process at a time looks and writes."""
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    name = path + ".guard"
-    with open(os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "r+", encoding="utf-8") as file:
-        # Who can open it can hold it.
-        os.fchmod(file.fileno(), 0o600)
-        end = time.monotonic() + PATIENCE
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= end:
-                    why = f"another process holds it for {PATIENCE:.0f} s; fuser names which"
-                    raise OSError(errno.EWOULDBLOCK, why, name) from None
-                time.sleep(0.05)
+    with open(path + ".guard", "w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

@@ -12,7 +12,7 @@ description:
 author: [GX10 Serving contributors (@gx10)]
 options:
   path:
-    description: The folder; made with mode 0755 if it is not there, or as O(private) says.
+    description: The folder; made with mode 0755 if it is not there.
     type: path
     required: true
   files:
@@ -36,12 +36,6 @@ options:
     elements: str
     default: []
     version_added: 0.2.0
-  private:
-    description:
-      - Mode 0700 for the folder and for the one that it lies in. A container that writes there as root could leave a set-uid program
-        in it for every user of the node, and can change the mode of the folder itself.
-    type: bool
-    default: false
 extends_documentation_fragment: [gx10.serving.attributes]
 attributes:
   diff_mode: {support: full}
@@ -79,12 +73,9 @@ FILE = {
 
 
 def read(full: str) -> tuple[bytes, int]:
-    """Content and mode of a file; neither of what is no regular one, where a container may have put a link to another."""
-    try:
-        with open(_paths.opened(full), "rb") as file:
-            return file.read(), os.fstat(file.fileno()).st_mode & 0o7777
-    except _paths.Refusal:
-        return b"", -1
+    """Content and mode of a file."""
+    with open(full, "rb") as file:
+        return file.read(), os.stat(full).st_mode & 0o7777
 
 
 def present(root: str) -> dict[str, tuple[bytes, int]]:
@@ -102,9 +93,6 @@ def write(full: str, content: bytes, mode: int) -> None:
     """Replace a file in one step."""
     os.makedirs(os.path.dirname(full), mode=0o755, exist_ok=True)
     temporary = full + ".new"
-    for path in (temporary, full):
-        if os.path.isdir(path) and not os.path.islink(path):
-            shutil.rmtree(path)
     with open(_paths.fresh(temporary, 0o600), "wb") as file:
         file.write(content)
     os.chmod(temporary, mode)
@@ -118,7 +106,6 @@ def main() -> None:
             "files": {"type": "list", "elements": "dict", "options": FILE, "required": True},
             "exclusive": {"type": "bool", "default": True},
             "absent": {"type": "list", "elements": "str", "default": []},
-            "private": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
@@ -131,19 +118,13 @@ def main() -> None:
     if module.params["exclusive"]:
         have = present(root)
     else:
-        have = {path: read(os.path.join(root, path)) for path in [*wanted, *absent] if os.path.lexists(os.path.join(root, path))}
+        have = {path: read(os.path.join(root, path)) for path in [*wanted, *absent] if os.path.isfile(os.path.join(root, path))}
     actions, diff = [], []
     if not os.path.isdir(root):
         actions.append(f"make {root}")
         if not module.check_mode:
             os.makedirs(root, mode=0o755)
             os.chmod(root, 0o755)
-    for folder in (os.path.dirname(root), root) if module.params["private"] else ():
-        # What is not there yet is said already.
-        if os.path.isdir(folder) and os.stat(folder).st_mode & 0o7777 != 0o700:
-            actions.append(f"close {folder} to others")
-            if not module.check_mode:
-                os.chmod(folder, 0o700)
     for path in [*wanted, *sorted(set(have) - set(wanted))]:
         if wanted.get(path) == have.get(path):
             continue
@@ -155,8 +136,6 @@ def main() -> None:
             continue
         if path in wanted:
             write(full, *wanted[path])
-        elif os.path.isdir(full) and not os.path.islink(full):
-            shutil.rmtree(full)
         else:
             os.remove(full)
     if actions and not module.check_mode:

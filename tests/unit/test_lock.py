@@ -232,21 +232,3 @@ def test_a_node_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
     assert seen
     assert time.monotonic() - started < 8
     assert processes(HANGS) == []
-
-
-def test_nobody_else_can_hold_up_who_takes_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever can open the guard can hold it, and then every verb waits for him."""
-    lock, guard = tmp_path / "lock.json", tmp_path / "lock.json.guard"
-    guard.touch(0o644)
-    with cluster_lock.guard(str(lock)):
-        assert guard.stat().st_mode & 0o777 == 0o600
-        # One that came earlier is not waited for without an end.
-        monkeypatch.setattr(cluster_lock, "PATIENCE", 0.2)
-        with pytest.raises(OSError, match="another process holds it for 0 s") as refused, cluster_lock.guard(str(lock)):
-            pass
-    assert refused.value.filename == str(guard)
-    guard.unlink()
-    guard.symlink_to(tmp_path / "outer")
-    with pytest.raises(OSError), cluster_lock.guard(str(lock)):
-        pass
-    assert not (tmp_path / "outer").exists()

@@ -18,14 +18,12 @@ from typing import Any
 
 from . import _firewall, _hardware, _links, _manifest, _oci, _paths, _processes
 from ._docker import ARCHITECTURES, Docker, DockerError, Run
-from ._types import Container, Disk, DockerImage, Engine, Good, Host, Images, ModelLook, Status, World
+from ._types import Container, Disk, DockerImage, Engine, Good, Host, Images, ModelLook, World
 
 JOURNAL = "/run/systemd/journal/socket"
 LABEL = "gx10.serving.profile"
 # Of a config.json; those that name each layer that is not quantized have 3 MB. What travels to the control node is the rest.
 CONFIG_BYTES, PART_BYTES = 8 * 1024**2, 16 * 1024
-# Of a record or a status; those of four nodes have some ten KiB.
-JSON_BYTES = 16 * 1024**2
 
 
 def disk(path: str) -> Disk:
@@ -79,38 +77,11 @@ def host(run: Run, asked: Mapping[str, Any]) -> Host:
 def read_json(*path: str) -> Any:
     """A mapping in a JSON file of the state folder; empty if it is not there, not whole, or something else."""
     try:
-        # A container may have put anything in its place.
-        with open(_paths.opened(os.path.join(*path)), "rb") as file:
-            text = file.read(JSON_BYTES + 1)
-        found = json.loads(text) if len(text) <= JSON_BYTES else None
-    except (OSError, ValueError, RecursionError):
+        with open(os.path.join(*path), encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def status(*path: str) -> Status:
-    """What a supervisor wrote last; of what the container's root wrote in its place, only what has the types of one, fit for a terminal."""
-    kinds = {"phase": str, "reason": str, "phases": list, "evidence": dict}
-    found: dict[str, Any] = {key: value for key, value in read_json(*path).items() if isinstance(value, kinds.get(key, object))}
-    phases = [one for one in found.get("phases", []) if isinstance(one, dict)]
-    if "phases" in found:
-        found["phases"] = [one for one in phases if isinstance(one.get("name"), str) and isinstance(one.get("at"), (int, float))]
-    try:
-        plain: Status = _plain(found)
-    except RecursionError:
-        return {}
-    return plain
-
-
-def _plain(value: Any) -> Any:
-    """The same without control characters."""
-    if isinstance(value, dict):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, str) and not value.isprintable():
-        return "".join(char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode() for char in value)
-    return value
 
 
 def record(*path: str) -> dict[str, Any]:
@@ -134,7 +105,7 @@ def containers(docker: Docker, state_dir: str) -> list[Container]:
                 "ports": sorted(int(one["HostPort"]) for rows in (item["HostConfig"]["PortBindings"] or {}).values() for one in rows),
                 "exit_code": item["State"]["ExitCode"],
                 "started_at": item["State"]["StartedAt"],
-                "status": status(state_dir, "run", name, "status.json"),
+                "status": read_json(state_dir, "run", name, "status.json"),
             }
         )
     return found

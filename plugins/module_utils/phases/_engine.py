@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from ..common._problem import Problem
 from ..node._types import Container, Engine, EngineInfo, Listener
 from ..plan._resolve import digest
 from ..plan._types import Node, Plan
@@ -19,8 +17,6 @@ from ._types import Part, PartEngine
 HOME = "/opt/gx10"
 RUN = "/run/gx10"
 LABEL = "gx10.serving."
-# As the supervisor wants it (wire.py).
-SECRET_BYTES = 32
 
 
 def part(plan: Plan, name: str, image_id: str, weights: str) -> Part | None:
@@ -60,25 +56,6 @@ def part(plan: Plan, name: str, image_id: str, weights: str) -> Part | None:
             "secret_file": f"{RUN}/ray_token",
         },
     }
-
-
-def secret_problem(path: str) -> str:
-    """Why the launch's secret on the control node is none; empty where there is no file yet: it is made at its first use."""
-    file = Path(path).expanduser()
-    again = "Remove it and serve again: a new one is made, for all nodes."
-    try:
-        mode, length = file.stat().st_mode & 0o777, len(file.read_bytes().strip())
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        found = (error.strerror or str(error)).lower()
-        return str(Problem(str(file), "", found, "a file that can be read", again, "not-a-file"))
-    if mode & 0o077:
-        return str(Problem(str(file), "", f"mode {mode:04o}", "mode 0600", f"Others may have read it. {again}", "secret"))
-    # An interrupted first run leaves it empty, and of nothing everybody knows the key.
-    if length < SECRET_BYTES:
-        return str(Problem(str(file), "", f"a secret of {length} bytes", f"at least {SECRET_BYTES}", again, "secret"))
-    return ""
 
 
 def parts(plan: Plan, names: Sequence[str], image_id: str, weights: str) -> dict[str, Part | None]:

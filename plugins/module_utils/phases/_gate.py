@@ -40,23 +40,6 @@ def record_differs(before: Record, now: Record) -> bool:
     return bool(before) and (before["plan"].get("hash"), before["image_id"]) != (now["plan"].get("hash"), now["image_id"])
 
 
-def answers_for(record: Record, infos: Mapping[str, Engine]) -> bool:
-    """Does the head itself say what `record` says? What root on another node writes into that node's record is no order to the head."""
-    name = record["plan"]["nodes"][0]["name"]
-    own: Any = infos[name].get("record") if name in infos else None
-    return bool(own) and not record_differs(own, record) and own["plan"].get("ready") == record["plan"]["ready"]
-
-
-def head_checks(record: Record, infos: Mapping[str, Engine]) -> list[Check]:
-    """Where the record that is judged is not the head's own, who is asked and where is nobody's word."""
-    name = record["plan"]["nodes"][0]["name"]
-    if name not in infos or answers_for(record, infos):
-        return []
-    source = next(node for node, info in infos.items() if info.get("record") == record)
-    hint = "The API was not asked. ansible-playbook serve.yml writes all records anew."
-    return [check("record", name, False, "none, or one of something else", f"what {source}'s says, by which {name} is the head", hint)]
-
-
 def record_files(now: EngineInfo, record: Record, passed: bool) -> list[dict[str, str]]:
     """The records that a node keeps after a gate, as files for the module node_files, in the order in which they may be written.
 

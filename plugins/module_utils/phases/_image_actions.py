@@ -17,7 +17,6 @@ from typing import TypedDict
 from ..node._docker import forgotten
 from ..node._types import DockerImage, File, Images, Kept, Tagged
 from ..plan._context import Context
-from ..plan._pins import HeldImage
 from ..plan._types import Definition, Image
 from ._actions import Action, action
 from ._fanout import size_text
@@ -268,13 +267,8 @@ def _unheld(item: Definition, look: Images, contexts: Mapping[str, Context], wis
     if held["problem"]:
         hint = "Restore it, or remove it: then what is there is recorded anew."
         return [f"image {item['reference']}: {held['problem']}; wanted the record of a first build. {hint}"]
-    return other_base(item, held, _id(look, base or ""), wish.pull_base)
-
-
-def other_base(item: Definition, held: HeldImage, found: str, meant: bool) -> list[str]:
-    """A base that is another one than first used. `found`: its ID, or nothing where it is not there yet and a pull brings it."""
-    base, wanted = item["base"], held["base"].get("id", "")
-    if meant or not found or held["base"].get("reference") != base or found == wanted:
+    found, wanted = _id(look, base or ""), held["base"].get("id", "")
+    if wish.pull_base or not found or held["base"].get("reference") != base or found == wanted:
         return []
     hint = f"If that is meant: rebuild_nightly.yml -e pull_base=true, or remove base from {held['path']}."
     return [f"image {item['reference']}: base {base}: found {found}; wanted {wanted}, as first used. {hint}"]

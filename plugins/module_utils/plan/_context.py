@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -81,25 +81,9 @@ def inputs(definition: Definition, wheels_path: str, cache: _manifest.HashCache,
             f"{wheels / name}: found SHA-256 {found[name]}; wanted {value}{source}"
             for name, (value, source) in sorted(wanted.items())
             if found.get(name, value) != value
-        ]
-        + _beside(wheels, names, held, definition["wheels"]),
+        ],
         "held": held,
     }
-
-
-def _beside(folder: Path, names: Sequence[str], held: _pins.HeldImage, pinned: Mapping[str, str | None]) -> list[str]:
-    """Files that would be installed in place of a held one: of the same name and version (by a build tag, or other tags)."""
-    first = {_release(name): name for name in held["wheels"]}
-    return [
-        f"{folder / name}: found another file of what was first used as {first[_release(name)]}; wanted that file alone ({held['path']})"
-        for name in names
-        if name not in held["wheels"] and not pinned.get(name) and _release(name) in first
-    ]
-
-
-def _release(wheel: str) -> tuple[str, str]:
-    parts = wheel.split("-")
-    return _normal(parts[0]), parts[1] if len(parts) > 1 else ""
 
 
 def read(image: Image, wheels_path: str, cache: str = CACHE) -> dict[str, Context]:

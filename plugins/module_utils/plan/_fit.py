@@ -104,7 +104,7 @@ def api(cluster: Cluster) -> list[Problem]:
     found = f"{text}, all of {cluster.nodes[0].name}'s addresses" if _site.is_every(text) else f"{text}, an address of the Internet"
     wanted = "an address of the management network or the fabric, or 127.0.0.1 with a proxy before it (docs/proxy.md)"
     hint = "The API has no users and no TLS. Where a firewall of yours is the boundary, gx10_accept_open_api: true is your word for it."
-    return [Problem("inventory", "gx10_api_address", found, wanted, hint, "open-api")]
+    return [Problem("inventory", "gx10_api_address", found, wanted, hint, "api-open")]
 
 
 def fanout(cluster: Cluster) -> list[Problem]:

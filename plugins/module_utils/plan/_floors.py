@@ -36,10 +36,21 @@ def below(name: str, version: str) -> Floor | None:
     return next((floor for floor in FLOORS if floor.name == name and found < Version(floor.version)), None)
 
 
+def _under(floor: Floor, operator: str, text: str) -> bool:
+    """Can one part of a specifier be met below the floor alone?"""
+    from packaging.version import Version
+
+    if operator == "~=":
+        # ~=0.21.3 is any 0.21 from there on: the next minor one is its bound.
+        *kept, last = Version(text).release[:-1]
+        operator, text = "<", ".".join(map(str, [*kept, last + 1]))
+    exact = operator in ("==", "===", "<", "<=") and below(floor.name, text) is not None
+    return exact or (operator == "<" and Version(text) == Version(floor.version))
+
+
 def asked(versions: Mapping[str, str]) -> Iterator[tuple[Floor, str]]:
     """Where what image.yml asks for can only be met below a floor: an exact version, or an upper bound."""
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
-    from packaging.version import Version
 
     for floor in FLOORS:
         text = versions.get(floor.name)
@@ -47,9 +58,5 @@ def asked(versions: Mapping[str, str]) -> Iterator[tuple[Floor, str]]:
             parts = list(SpecifierSet(text)) if isinstance(text, str) else []
         except InvalidSpecifier:
             continue  # the schema's finding
-        tops = [part for part in parts if part.operator in ("==", "<", "<=")]
-        if any(
-            below(floor.name, top := part.version.removesuffix(".*")) or (part.operator == "<" and Version(top) == Version(floor.version))
-            for part in tops
-        ):
+        if any(_under(floor, part.operator, part.version.removesuffix(".*")) for part in parts):
             yield floor, str(text)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -90,48 +88,6 @@ def test_what_is_no_record_counts_as_none(tmp_path: Path, text: str) -> None:
     look = _look.engine(docker, str(tmp_path), [])
     assert (look["record"], look["good"]["last"], look["good"]["previous"], look["image_gone"]) == ({}, {}, {}, False)
     assert isinstance(look["containers"][0]["status"], dict)
-
-
-def left(path: Path, what: str, outer: Path) -> None:
-    """What the root of a container may leave in place of its status."""
-    makers: dict[str, Callable[[], object]] = {
-        "a FIFO": lambda: os.mkfifo(path),
-        "a link": lambda: path.symlink_to(outer),
-        "a link to a device": lambda: path.symlink_to("/dev/zero"),
-        "a hole": lambda: os.truncate(os.open(path, os.O_CREAT | os.O_WRONLY), 100 << 30),
-        "depth": lambda: path.write_text("[" * 200000),
-        "deep mappings": lambda: path.write_text('{"a":' * 900 + "1" + "}" * 900),
-        "a folder": path.mkdir,
-        "types": lambda: path.write_text(json.dumps({"phase": {}, "reason": 7, "phases": 7, "evidence": []})),
-    }
-    makers[what]()
-
-
-LEFT = ["a FIFO", "a link", "a link to a device", "a hole", "depth", "deep mappings", "a folder", "types"]
-
-
-@pytest.mark.parametrize("what", LEFT)
-def test_what_a_container_leaves_in_place_of_its_status_is_none(tmp_path: Path, what: str) -> None:
-    (tmp_path / "outer.json").write_text('{"auths": "of the host"}')
-    left(tmp_path / "status.json", what, tmp_path / "outer.json")
-    found = _look.status(str(tmp_path), "status.json")
-    assert set(found) <= {"a"} and "host" not in str(found)
-
-
-def test_a_status_is_fit_for_a_terminal(tmp_path: Path) -> None:
-    wrote = {
-        "phase": "failed",
-        "reason": "a\x1b]52;c;ZXZpbA==\x07b\nc",
-        "phases": [{"name": "ray", "at": 1.5}, {"name": 7}, 8],
-        "evidence": {"x": "\x9b"},
-    }
-    (tmp_path / "status.json").write_text(json.dumps(wrote))
-    assert _look.status(str(tmp_path), "status.json") == {
-        "phase": "failed",
-        "reason": "a\\x1b]52;c;ZXZpbA==\\x07b\nc",
-        "phases": [{"name": "ray", "at": 1.5}],
-        "evidence": {"x": "\\x9b"},
-    }
 
 
 EXPECT: Any = {"torch": "2.11.0+cu130", "cuda": "13.0", "imports": ["vllm"], "versions": {"transformers": ">=5.0.0"}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import http.server
 import importlib
@@ -226,58 +225,3 @@ def test_finding_12_an_empty_file_has_a_hash_too(program: Any, tmp_path: Path) -
     puller._works()
     assert puller.state()["failed"] == [{"path": "a", "why": f"found SHA-256 {sha(b'')}; wanted {'0' * 64}"}]
     assert not (tmp_path / "root/a").exists()
-
-
-class Trickle(http.server.BaseHTTPRequestHandler):
-    """A predecessor that sends its journal, or no more than a header, one byte now and then."""
-
-    whole = b""
-
-    def do_GET(self) -> None:
-        with contextlib.suppress(OSError):
-            self.wfile.write(self.whole)
-            while True:
-                self.wfile.write(b"=")
-                time.sleep(0.3)
-
-    def log_message(self, *_args: Any) -> None:
-        pass
-
-
-@pytest.mark.parametrize("whole", [b"HTTP/1.1 206 P\r\nContent-Length: 100000\r\n\r\n", b"HTTP/1.1 206 P\r\nA: ", b""])
-def test_a_predecessor_that_trickles_is_passed_by(program: Any, monkeypatch: pytest.MonkeyPatch, whole: bytes) -> None:
-    """A time-out for each byte is none for an answer: the origin, which has everything, is asked."""
-    monkeypatch.setattr(program.peers, "ANSWER_SECONDS", 1.0)
-    monkeypatch.setattr(Trickle, "whole", whole)
-    piece = ("f" * 64, 0, 10)
-
-    class Origin(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            body = f"{piece[0]} 0 10 1\nend\n".encode()
-            self.send_response(206)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_args: Any) -> None:
-            pass
-
-    servers = [http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind) for kind in (Trickle, Origin)]
-    for server in servers:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-    slow, origin = (f"http://127.0.0.1:{server.server_port}" for server in servers)
-    peers = program.peers.Peers([[slow], [origin]], 0.5)
-    peers.start()
-    end, found = time.monotonic() + 15, None
-    while found is None and time.monotonic() < end:
-        with peers.changed:
-            found = peers.source(piece, set())
-        time.sleep(0.05)
-    peers.stop()
-    for server in servers:
-        server.shutdown()
-    assert found is not None and found.urls == [origin]
-    assert slow in peers.passed

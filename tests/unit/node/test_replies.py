@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.gx10.serving.plugins.modules import api_info
 from conftest import ROOT
 from test_supervisor import WATCH, eventually
 
@@ -57,7 +56,7 @@ def serve() -> Iterator[Callable[[bytes], str]]:
 @pytest.mark.parametrize("kind", REPLIES)
 def test_a_reply_that_is_none_is_no_answer(serve: Callable[[bytes], str], kind: str) -> None:
     url, code = serve(REPLIES[kind]), 500 if "error" in kind else 0
-    for status, text in (probe.get(f"{url}/health", 5), probe.post(f"{url}/v1/completions", {}, 5), api_info.ask(f"{url}/health", 5)):
+    for status, text in (probe.get(f"{url}/health", 5), probe.post(f"{url}/v1/completions", {}, 5)):
         assert status == code and (text or code)
 
 
@@ -89,4 +88,3 @@ def test_a_look_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch, capf
 
 def test_a_line_that_is_no_sample_is_none() -> None:
     assert probe.samples("a 1.2.3\nb 2\n", "a") is None and probe.samples("a 1.2.3\nb 2\n", "b") == 2.0
-    assert api_info.metrics("vllm:a 1.2.3\nvllm:b\nvllm:c 2\n") == {"vllm:c": 2.0}

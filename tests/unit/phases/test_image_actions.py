@@ -6,9 +6,7 @@ import copy
 from typing import Any
 
 import pytest
-import yaml
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _image_actions
-from conftest import ROOT
 
 ID = {name: "sha256:" + digit * 64 for name, digit in (("low", "1"), ("mid", "2"), ("top", "3"), ("other", "4"))}
 
@@ -276,18 +274,3 @@ def test_a_base_that_is_another_one_than_first_used_is_refused_unless_a_newer_on
     assert problems(other, pull_base=True) == []
     (line,) = problems({"problem": "/pins/mid.json: found no mapping"}, pull_base=True)
     assert line.startswith("image mid:latest: /pins/mid.json: found no mapping; wanted the record of a first build. ")
-
-
-def test_a_base_that_is_pulled_is_held_to_what_was_first_used() -> None:
-    """Where Docker has it no more, a look before the pull sees nothing."""
-    item: Any = LINEAGE[1]
-    held: Any = {"path": "/pins/mid.json", "base": {"reference": "low:latest", "id": ID["low"]}, "wheels": {}, "problem": ""}
-    assert _image_actions.other_base(item, held, "", False) == _image_actions.other_base(item, held, ID["low"], False) == []
-    (line,) = _image_actions.other_base(item, held, ID["other"], False)
-    assert line.startswith(f"image mid:latest: base low:latest: found {ID['other']}; wanted {ID['low']}, as first used. ")
-    assert _image_actions.other_base(item, held, ID["other"], True) == []
-    # After the pull, and before anything is built.
-    names = [task["name"] for task in yaml.safe_load((ROOT / "roles/image/tasks/build.yml").read_text())]
-    order = [next(place for place, name in enumerate(names) if part in name) for part in ("Bring the base", "than first used", "candidate")]
-    assert order == sorted(order)
-    assert "_image_other_base" in (ROOT / "roles/image/tasks/build.yml").read_text()

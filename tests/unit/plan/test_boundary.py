@@ -19,7 +19,7 @@ def problems(resolve: Any, name: str = "sim-tiny-tp2", **site: Any) -> list[str]
 @pytest.mark.parametrize("address", [*EVERY, "8.8.8.8", "2606:4700::1111"])
 def test_an_api_for_everybody_wants_the_owners_word(resolve: Any, address: str) -> None:
     """It has no users and no TLS."""
-    assert problems(resolve, gx10_api_address=address) == ["gx10_api_address open-api"]
+    assert problems(resolve, gx10_api_address=address) == ["gx10_api_address api-open"]
     assert problems(resolve, gx10_api_address=address, gx10_accept_open_api="yes") == []
     assert problems(resolve, gx10_api_address=address, gx10_accept_open_api="perhaps") != []
     (text,) = resolve("sim-tiny-tp2", variables=hostvars(2, gx10_api_address=address))["problems"]

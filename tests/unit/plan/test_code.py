@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _weights
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _code, _commands, _pins, _resolve, _sources
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _weights as _weights_of
 from conftest import ROOT, edited, hostvars
 
 NAME, REPO = "qwen397-mtp2", "Qwen/Qwen3.5-397B-A17B-FP8"
@@ -160,10 +159,3 @@ def test_what_may_name_code_and_cannot_be_read_is_refused_with_the_flag_alone(tm
     (tmp_path / "tokenizer_config.json").write_text("{")
     (problem,) = plan(folder=tmp_path)["problems"]
     assert problem.startswith("tokenizer_config.json: found a file that cannot be read; wanted JSON")
-
-
-@pytest.mark.parametrize("repo", ["a--b/c", "a/b--c"])
-def test_a_name_that_another_ones_record_would_have_is_none(repo: str) -> None:
-    """Both would be a--b--c.json."""
-    (problem,) = plan({"repo": repo}, name="sim-tiny-solo")["problems"]
-    assert problem.split(": ")[1] == "model.repo" and not _weights_of.REPO.fullmatch(repo)

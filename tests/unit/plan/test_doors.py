@@ -222,7 +222,7 @@ def test_finding_2_no_variable_names_what_lies_below_the_models_root(name: str, 
     assert problem.code == "path" and _engines.MODELS in problem.wanted
 
 
-@pytest.mark.parametrize("name", ["RAY_RUNTIME_ENV_HOOK", "PERL5OPT", "PERL5LIB", "NODE_OPTIONS"])
+@pytest.mark.parametrize("name", ["RAY_RUNTIME_ENV_HOOK", "RAY_PRELOAD_PYTHON_MODULES", "PERL5OPT", "PERL5LIB", "NODE_OPTIONS"])
 def test_finding_2_a_variable_that_changes_the_code_is_refused(name: str) -> None:
     assert [problem.code for problem in _env.check(_engines.load("vllm").DIALECT, {name: "x"}, "p")] == ["refused"]
 

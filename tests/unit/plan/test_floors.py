@@ -42,6 +42,12 @@ def test_a_floor_has_its_reason() -> None:
         (">=0.20,<0.22", True),
         ("==0.21.*", True),
         ("!=0.21", False),
+        ("~=0.21.0", True),
+        ("~=0.21.3", True),
+        ("===0.21.0", True),
+        ("~=0.22.0", False),
+        ("~=0.22", False),
+        ("===local-build", False),
     ],
 )
 def test_a_range_is_refused_where_nothing_above_fits(text: str, refused: bool) -> None:

@@ -62,26 +62,6 @@ def test_a_wheel_of_another_version_is_a_first_use_and_the_older_one_stays_held(
     assert "base" not in document, "a definition made it: its inputs are held"
 
 
-def test_a_held_wheel_under_another_file_name_is_no_first_use(tmp_path: Path) -> None:
-    """pip and uv take the one with a build tag."""
-    wheel, tagged = (tmp_path / "wheels/small" / name for name in ("one-1-py3-none-any.whl", "One-1-2-py3-none-any.whl"))
-    wheel.parent.mkdir(parents=True)
-    wheel.write_bytes(b"a wheel")
-    about = definition(tmp_path)
-    first = read(tmp_path, about)
-    path = write(tmp_path / "pins", _pins.image_file("small", first["held"], first["inputs"], None, ""))
-    tagged.write_bytes(b"another")
-    for _beside in (True, False):
-        (line,) = read(tmp_path, about)["altered"]
-        assert line == f"{tagged}: found another file of what was first used as {wheel.name}; wanted that file alone ({path})"
-        wheel.unlink(missing_ok=True)
-    # Who writes its hash down means it; another version is another first use.
-    wanted = next(item["sha256"] for item in read(tmp_path, about)["inputs"] if item["path"].endswith(".whl"))
-    assert read(tmp_path, {**about, "wheels": {tagged.name: wanted}})["altered"] == []
-    tagged.rename(tagged.with_name("one-2-py3-none-any.whl"))
-    assert read(tmp_path, about)["altered"] == []
-
-
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"wheels": {"a": "no hash"}}', '{"wheels": 1}', '{"base": 1}', None])
 def test_a_record_that_cannot_be_read_is_no_first_use(tmp_path: Path, text: str | None) -> None:
     path = tmp_path / "images/small.json"

@@ -20,7 +20,7 @@ REFUSED = {
     "PYTHONOPTIMIZE": "it removes the engine's safety assertions",
     "PATH": "it changes which programs run",
     **dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONUSERBASE", "PYTHONBREAKPOINT", "PYTHONPYCACHEPREFIX"), OTHER_CODE),
-    **dict.fromkeys(("RAY_RUNTIME_ENV_HOOK", "PERL5OPT", "PERL5LIB", "NODE_OPTIONS"), OTHER_CODE),
+    **dict.fromkeys(("RAY_RUNTIME_ENV_HOOK", "RAY_PRELOAD_PYTHON_MODULES", "PERL5OPT", "PERL5LIB", "NODE_OPTIONS"), OTHER_CODE),
     **dict.fromkeys(("LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "BASH_ENV", "ENV", "CUDA_INJECTION64_PATH", "GCONV_PATH"), OTHER_CODE),
 }
 # The plan sets them, per node or for all; GX10_ is what the supervisor reads.
