@@ -95,6 +95,7 @@ class FilterModule:
             "_result_document": _gate.document,
             "_result_text": _gate.text,
             "_served_record": _gate.served_record,
+            "_unasked": _gate.unasked,
             "_head": lambda hosts, hostvars: _inventory.head(hostvars, hosts),
             "_setting": _inventory.setting,
             "_sources_of_weights": _inventory.weights_sources,
