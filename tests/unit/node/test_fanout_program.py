@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.server
 import importlib
 import os
 import random
 import shutil
+import socket
 import sys
 import threading
 import time
@@ -225,3 +227,40 @@ def test_finding_12_an_empty_file_has_a_hash_too(program: Any, tmp_path: Path) -
     puller._works()
     assert puller.state()["failed"] == [{"path": "a", "why": f"found SHA-256 {sha(b'')}; wanted {'0' * 64}"}]
     assert not (tmp_path / "root/a").exists()
+
+
+def test_a_journal_that_trickles_holds_up_no_other(program: Any) -> None:
+    """One byte each 0.3 s, each within any time-out of a read; the origin has everything."""
+    piece = ("f" * 64, 0, 10)
+    line = f"{piece[0]} 0 10 1\nend\n".encode()
+
+    def serve(server: socket.socket, trickles: bool) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _address = server.accept()
+                with connection, contextlib.suppress(OSError):
+                    connection.recv(4096)
+                    length = 100_000 if trickles else len(line)
+                    connection.sendall(b"HTTP/1.1 206 Partial Content\r\nContent-Length: %d\r\n\r\n" % length)
+                    while trickles:
+                        connection.sendall(b"=")
+                        time.sleep(0.3)
+                    connection.sendall(line)
+
+    with contextlib.ExitStack() as stack:
+        parents = []
+        for trickles in (True, False):
+            server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            threading.Thread(target=serve, args=(server, trickles), daemon=True).start()
+            parents.append([f"http://127.0.0.1:{server.getsockname()[1]}"])
+        peers = program.peers.Peers(parents, 1.0)
+        peers.start()
+        deadline = time.monotonic() + 60
+        found = None
+        while found is None and time.monotonic() < deadline:
+            with peers.changed:
+                peers.changed.wait(1)
+                found = peers.source(piece, set())
+        peers.stop()
+    assert found is not None and [found.urls] == [parents[1]]
+    assert peers.passed == {parents[0][0]: "no progress for 1 s"}
