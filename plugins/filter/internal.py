@@ -63,6 +63,7 @@ class FilterModule:
             "_image_lacking": _image_actions.lacking,
             "_image_metadata": _image.metadata,
             "_image_pins": _image.pins,
+            "_image_unheld_base": _image.unheld_base,
             "_code_file": _pins.code_file,
             "_pins_folder": _inventory.pins,
             "_image_problems": _image.problems,
