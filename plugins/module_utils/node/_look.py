@@ -210,13 +210,14 @@ def config(folder: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def weights(models: Sequence[Mapping[str, str]], cache: str, notes: str) -> dict[str, ModelLook]:
-    """By model's name, what its folder holds; a file's hash is None where the cache does not know it. `notes`: folder of manifests."""
+def weights(models: Sequence[Mapping[str, str]], cache: str, notes: str, mounted: str = "") -> dict[str, ModelLook]:
+    """By model's name, what its folder holds; a file's hash is None where the cache does not know it. `notes`: folder of manifests;
+    `mounted`: what an engine's container will see."""
     hashes = _manifest.HashCache(cache)
     found: dict[str, ModelLook] = {}
     for model in models:
         path = model["path"]
-        look = _manifest.scan(path, hashes, glance=True)
+        look = _manifest.scan(path, hashes, glance=True, mounted=mounted)
         unread = [item for item in look["files"] if item["sha256"] is None]
         found[model["repo"]] = {
             **look,
@@ -244,7 +245,8 @@ def world(run: Run, asked: Mapping[str, Any]) -> World:
         if asked.get("images"):
             found["images"] = images(docker, asked["images"])
     if asked.get("weights"):
-        found["weights"] = weights(asked["weights"]["models"], asked["weights"]["cache"], asked["weights"]["notes"])
+        part = asked["weights"]
+        found["weights"] = weights(part["models"], part["cache"], part["notes"], part.get("mounted") or "")
     return found
 
 

@@ -20,6 +20,8 @@ from typing import Any
 OURS = frozenset({".gx10", ".gx10-manifest.json"})
 LONGEST_NAME = 255
 LONGEST_PATH = 4095
+# The kernel's own limit on one way.
+MOST_LINKS = 40
 SHA256 = re.compile(r"[0-9a-f]{64}")
 # A snapshot of the hub's cache is links to ../../blobs/HASH.
 BLOB = re.compile(r"/(?:.+/)?(?:models|datasets)--[^/]+/blobs/[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -98,6 +100,31 @@ def must(root: str, path: str) -> str:
     if real is None:
         raise Refusal(f"{os.path.join(root, printable(path))}: found a link out of {root}; wanted a file in it. Remove that link")
     return real
+
+
+def astray(top: str, path: str) -> str:
+    """The first link on the way from folder `top` to `path` below it that leads nowhere where `top` lies at another place: an absolute
+    one, or one above `top`; empty if there is none. `top` itself may be a link."""
+    home = os.path.realpath(top)
+    here: list[str] = []
+    rest = os.path.relpath(path, top).split("/")[::-1]
+    link, hops = path, 0
+    while rest:
+        part = rest.pop()
+        if part == ".." and not here:
+            return link
+        if part == "..":
+            here.pop()
+        elif part not in ("", "."):
+            here.append(part)
+            full = os.path.join(home, *here)
+            if os.path.islink(full):
+                link, hops, target = os.path.join(top, *here), hops + 1, os.readlink(full)
+                if target.startswith("/") or hops > MOST_LINKS:
+                    return link
+                here.pop()
+                rest += target.split("/")[::-1]
+    return ""
 
 
 def opened(path: str) -> int:
