@@ -12,6 +12,7 @@ import concurrent.futures
 import hashlib
 import json
 import os
+import re
 import stat
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,9 @@ LFS = b"version https://git-lfs"
 CHUNK = 4 * 1024**2
 # Bytes of a safetensors header (its own limit), and of an index.
 LONGEST_HEADER = 100 * 10**6
+# A larger one is not made objects of, 25 bytes for one: a node that serves has no memory for that. Real ones are below.
+PARSED_HEADER = 4 * 1024**2
+OFFSETS = re.compile(rb'"data_offsets"\s*:\s*\[\s*\d+\s*,\s*(\d{1,18})\s*\]')
 # Of a note that a download left.
 LONGEST_NOTE = 4096
 
@@ -230,10 +234,13 @@ def check_file(full: str, path: str) -> list[str]:
         if length > min(size - 8, LONGEST_HEADER):
             return [f"{path}: found {size} bytes; wanted a safetensors header of {length} bytes and the tensors after it"]
         file.seek(8)
+        text = file.read(length)
         try:
-            header = json.loads(file.read(length))
-            end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
-            wanted = 8 + length + end
+            if length > PARSED_HEADER:
+                ends: Iterable[int] = (int(found[1]) for found in OFFSETS.finditer(text))
+            else:
+                ends = (entry["data_offsets"][1] for name, entry in json.loads(text).items() if name != "__metadata__")
+            wanted = 8 + length + max(ends, default=0)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
             return [f"{path}: found a header that is not safetensors; wanted JSON with data_offsets"]
     return [] if wanted == size else [f"{path}: found {size} bytes; wanted {printable(wanted)} as its header says"]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,34 @@ def copy(tiny: Path, tmp_path: Path) -> Path:
 
 
 SHARD = "model-00004-of-00010.safetensors"
+
+
+def safetensors(path: Path, header: bytes, tensors: int) -> Path:
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    os.truncate(path, 8 + len(header) + tensors)
+    return path
+
+
+def test_a_large_header_is_read_without_the_memory_that_objects_take(tmp_path: Path) -> None:
+    """13.23: no engine's memory floor is met by a look. The largest real ones, of one file for 60 layers of 512 experts, are understood."""
+    lists = b'{"__metadata__":[' + b"[]," * (5 << 20) + b"[]]}"
+    hostile = safetensors(tmp_path / "hostile.safetensors", lists, 0)
+    entry = '"model.layers.%d.mlp.experts.%d.down_proj.weight":{"dtype":"F8_E4M3","shape":[4096,1024],"data_offsets":[%d,%d]}'
+    names = [entry % (n // 512, n % 512, n * 10, n * 10 + 10) for n in range(60 * 512)]
+    quoted = json.dumps({"note": '"data_offsets":[0,99999999]'})
+    header = f'{{"__metadata__":{quoted},{",".join(names)}}}'.encode()
+    assert len(header) < _manifest.PARSED_HEADER
+    tracemalloc.start()
+    try:
+        assert _manifest.check_file(str(hostile), "hostile.safetensors") == []
+        assert tracemalloc.get_traced_memory()[1] < 3 * len(lists)
+    finally:
+        tracemalloc.stop()
+    for text in (header, header + b" " * _manifest.PARSED_HEADER):
+        good = safetensors(tmp_path / "good.safetensors", text, 60 * 512 * 10)
+        assert _manifest.check_file(str(good), "good.safetensors") == []
+        os.truncate(good, os.path.getsize(good) - 1)
+        assert "as its header says" in _manifest.check_file(str(good), "good.safetensors")[0]
 
 
 def test_the_tiny_checkpoint_is_whole_and_always_the_same(tiny: Path, tmp_path: Path) -> None:
