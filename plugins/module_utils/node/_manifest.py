@@ -18,7 +18,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ._paths import OURS, SHA256, Refusal, astray, improper, inside, kind, opened, printable, unlisted
+from ._paths import OURS, SHA256, Refusal, astray, improper, inside, kind, opened, pinned, printable, unlisted
 from ._types import Checkpoint, Differing, File, Hub, Listing, Manifest, Scan, TreeFile
 
 INDEX = "model.safetensors.index.json"
@@ -36,9 +36,9 @@ LONGEST_NOTE = 4096
 
 
 def sha256(path: str) -> str:
-    """SHA-256 of a file, as hex digits. Its pages are given back: on a GB10 the page cache is the engine's memory."""
+    """SHA-256 of a file at its real path, as hex digits. Its pages are given back: on a GB10 the page cache is the engine's memory."""
     digest = hashlib.sha256()
-    with open(opened(path), "rb", buffering=0) as file:
+    with open(pinned(path), "rb", buffering=0) as file:
         buffer = memoryview(bytearray(CHUNK))
         while True:
             count = file.readinto(buffer)
@@ -221,7 +221,7 @@ def read(root: str, cache: HashCache | None = None, reread: bool = False, mounte
 
 def check_file(full: str, path: str) -> list[str]:
     """Why one file cannot be what its name says: an LFS pointer, or a safetensors file that is cut or too long."""
-    with open(opened(full), "rb") as file:
+    with open(pinned(full), "rb") as file:
         size = os.fstat(file.fileno()).st_size
         start = file.read(max(8, len(LFS)))
         if start.startswith(LFS):
@@ -253,7 +253,7 @@ def check_complete(present: Mapping[str, str]) -> list[str]:
         problems.append("config.json: found nothing; wanted the model's configuration")
     if INDEX in present:
         try:
-            with open(opened(present[INDEX]), "rb") as file:
+            with open(pinned(present[INDEX]), "rb") as file:
                 shards = {str(name) for name in json.loads(file.read(LONGEST_HEADER))["weight_map"].values()}
         except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
             return [*problems, f"{INDEX}: found no weight_map; wanted the index of the shards"]

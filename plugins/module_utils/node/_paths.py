@@ -142,6 +142,19 @@ def opened(path: str) -> int:
     raise Refusal(f"{printable(path)}: found a {kind(path)}; wanted a regular file")
 
 
+def pinned(real: str) -> int:
+    """`opened`, where `real` is a path without links: raises Refusal where a folder of it was exchanged for a link since then."""
+    descriptor = opened(real)
+    try:
+        found = os.readlink(f"/proc/self/fd/{descriptor}")
+    except FileNotFoundError:
+        return descriptor  # a control node without Linux's /proc
+    if found == real:
+        return descriptor
+    os.close(descriptor)
+    raise Refusal(f"{printable(real)}: found {printable(found)} in its place while it was read; wanted that file")
+
+
 def kind(path: str) -> str:
     """What is there that is no regular file."""
     mode = os.lstat(path).st_mode

@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -124,6 +125,23 @@ def test_finding_4_what_a_link_leads_out_to_is_not_served(program: Any, tmp_path
     (tmp_path / "root/a").symlink_to(tmp_path / "canary")
     with pytest.raises(OSError, match="a: found a link out of"):
         program.local.Store(given)
+
+
+def test_a_folder_that_is_exchanged_for_a_link_is_not_offered(program: Any, tmp_path: Path) -> None:
+    """13.16: after the job was looked at, before it is read."""
+    given = job(tmp_path, [entry("sub/a")], [])
+    (tmp_path / "root/sub").mkdir()
+    (tmp_path / "root/sub/a").write_bytes(DATA)
+    store = program.local.Store(given)
+    store.link(sha(DATA), store.have[sha(DATA)])
+    assert program.local.crc(store.have[sha(DATA)], 0, len(DATA), store) == zlib.crc32(DATA)
+    (tmp_path / "outer").mkdir()
+    (tmp_path / "outer/a").write_bytes(b"a secret")
+    (tmp_path / "root/sub").rename(tmp_path / "old")
+    (tmp_path / "root/sub").symlink_to(tmp_path / "outer")
+    for read, more in ((program.local.crc, (0, 4)), (lambda path: store.link(sha(DATA), path), ())):
+        with pytest.raises(OSError, match="outer/a in its place while it was read; wanted that file"):
+            read(store.have[sha(DATA)], *more)
 
 
 def test_finding_4_the_hubs_cache_serves_its_own_blobs(program: Any, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.gx10.serving.plugins.module_utils.node import _look, _manifest
+from ansible_collections.gx10.serving.plugins.module_utils.node import _look, _manifest, _paths
 from conftest import ROOT
 
 
@@ -401,3 +401,31 @@ def test_relative_links_within_the_models_root_are_seen_by_a_container(copy: Pat
     for top in (root, tmp_path / "root-link"):
         for name in ("name", "linked", "blobs", "neighbour"):
             assert _manifest.scan(str(top / "org" / name), mounted=str(top)) == wanted, (top, name)
+
+
+@pytest.mark.parametrize("when", ["before the hashes", "before the header", "before the index"])
+def test_a_folder_that_is_exchanged_for_a_link_after_the_look_is_not_read(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """13.16: whoever owns a folder of the checkpoint, and is not root, exchanges it at the worst moment."""
+    parts = copy / "sub"
+    parts.mkdir()
+    shutil.copy(copy / SHARD, parts / "more.safetensors")
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    safetensors(outer / "more.safetensors", b'{"secret": 1}', 0)
+    name = "check_file" if when == "before the header" else "check_complete"
+    if when == "before the index":
+        parts = copy
+        shutil.copytree(copy, outer, dirs_exist_ok=True)
+    original = getattr(_manifest, name)
+
+    def exchanged(*given: Any) -> Any:
+        if not parts.is_symlink() and (name != "check_file" or "sub/" in given[1]):
+            parts.rename(tmp_path / "old")
+            parts.symlink_to(outer)
+        return original(*given)
+
+    monkeypatch.setattr(_manifest, name, exchanged)
+    with pytest.raises(_paths.Refusal, match=f"{parts}/.*: found {outer}/.* in its place while it was read; wanted that file"):
+        _manifest.scan(str(copy))
