@@ -12,7 +12,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest, _oci
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _image_actions, _reconcile
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _context, _sources
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _context, _pins, _secret, _sources
 
 ARGUMENTS = {
     "plan": {"type": "dict", "required": True},
@@ -45,8 +45,10 @@ class ActionModule(ActionBase):
             origins=origins,
         )
         decision = _reconcile.reconcile(plan, seen, _image_actions.Wish(**given["image"]), given["present"])
-        if decision["problems"]:
-            lines = "\n  - ".join(decision["problems"])
+        secrets = Path(plan["image"].get("pins") or _pins.folder(None)).parent
+        problems = [*map(str, _secret.problems(str(secrets))), *decision["problems"]]
+        if problems:
+            lines = "\n  - ".join(problems)
             return {**result, "failed": True, "msg": f"Cannot serve {plan['profile']}; nothing was changed:\n  - {lines}"}
         Display().display("\n".join(_reconcile.lines(decision)))
         return {**result, "changed": False, **decision}

@@ -12,7 +12,7 @@ description:
 author: [GX10 Serving contributors (@gx10)]
 options:
   url:
-    description: Base URL, for example V(http://10.0.0.1:8000).
+    description: Base URL, http://HOST:PORT and nothing else, for example V(http://10.0.0.1:8000). Redirects are not followed.
     type: str
     required: true
   served_name:
@@ -75,7 +75,10 @@ metrics:
 """
 
 import concurrent.futures
+import contextlib
+import http.client
 import json
+import re
 import time
 import urllib.error
 import urllib.request
@@ -83,8 +86,14 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-# The node talks to itself; a proxy from the environment must not be asked.
-OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+NODE_URL = re.compile(r"http://(\[[0-9A-Fa-f:.]+(%[\w.-]+)?\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?):[0-9]{1,5}")
+
+# The node talks to itself over HTTP: no file, no other scheme, no other address that an answer names, no proxy of the environment.
+OPENER = urllib.request.OpenerDirector()
+for handler in (urllib.request.HTTPHandler, urllib.request.HTTPDefaultErrorHandler, urllib.request.HTTPErrorProcessor):
+    OPENER.add_handler(handler())
+# Of an answer; the metrics of a busy engine have some 100 KiB.
+LARGEST = 16 * 1024**2
 
 
 def ask(url: str, timeout: float, body: Any = None) -> tuple[int, str]:
@@ -93,18 +102,22 @@ def ask(url: str, timeout: float, body: Any = None) -> tuple[int, str]:
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
     try:
         with OPENER.open(request, timeout=timeout) as answer:
-            return answer.status, answer.read().decode("utf-8", "replace")
+            text = answer.read(LARGEST)
+            if answer.length and len(text) < LARGEST:  # bytes that were promised and did not come
+                raise http.client.IncompleteRead(text, answer.length)
+            return answer.status, text.decode("utf-8", "replace")
     except urllib.error.HTTPError as error:
-        return error.code, error.read().decode("utf-8", "replace")
-    except (OSError, ValueError) as error:
-        return 0, str(error)
+        return error.code, error.read(LARGEST).decode("utf-8", "replace")
+    # An answer that is cut, or no HTTP, is neither an OSError nor a ValueError.
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return 0, str(error) or type(error).__name__
 
 
 def parsed(text: str) -> dict[str, Any]:
     """A JSON object, or an empty one."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -116,7 +129,8 @@ def metrics(text: str) -> dict[str, float]:
         if line.startswith(("vllm:", "sglang:")):
             name = line.split("{")[0].split(" ")[0]
             if not name.endswith("_bucket"):
-                found[name] = found.get(name, 0.0) + float(line.rsplit(" ", 1)[1])
+                with contextlib.suppress(ValueError):  # of a line that is cut
+                    found[name] = found.get(name, 0.0) + float(line.rpartition(" ")[2])
     return found
 
 
@@ -177,6 +191,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     url = module.params["url"]
+    if not NODE_URL.fullmatch(url):
+        module.fail_json(msg=f"url: found {ascii(url)[:200]}; wanted http://HOST:PORT of this node")
     health, _text = ask(f"{url}/health", 10)
     _status, models = ask(f"{url}/v1/models", 10)
     answer = chat(module.params)

@@ -72,6 +72,7 @@ renewed:
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -92,6 +93,8 @@ FIELDS = {
     "node_boot": str,
     "renewed": float,
 }
+# Ours is held for one write; a slow disk may take some seconds.
+GUARD_SECONDS = 15
 
 
 class NoLock(Exception):
@@ -114,10 +117,21 @@ def age(lock: dict[str, Any]) -> float:
 
 @contextlib.contextmanager
 def guard(path: str) -> Iterator[None]:
-    """One process at a time looks and writes."""
+    """One process at a time looks and writes; raises OSError where another holds it longer than any of ours does."""
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     with open(path + ".guard", "w", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        # Who can open it can hold it.
+        os.fchmod(file.fileno(), 0o600)
+        deadline = time.monotonic() + GUARD_SECONDS
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    why = f"that another process has held it for {GUARD_SECONDS} s (fuser {file.name} names it)"
+                    raise OSError(errno.EWOULDBLOCK, why, file.name) from error
+                time.sleep(0.05)
         yield
 
 

@@ -26,6 +26,12 @@ options:
   record:
     description: File that holds the recorded manifest.
     type: path
+  mounted:
+    description:
+      - On a node, the models root, which is all that an engine's container sees. A link that it cannot follow is a problem.
+      - Not for a folder on the control node, since a copy of it takes the files behind its links.
+    type: path
+    default: ""
   verified:
     description: Files whose content was hashed as it arrived, just now; they are noted in the cache, not read again.
     type: list
@@ -81,6 +87,7 @@ def main() -> None:
             "cache": {"type": "path"},
             "reread": {"type": "bool", "default": False},
             "record": {"type": "path"},
+            "mounted": {"type": "path", "default": ""},
             "verified": {"type": "list", "elements": "dict", "default": []},
         },
         supports_check_mode=True,
@@ -92,7 +99,7 @@ def main() -> None:
     try:
         if cache:
             cache.note(params["path"], params["verified"])
-        found = _manifest.read(params["path"], cache, params["reread"])
+        found = _manifest.read(params["path"], cache, params["reread"], params["mounted"])
     except OSError as error:
         module.fail_json(msg=f"{params['path']}: {error}")
     recorded = _manifest.load(params["record"]) if params["record"] else None

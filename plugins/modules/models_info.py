@@ -73,17 +73,8 @@ def size(folder: str) -> int:
 def model(root: str, name: str, notes: str) -> ModelFolder:
     """One ORG/NAME folder."""
     path = os.path.join(root, name)
-    problems = []
-    files: dict[str, str] = {}
-    for item in _manifest.walk(path):
-        real, why = _manifest.member(path, item)
-        if why:
-            problems.append(why)
-        else:
-            files[item] = real
-            problems += _manifest.check_file(real, item)
-    problems += _manifest.check_complete(files)
-    sizes = {item: os.path.getsize(real) for item, real in files.items()}
+    look = _manifest.scan(path, _manifest.HashCache(os.devnull), glance=True, mounted=root)
+    problems, sizes = look["problems"], {item["path"]: item["size"] for item in look["files"]}
     manifest = _manifest.recorded(notes, name)
     wanted = {item["path"]: item["size"] for item in (manifest["files"] if manifest else [])}
     return {

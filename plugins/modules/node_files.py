@@ -12,9 +12,13 @@ description:
 author: [GX10 Serving contributors (@gx10)]
 options:
   path:
-    description: The folder; made with mode 0755 if it is not there.
+    description: The folder; made if it is not there.
     type: path
     required: true
+  mode:
+    description: The folder's octal mode. Without it one that is there keeps its own, and a new one has 0755.
+    type: str
+    version_added: 0.2.0
   files:
     description: "The files: path below the folder, content (base64), mode (octal text). With none the folder is made, or emptied."
     type: list
@@ -70,15 +74,21 @@ FILE = {
     "size": {"type": "int"},
     "sha256": {"type": "str"},
 }
+# Bytes; the largest file of ours, a plan, has some 100 KiB.
+LARGEST = 16 * 1024**2
 
 
-def read(full: str) -> tuple[bytes, int]:
-    """Content and mode of a file."""
-    with open(full, "rb") as file:
-        return file.read(), os.stat(full).st_mode & 0o7777
+def read(full: str) -> tuple[bytes, int] | None:
+    """Content and mode of a file; None of what is no file, or larger than any of ours: it is replaced unread."""
+    try:
+        with open(_paths.opened(full), "rb") as file:
+            content, mode = file.read(LARGEST + 1), os.fstat(file.fileno()).st_mode & 0o7777
+    except OSError:
+        return None
+    return (content, mode) if len(content) <= LARGEST else None
 
 
-def present(root: str) -> dict[str, tuple[bytes, int]]:
+def present(root: str) -> dict[str, tuple[bytes, int] | None]:
     """Content and mode of every file below `root`, by relative path."""
     found = {}
     for folder, folders, names in os.walk(root):
@@ -89,10 +99,21 @@ def present(root: str) -> dict[str, tuple[bytes, int]]:
     return found
 
 
+def remove(full: str) -> None:
+    """Whatever is there."""
+    if os.path.isdir(full) and not os.path.islink(full):
+        shutil.rmtree(full)
+    elif os.path.lexists(full):
+        os.remove(full)
+
+
 def write(full: str, content: bytes, mode: int) -> None:
-    """Replace a file in one step."""
+    """Replace a file in one step, or what stands in its place."""
     os.makedirs(os.path.dirname(full), mode=0o755, exist_ok=True)
     temporary = full + ".new"
+    for path in (temporary, full):
+        if os.path.isdir(path):
+            remove(path)
     with open(_paths.fresh(temporary, 0o600), "wb") as file:
         file.write(content)
     os.chmod(temporary, mode)
@@ -103,6 +124,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "path": {"type": "path", "required": True},
+            "mode": {"type": "str"},
             "files": {"type": "list", "elements": "dict", "options": FILE, "required": True},
             "exclusive": {"type": "bool", "default": True},
             "absent": {"type": "list", "elements": "str", "default": []},
@@ -118,26 +140,27 @@ def main() -> None:
     if module.params["exclusive"]:
         have = present(root)
     else:
-        have = {path: read(os.path.join(root, path)) for path in [*wanted, *absent] if os.path.isfile(os.path.join(root, path))}
+        have = {path: read(os.path.join(root, path)) for path in [*wanted, *absent] if os.path.lexists(os.path.join(root, path))}
     actions, diff = [], []
-    if not os.path.isdir(root):
-        actions.append(f"make {root}")
+    there, mode = os.path.isdir(root), int(module.params["mode"] or "0755", 8)
+    if not there or (module.params["mode"] and os.stat(root).st_mode & 0o7777 != mode):
+        actions.append(f"make {root}" if not there else f"give {root} mode {mode:04o}")
         if not module.check_mode:
-            os.makedirs(root, mode=0o755)
-            os.chmod(root, 0o755)
+            os.makedirs(root, exist_ok=True)
+            os.chmod(root, mode)
     for path in [*wanted, *sorted(set(have) - set(wanted))]:
         if wanted.get(path) == have.get(path):
             continue
         full = os.path.join(root, path)
         actions.append(f"{'write' if path in wanted else 'remove'} {full}")
-        before, after = (side.get(path, (b"", 0))[0].decode("utf-8", "replace") for side in (have, wanted))
+        before, after = ((side.get(path) or (b"", 0))[0].decode("utf-8", "replace") for side in (have, wanted))
         diff.append({"before_header": full, "after_header": full, "before": before, "after": after})
         if module.check_mode:
             continue
         if path in wanted:
             write(full, *wanted[path])
         else:
-            os.remove(full)
+            remove(full)
     if actions and not module.check_mode:
         shutil.rmtree(os.path.join(root, "__pycache__"), ignore_errors=True)
     module.exit_json(changed=bool(actions), actions=actions, diff=diff)

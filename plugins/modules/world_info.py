@@ -93,6 +93,9 @@ options:
         description: Folder of the manifests that the first node keeps.
         type: path
         required: true
+      mounted:
+        description: The models root, which is all that an engine's container sees. A link that it cannot follow is a problem.
+        type: path
 extends_documentation_fragment: [gx10.serving.attributes.info]
 """
 
@@ -155,6 +158,7 @@ def main() -> None:
         "models": {"type": "list", "elements": "dict", "required": True},
         "cache": {"type": "path", "required": True},
         "notes": {"type": "path", "required": True},
+        "mounted": {"type": "path"},
     }
     parts = {"host": host, "engine": engine, "images": images, "weights": weights}
     module = AnsibleModule(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
 import os
@@ -48,6 +49,19 @@ def test_one_run_holds_the_lock(path: str) -> None:
     cluster_lock.give_back(path, "2")
     assert cluster_lock.read(path) == {}
     assert not cluster_lock.renew(path, "2")
+
+
+def test_a_guard_that_somebody_else_holds_is_told_and_nobody_else_can_open_it(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    guard = Path(path + ".guard")
+    guard.touch(0o644)
+    cluster_lock.take(path, holder("1"))
+    assert guard.stat().st_mode & 0o777 == 0o600
+    monkeypatch.setattr(cluster_lock, "GUARD_SECONDS", 0.2)
+    with open(guard, encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(OSError, match=r"another process has held it for 0.2 s \(fuser .*lock.json.guard names it\)"):
+            cluster_lock.take(path, holder("1"))
+    assert cluster_lock.take(path, holder("1")) == {"held_by": {}, "taken_from": {}}
 
 
 def test_a_lock_counts_for_its_own_lease_on_the_nodes_own_clock(path: str) -> None:

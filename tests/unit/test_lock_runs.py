@@ -133,7 +133,7 @@ def test_what_renews_a_lock_holds_nothing_else_and_ends_when_the_lock_is_another
     assert not inherited & opened(beside)
     with cluster_lock.guard(str(site.lock)):
         lay(str(site.lock), {**site.read(), "run": "another", "token": "another"})
-    assert eventually(lambda: beside not in site.processes(), 10)
+    assert eventually(lambda: beside not in site.processes(), 60)
     assert site.read()["token"] == "another"
     assert run.poll() is None
     site.end.touch()

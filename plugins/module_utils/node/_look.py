@@ -24,6 +24,8 @@ JOURNAL = "/run/systemd/journal/socket"
 LABEL = "gx10.serving.profile"
 # Of a config.json; those that name each layer that is not quantized have 3 MB. What travels to the control node is the rest.
 CONFIG_BYTES, PART_BYTES = 8 * 1024**2, 16 * 1024
+# Of a record or a status; a plan has some 100 KiB.
+RECORD_BYTES = 4 * 1024**2
 
 
 def disk(path: str) -> Disk:
@@ -75,13 +77,41 @@ def host(run: Run, asked: Mapping[str, Any]) -> Host:
 
 
 def read_json(*path: str) -> Any:
-    """A mapping in a JSON file of the state folder; empty if it is not there, not whole, or something else."""
+    """A mapping in a JSON file of the state folder; empty if it is not there, not whole, too large, or something else."""
     try:
-        with open(os.path.join(*path), encoding="utf-8") as file:
-            found = json.load(file)
-    except (OSError, ValueError):
+        with open(_paths.opened(os.path.join(*path)), "rb") as file:
+            text = file.read(RECORD_BYTES + 1)
+        found = json.loads(text) if len(text) <= RECORD_BYTES else None
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def status(folder: str) -> Any:
+    """What a supervisor wrote of itself. Its container is root in that folder: what is no status counts as none, and no text of it can
+    tell a terminal what to do."""
+    found = read_json(folder, "status.json")
+    kinds = {"phase": str, "reason": str, "phases": list, "evidence": dict}
+    phases = found.get("phases", [])
+    if not all(isinstance(found.get(key, kind()), kind) for key, kind in kinds.items()) or not all(
+        isinstance(item, dict) for item in phases
+    ):
+        return {}
+    try:
+        return _printable(found)
+    except ValueError:
+        return {}
+
+
+def _printable(value: Any, depth: int = 0) -> Any:
+    """All texts of a JSON value, keys too, without control characters; raises ValueError for one deeper than any status."""
+    if depth > 20:
+        raise ValueError(depth)
+    if isinstance(value, str):
+        return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in value)
+    if isinstance(value, list):
+        return [_printable(item, depth + 1) for item in value]
+    return {_printable(key): _printable(item, depth + 1) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def record(*path: str) -> dict[str, Any]:
@@ -105,7 +135,7 @@ def containers(docker: Docker, state_dir: str) -> list[Container]:
                 "ports": sorted(int(one["HostPort"]) for rows in (item["HostConfig"]["PortBindings"] or {}).values() for one in rows),
                 "exit_code": item["State"]["ExitCode"],
                 "started_at": item["State"]["StartedAt"],
-                "status": read_json(state_dir, "run", name, "status.json"),
+                "status": status(os.path.join(state_dir, "run", name)),
             }
         )
     return found
@@ -198,13 +228,14 @@ def _short(config: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def weights(models: Sequence[Mapping[str, str]], cache: str, notes: str) -> dict[str, ModelLook]:
-    """By model's name, what its folder holds; a file's hash is None where the cache does not know it. `notes`: folder of manifests."""
+def weights(models: Sequence[Mapping[str, str]], cache: str, notes: str, mounted: str = "") -> dict[str, ModelLook]:
+    """By model's name, what its folder holds; a file's hash is None where the cache does not know it. `notes`: folder of manifests;
+    `mounted`: what an engine's container will see."""
     hashes = _manifest.HashCache(cache)
     found: dict[str, ModelLook] = {}
     for model in models:
         path = model["path"]
-        look = _manifest.scan(path, hashes, glance=True)
+        look = _manifest.scan(path, hashes, glance=True, mounted=mounted)
         unread = [item for item in look["files"] if item["sha256"] is None]
         found[model["repo"]] = {
             **look,
@@ -232,7 +263,8 @@ def world(run: Run, asked: Mapping[str, Any]) -> World:
         if asked.get("images"):
             found["images"] = images(docker, asked["images"])
     if asked.get("weights"):
-        found["weights"] = weights(asked["weights"]["models"], asked["weights"]["cache"], asked["weights"]["notes"])
+        part = asked["weights"]
+        found["weights"] = weights(part["models"], part["cache"], part["notes"], part.get("mounted") or "")
     return found
 
 

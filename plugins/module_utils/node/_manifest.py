@@ -12,12 +12,13 @@ import concurrent.futures
 import hashlib
 import json
 import os
+import re
 import stat
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ._paths import OURS, SHA256, Refusal, improper, inside, kind, opened, printable, unlisted
+from ._paths import OURS, SHA256, Refusal, astray, improper, inside, kind, opened, pinned, printable, unlisted
 from ._types import Checkpoint, Differing, File, Hub, Listing, Manifest, Scan, TreeFile
 
 INDEX = "model.safetensors.index.json"
@@ -27,14 +28,17 @@ LFS = b"version https://git-lfs"
 CHUNK = 4 * 1024**2
 # Bytes of a safetensors header (its own limit), and of an index.
 LONGEST_HEADER = 100 * 10**6
+# A larger one is not made objects of, 25 bytes for one: a node that serves has no memory for that. Real ones are below.
+PARSED_HEADER = 4 * 1024**2
+OFFSETS = re.compile(rb'"data_offsets"\s*:\s*\[\s*\d+\s*,\s*(\d{1,18})\s*\]')
 # Of a note that a download left.
 LONGEST_NOTE = 4096
 
 
 def sha256(path: str) -> str:
-    """SHA-256 of a file, as hex digits. Its pages are given back: on a GB10 the page cache is the engine's memory."""
+    """SHA-256 of a file at its real path, as hex digits. Its pages are given back: on a GB10 the page cache is the engine's memory."""
     digest = hashlib.sha256()
-    with open(opened(path), "rb", buffering=0) as file:
+    with open(pinned(path), "rb", buffering=0) as file:
         buffer = memoryview(bytearray(CHUNK))
         while True:
             count = file.readinto(buffer)
@@ -153,21 +157,39 @@ def below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def scan(root: str, cache: HashCache | None = None, reread: bool = False, glance: bool = False) -> Scan:
+def unseen(root: str, mounted: str, path: str = "") -> str:
+    """Why an engine's container, which has folder `mounted` alone and at another place, does not see a file; empty if it does."""
+    full = os.path.join(root, path) if path else root
+    link = astray(mounted, full)
+    if not link:
+        return ""
+    found = f"{path or root}: found a link to {printable(os.readlink(link) if os.path.islink(link) else link)}"
+    there = f"{found}{'' if link == full else ' at ' + printable(link)}, which an engine's container does not see: it has {mounted} alone"
+    return f"{there}; wanted {'the file' if path else 'the folder'} itself, or relative links within {mounted}. Put a copy there (cp -rL)"
+
+
+def scan(root: str, cache: HashCache | None = None, reread: bool = False, glance: bool = False, mounted: str = "") -> Scan:
     """Read a checkpoint folder. What is not a file of it, by name or by a link that leaves it, is a problem and is not read.
 
+    On a node, `mounted` is the folder that the engine's container will have: a link that it cannot follow is a problem, too.
     `reread` ignores the cache; with `glance` nothing is hashed, and a hash that the cache does not know is None.
     Hashes with one thread per core: hashlib releases the interpreter lock.
     """
     problems: list[str] = []
     if not os.path.isdir(root):
         return {"files": [], "size": 0, "problems": [f"{root}: found nothing; wanted a checkpoint folder"]}
+    hidden = unseen(root, mounted) if mounted else ""
+    if hidden:
+        return {"files": [], "size": 0, "problems": [hidden]}
     good: dict[str, str] = {}
     folders: dict[str, str] = {}
     for path in walk(root):
         real, why = member(root, path)
         target = inside(root, path) if why and os.path.isdir(os.path.join(root, path)) else None
-        if target is not None:
+        hidden = unseen(root, mounted, path) if mounted and (not why or target is not None) else ""
+        if hidden:
+            problems.append(hidden)
+        elif target is not None:
             folders[path] = target  # a link to a neighbour, whose files have names of their own
         elif why:
             problems.append(why)
@@ -191,15 +213,15 @@ def scan(root: str, cache: HashCache | None = None, reread: bool = False, glance
     return {"files": files, "size": sum(item["size"] for item in files), "problems": problems}
 
 
-def read(root: str, cache: HashCache | None = None, reread: bool = False) -> Checkpoint:
+def read(root: str, cache: HashCache | None = None, reread: bool = False, mounted: str = "") -> Checkpoint:
     """`scan`, with a hash over all files and what a download noted."""
-    found = scan(root, cache, reread)
+    found = scan(root, cache, reread, mounted=mounted)
     return {**found, "hash": digest(found["files"]), "hub": hub_notes(root)}
 
 
 def check_file(full: str, path: str) -> list[str]:
     """Why one file cannot be what its name says: an LFS pointer, or a safetensors file that is cut or too long."""
-    with open(opened(full), "rb") as file:
+    with open(pinned(full), "rb") as file:
         size = os.fstat(file.fileno()).st_size
         start = file.read(max(8, len(LFS)))
         if start.startswith(LFS):
@@ -212,10 +234,13 @@ def check_file(full: str, path: str) -> list[str]:
         if length > min(size - 8, LONGEST_HEADER):
             return [f"{path}: found {size} bytes; wanted a safetensors header of {length} bytes and the tensors after it"]
         file.seek(8)
+        text = file.read(length)
         try:
-            header = json.loads(file.read(length))
-            end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
-            wanted = 8 + length + end
+            if length > PARSED_HEADER:
+                ends: Iterable[int] = (int(found[1]) for found in OFFSETS.finditer(text))
+            else:
+                ends = (entry["data_offsets"][1] for name, entry in json.loads(text).items() if name != "__metadata__")
+            wanted = 8 + length + max(ends, default=0)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
             return [f"{path}: found a header that is not safetensors; wanted JSON with data_offsets"]
     return [] if wanted == size else [f"{path}: found {size} bytes; wanted {printable(wanted)} as its header says"]
@@ -228,7 +253,7 @@ def check_complete(present: Mapping[str, str]) -> list[str]:
         problems.append("config.json: found nothing; wanted the model's configuration")
     if INDEX in present:
         try:
-            with open(opened(present[INDEX]), "rb") as file:
+            with open(pinned(present[INDEX]), "rb") as file:
                 shards = {str(name) for name in json.loads(file.read(LONGEST_HEADER))["weight_map"].values()}
         except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
             return [*problems, f"{INDEX}: found no weight_map; wanted the index of the shards"]
@@ -244,12 +269,16 @@ def compare(wanted: Listing, found: Listing) -> list[Differing]:
     have = {item["path"]: item for item in found["files"]}
     # Not read, and there all the same: nobody replaces it unasked.
     problems: Any = found.get("problems", [])
-    links = {text.split(": found a link to ")[0] for text in problems if ", out of the folder;" in text}
+    links = {
+        text.split(": found a link to ")[0]: "a link out of the folder" if ", out of the folder;" in text else "a link that no engine sees"
+        for text in problems
+        if ": found a link to " in text and "; wanted the file itself" in text
+    }
     differing: list[Differing] = []
     for item in wanted["files"]:
         other = have.get(item["path"])
         if other is None:
-            differing.append({**item, "why": "a link out of the folder" if item["path"] in links else "missing"})
+            differing.append({**item, "why": links.get(item["path"], "missing")})
         elif other["size"] != item["size"]:
             differing.append({**item, "why": f"{other['size']} bytes instead of {item['size']}"})
         elif other["sha256"] != item["sha256"]:

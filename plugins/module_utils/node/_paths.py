@@ -20,6 +20,8 @@ from typing import Any
 OURS = frozenset({".gx10", ".gx10-manifest.json"})
 LONGEST_NAME = 255
 LONGEST_PATH = 4095
+# The kernel's own limit on one way.
+MOST_LINKS = 40
 SHA256 = re.compile(r"[0-9a-f]{64}")
 # A snapshot of the hub's cache is links to ../../blobs/HASH.
 BLOB = re.compile(r"/(?:.+/)?(?:models|datasets)--[^/]+/blobs/[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -100,6 +102,31 @@ def must(root: str, path: str) -> str:
     return real
 
 
+def astray(top: str, path: str) -> str:
+    """The first link on the way from folder `top` to `path` below it that leads nowhere where `top` lies at another place: an absolute
+    one, or one above `top`; empty if there is none. `top` itself may be a link."""
+    home = os.path.realpath(top)
+    here: list[str] = []
+    rest = os.path.relpath(path, top).split("/")[::-1]
+    link, hops = path, 0
+    while rest:
+        part = rest.pop()
+        if part == ".." and not here:
+            return link
+        if part == "..":
+            here.pop()
+        elif part not in ("", "."):
+            here.append(part)
+            full = os.path.join(home, *here)
+            if os.path.islink(full):
+                link, hops, target = os.path.join(top, *here), hops + 1, os.readlink(full)
+                if target.startswith("/") or hops > MOST_LINKS:
+                    return link
+                here.pop()
+                rest += target.split("/")[::-1]
+    return ""
+
+
 def opened(path: str) -> int:
     """A descriptor to read a regular file; raises OSError for anything else. The last part of `path` is not followed."""
     # Without O_NONBLOCK a FIFO waits for a writer for ever.
@@ -113,6 +140,19 @@ def opened(path: str) -> int:
         return descriptor
     os.close(descriptor)
     raise Refusal(f"{printable(path)}: found a {kind(path)}; wanted a regular file")
+
+
+def pinned(real: str) -> int:
+    """`opened`, where `real` is a path without links: raises Refusal where a folder of it was exchanged for a link since then."""
+    descriptor = opened(real)
+    try:
+        found = os.readlink(f"/proc/self/fd/{descriptor}")
+    except FileNotFoundError:
+        return descriptor  # a control node without Linux's /proc
+    if found == real:
+        return descriptor
+    os.close(descriptor)
+    raise Refusal(f"{printable(real)}: found {printable(found)} in its place while it was read; wanted that file")
 
 
 def kind(path: str) -> str:

@@ -35,6 +35,22 @@ def served_record(infos: Mapping[str, Engine]) -> Record:
     return records[0] if records else {}
 
 
+def unasked(record: Record, infos: Mapping[str, Engine]) -> str:
+    """Why the model of a record is not asked: its head does not say the same. "" where it does, or gives no answer.
+
+    Whoever is root on one node can write its record; what that says is done on no other node.
+    """
+    head = record["plan"]["nodes"][0]["name"]
+    own = infos[head]["record"] if head in infos else record
+    if own and not record_differs(own, record) and own["plan"].get("ready") == record["plan"]["ready"]:
+        return ""
+    first = next(name for name, info in infos.items() if info["record"] == record)
+    return (
+        f"{first}: current.json: found a record of what {head} serves, of which {head} itself has none, or another; wanted the same on"
+        " both. ansible-playbook serve.yml -e profile=NAME serves anew and writes it on all nodes."
+    )
+
+
 def record_differs(before: Record, now: Record) -> bool:
     """Is `before` a record, and of another plan or image than `now`?"""
     return bool(before) and (before["plan"].get("hash"), before["image_id"]) != (now["plan"].get("hash"), now["image_id"])

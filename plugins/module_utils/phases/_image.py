@@ -155,6 +155,15 @@ def sbom(evidence: Mapping[str, Any], name: str, image: str) -> dict[str, Any]:
     return {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "metadata": about, "components": components}
 
 
+def unheld_base(held: _pins.HeldImage, definition: Definition, found: str) -> list[str]:
+    """Why a base is not the one that was used first; empty where it is, or nobody has it yet. `found`: its ID on the build host."""
+    wanted = held["base"].get("id", "")
+    if not found or held["base"].get("reference") != definition["base"] or found == wanted:
+        return []
+    hint = f"If that is meant: rebuild_nightly.yml -e pull_base=true, or remove base from {held['path']}."
+    return [f"image {definition['reference']}: base {definition['base']}: found {found}; wanted {wanted}, as first used. {hint}"]
+
+
 def pins(context: Context, definition: Definition, base: str) -> list[dict[str, str]]:
     """The record of a build that was verified, as files for the module node_files. `base`: its ID; empty where a definition made it."""
     return [_pins.image_file(definition["name"], context["held"], context["inputs"], definition["base"], base)]

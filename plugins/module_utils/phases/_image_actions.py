@@ -20,7 +20,7 @@ from ..plan._context import Context
 from ..plan._types import Definition, Image
 from ._actions import Action, action
 from ._fanout import size_text
-from ._image import Recovery, foreign, recovery, room
+from ._image import Recovery, foreign, recovery, room, unheld_base
 
 PHASE = "image"
 CONTEXT, BASE = "gx10.serving.context", "gx10.serving.base"
@@ -267,11 +267,7 @@ def _unheld(item: Definition, look: Images, contexts: Mapping[str, Context], wis
     if held["problem"]:
         hint = "Restore it, or remove it: then what is there is recorded anew."
         return [f"image {item['reference']}: {held['problem']}; wanted the record of a first build. {hint}"]
-    found, wanted = _id(look, base or ""), held["base"].get("id", "")
-    if wish.pull_base or not found or held["base"].get("reference") != base or found == wanted:
-        return []
-    hint = f"If that is meant: rebuild_nightly.yml -e pull_base=true, or remove base from {held['path']}."
-    return [f"image {item['reference']}: base {base}: found {found}; wanted {wanted}, as first used. {hint}"]
+    return [] if wish.pull_base else unheld_base(held, item, _id(look, base or ""))
 
 
 def _files(look: Images, restore: Recovery, identifier: str) -> list[File]:

@@ -28,6 +28,11 @@ def truth(model: WeightsModel, infos: Mapping[str, Staged], source: Checkpoint |
     when it was staged (unless `adopt`); the first node that has a whole checkpoint; a download, if a revision is pinned.
     """
     repo, revision = model["repo"], model.get("revision")
+    # Nothing may be brought into a folder that lies elsewhere.
+    start = f"{model['path']}: found a link to "
+    links = [(name, text) for name, info in infos.items() for text in info["problems"] if text.startswith(start)]
+    if links:
+        return _refusal([f"weights {repo} lie where no engine sees them:", *(f"{name}: {text}" for name, text in links)])
     if source is not None:
         if source["problems"]:
             return _refusal([f"weights {repo} at {origin} on the control node are not a whole checkpoint:", *source["problems"]])
@@ -44,7 +49,8 @@ def truth(model: WeightsModel, infos: Mapping[str, Staged], source: Checkpoint |
         return {"manifest": None, "download": True, "problems": []}
     lines = [f"weights {repo}: no node has a whole checkpoint, and no source is known:"]
     for name, info in infos.items():
-        why = info["problems"] if info["files"] else [f"{model['path']}: found no file of it; wanted a whole checkpoint"]
+        linked = any(": found a link to " in text for text in info["problems"])
+        why = info["problems"] if info["files"] or linked else [f"{model['path']}: found no file of it; wanted a whole checkpoint"]
         lines += [f"{name}: {problem}" for problem in why]
     lines.append(
         f"Name a folder on the control node in gx10_weights_sources ({{{repo}: FOLDER}}), put the files on one node, "

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -46,9 +46,21 @@ class Context(Inputs):
 
 def missing(requirements: str, wheels: Sequence[str]) -> list[str]:
     """Pins ("name==version") for which no wheel is there."""
-    have = {(_normal(parts[0]), parts[1]) for parts in (wheel.split("-") for wheel in wheels) if len(parts) > 2}
+    have = set(map(_release, wheels))
     pins = re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;#]+)", requirements, re.MULTILINE)
     return [f"{name}=={version}" for name, version in pins if (_normal(name), version) not in have]
+
+
+def _release(wheel: str) -> tuple[str, str]:
+    """Name and version of a wheel, by its file's name."""
+    name, version, *rest = [*wheel.split("-"), "", ""]
+    return (_normal(name), version) if len(rest) > 2 else ("", "")
+
+
+def _strangers(names: Sequence[str], held: Mapping[str, str]) -> dict[str, str]:
+    """Files that are another build of a wheel that was recorded, each with the recorded one: pip takes the highest build tag."""
+    recorded = {_release(name): name for name in held}
+    return {name: recorded[_release(name)] for name in names if name not in held and _release(name) in recorded}
 
 
 def _normal(name: str) -> str:
@@ -81,6 +93,11 @@ def inputs(definition: Definition, wheels_path: str, cache: _manifest.HashCache,
             f"{wheels / name}: found SHA-256 {found[name]}; wanted {value}{source}"
             for name, (value, source) in sorted(wanted.items())
             if found.get(name, value) != value
+        ]
+        + [
+            f"{wheels / name}: found another build of {known}; wanted that one alone, as first used ({held['path']})"
+            for name, known in sorted(_strangers(names, held["wheels"]).items())
+            if name not in definition["wheels"]
         ],
         "held": held,
     }

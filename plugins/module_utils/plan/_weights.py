@@ -16,7 +16,8 @@ from ._profile_types import Drafted, Model
 from ._types import Address, RemoteCode, Weights
 
 # A model is a folder of the models root; a revision is a word of the hub's addresses.
-REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
+# Not "--", as on the hub: in the names of files it stands for the slash.
+REPO = re.compile(r"(?!.*--)[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
 REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,199}")
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.server
 import importlib
 import os
 import random
 import shutil
+import socket
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -124,6 +127,23 @@ def test_finding_4_what_a_link_leads_out_to_is_not_served(program: Any, tmp_path
         program.local.Store(given)
 
 
+def test_a_folder_that_is_exchanged_for_a_link_is_not_offered(program: Any, tmp_path: Path) -> None:
+    """13.16: after the job was looked at, before it is read."""
+    given = job(tmp_path, [entry("sub/a")], [])
+    (tmp_path / "root/sub").mkdir()
+    (tmp_path / "root/sub/a").write_bytes(DATA)
+    store = program.local.Store(given)
+    store.link(sha(DATA), store.have[sha(DATA)])
+    assert program.local.crc(store.have[sha(DATA)], 0, len(DATA), store) == zlib.crc32(DATA)
+    (tmp_path / "outer").mkdir()
+    (tmp_path / "outer/a").write_bytes(b"a secret")
+    (tmp_path / "root/sub").rename(tmp_path / "old")
+    (tmp_path / "root/sub").symlink_to(tmp_path / "outer")
+    for read, more in ((program.local.crc, (0, 4)), (lambda path: store.link(sha(DATA), path), ())):
+        with pytest.raises(OSError, match="outer/a in its place while it was read; wanted that file"):
+            read(store.have[sha(DATA)], *more)
+
+
 def test_finding_4_the_hubs_cache_serves_its_own_blobs(program: Any, tmp_path: Path) -> None:
     blobs, snapshot = tmp_path / "models--org--name/blobs", tmp_path / "models--org--name/snapshots/main"
     for folder in (blobs, snapshot):
@@ -225,3 +245,40 @@ def test_finding_12_an_empty_file_has_a_hash_too(program: Any, tmp_path: Path) -
     puller._works()
     assert puller.state()["failed"] == [{"path": "a", "why": f"found SHA-256 {sha(b'')}; wanted {'0' * 64}"}]
     assert not (tmp_path / "root/a").exists()
+
+
+def test_a_journal_that_trickles_holds_up_no_other(program: Any) -> None:
+    """One byte each 0.3 s, each within any time-out of a read; the origin has everything."""
+    piece = ("f" * 64, 0, 10)
+    line = f"{piece[0]} 0 10 1\nend\n".encode()
+
+    def serve(server: socket.socket, trickles: bool) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _address = server.accept()
+                with connection, contextlib.suppress(OSError):
+                    connection.recv(4096)
+                    length = 100_000 if trickles else len(line)
+                    connection.sendall(b"HTTP/1.1 206 Partial Content\r\nContent-Length: %d\r\n\r\n" % length)
+                    while trickles:
+                        connection.sendall(b"=")
+                        time.sleep(0.3)
+                    connection.sendall(line)
+
+    with contextlib.ExitStack() as stack:
+        parents = []
+        for trickles in (True, False):
+            server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            threading.Thread(target=serve, args=(server, trickles), daemon=True).start()
+            parents.append([f"http://127.0.0.1:{server.getsockname()[1]}"])
+        peers = program.peers.Peers(parents, 1.0)
+        peers.start()
+        deadline = time.monotonic() + 60
+        found = None
+        while found is None and time.monotonic() < deadline:
+            with peers.changed:
+                peers.changed.wait(1)
+                found = peers.source(piece, set())
+        peers.stop()
+    assert found is not None and [found.urls] == [parents[1]]
+    assert peers.passed == {parents[0][0]: "no progress for 1 s"}

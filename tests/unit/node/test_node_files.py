@@ -70,3 +70,41 @@ def test_in_check_mode_nothing_is_written(tmp_path: Path, capsys: pytest.Capture
 def test_a_path_outside_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, tmp_path, {"../a": "text"})["failed"]
     assert not (tmp_path.parent / "a").exists()
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+@pytest.mark.parametrize("kind", ["folder", "link", "FIFO", "large", "folder.new"])
+def test_what_a_container_left_in_a_files_place_is_replaced_unread(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, exclusive: bool
+) -> None:
+    """A link to a file of the host would be read whole; a FIFO for ever."""
+    root, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    root.mkdir()
+    elsewhere.write_text("text")
+    place = root / "a"
+    if kind == "FIFO":
+        os.mkfifo(place)
+    elif kind == "link":
+        place.symlink_to(elsewhere)
+    elif kind == "large":
+        place.touch()
+        os.truncate(place, node_files.LARGEST + 1)
+    else:
+        (root / kind.replace("folder", "a")).mkdir()
+        (root / kind.replace("folder", "a") / "x").write_text("")
+    answer = run(capsys, root, {"a": "text"}, exclusive=exclusive)
+    assert answer["changed"] and place.is_file() and not place.is_symlink()
+    assert (place.read_text(), elsewhere.read_text()) == ("text", "text")
+    assert not run(capsys, root, {"a": "text"}, exclusive=exclusive)["changed"]
+
+
+def test_a_folders_mode_is_what_was_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also of a folder that an older release made."""
+    for root in (tmp_path / "new", tmp_path):
+        root.mkdir(exist_ok=True)
+        root.chmod(0o755)
+        assert run(capsys, root, {}, exclusive=False, mode="0700")["actions"] == [f"give {root} mode 0700"]
+        assert root.stat().st_mode & 0o7777 == 0o700
+        assert not run(capsys, root, {}, exclusive=False, mode="0700")["changed"]
+    assert run(capsys, tmp_path / "x" / "y", {}, mode="0700")["changed"]
+    assert (tmp_path / "x" / "y").stat().st_mode & 0o7777 == 0o700

@@ -369,3 +369,24 @@ def test_why_a_group_did_not_start(record: Any, infos: Any) -> None:
     assert text.startswith("gx10-1 (rank 0): found exited with code 1 in phase failed; wanted serving. the engine exited with code 1")
     assert "EngineDeadError" in text
     assert "last words" in text
+
+
+def test_a_record_is_asked_where_its_head_says_the_same(record: Any, infos: dict[str, Any]) -> None:
+    """Root on one node writes what it wants into its own record: the other nodes do nothing that it says."""
+    kept: Any = {"plan": record["plan"], "image_id": IMAGE}
+    seen: dict[str, Any] = {name: {**info, "record": kept} for name, info in infos.items()}
+    assert _gate.unasked(kept, seen) == ""
+    # Its head is off: nobody is asked anyway.
+    assert _gate.unasked(kept, {name: seen[name] for name in ("gx10-2", "gx10-3")}) == ""
+
+    url = "file:///etc/shadow#:8000"
+    nodes = list(reversed(record["plan"]["nodes"]))
+    for change in ({"nodes": nodes}, {"nodes": nodes, "hash": "sha256:" + "0" * 64}, {"ready": {**record["plan"]["ready"], "url": url}}):
+        forged: Any = {**kept, "plan": {**record["plan"], **change}}
+        for others in (kept, dict[str, Any]()):
+            looked: dict[str, Any] = {name: {**infos[name], "record": forged if name == "gx10-1" else others} for name in sorted(infos)}
+            assert _gate.served_record(looked) == forged
+            head = forged["plan"]["nodes"][0]["name"]
+            if head == "gx10-1" or (change.keys() == {"nodes"} and others):
+                continue  # its own node, or a head that serves this very plan at this very address
+            assert "of which gx10-2 itself has none, or another; wanted the same on both" in _gate.unasked(forged, looked)

@@ -288,3 +288,15 @@ def test_the_architecture_is_checked_before_an_image_is_used(tasks: str, name: s
     checks = [index for index, step in enumerate(steps) if "gx10.serving._image_foreign" in str(step.get("vars"))]
     assert checks and checks[0] < names.index(name)
     assert "__image_foreign | length > 0" in steps[checks[0]]["when"]
+
+
+def test_a_base_that_was_pulled_just_now_is_compared_with_the_first_one() -> None:
+    """Nobody had it when the build was decided; its tag may have moved since."""
+    held: Any = {"path": "/pins/x.json", "base": {"reference": "vendor/base:1", "id": "sha256:a"}, "wheels": {}, "problem": ""}
+    about: Any = {"reference": "x:latest", "base": "vendor/base:1"}
+    for found in ("", "sha256:a"):
+        assert _image.unheld_base(held, about, found) == []
+    (line,) = _image.unheld_base(held, about, "sha256:b")
+    assert line.startswith("image x:latest: base vendor/base:1: found sha256:b; wanted sha256:a, as first used. ")
+    nothing, newer = held | {"base": {}}, about | {"base": "vendor/base:2"}
+    assert _image.unheld_base(nothing, about, "sha256:b") == _image.unheld_base(held, newer, "sha256:b") == []

@@ -74,6 +74,17 @@ def test_without_anything_all_ways_out_are_named() -> None:
         assert way in text
 
 
+def test_a_folder_that_is_a_link_no_engine_sees_is_refused_before_anything_is_brought_there() -> None:
+    link = f"{MODEL['path']}: found a link to /home/me/m, which an engine's container does not see; wanted the folder itself"
+    for source in (None, info()):
+        found = truth({**MODEL, "revision": COMMIT}, {"n0": info(recorded=record()), "n1": info([], problems=[link])}, source, "/data")
+        assert (found["manifest"], found["download"]) == (None, False)
+        assert found["problems"] == ["weights org/name lie where no engine sees them:", f"n1: {link}"]
+    # Links of files are named, too, where no file is left.
+    file = link.replace(MODEL["path"], "config.json")
+    assert f"n1: {file}" in truth(MODEL, {"n0": EMPTY, "n1": info([], problems=[file])}, None, "")["problems"]
+
+
 def test_a_pinned_revision_is_downloaded_where_no_node_has_it() -> None:
     pinned: WeightsModel = {**MODEL, "revision": COMMIT}
     assert truth(pinned, {"n0": EMPTY}, None, "")["download"] is True
@@ -240,3 +251,16 @@ def test_without_a_fabric_the_management_addresses_in_one_chain() -> None:
     assert found["chains"] == 1
     hostvars["n0"]["gx10_fanout_network"] = hostvars["n1"]["gx10_fanout_network"] = "wifi"
     assert "found 'wifi'; wanted fabric or management" in _plan_weights.of_models([], hostvars, ["n0", "n1"])["message"]
+
+
+@pytest.mark.parametrize("path", ["decide", "stage", "download", "preflight", "verify"])
+def test_a_nodes_checkpoint_is_read_as_a_container_will_see_it(path: str) -> None:
+    """A folder on the control node is not: a copy of it takes what is behind its links."""
+    files = {"preflight": "roles/preflight/tasks/main.yml", "verify": "playbooks/verify_weights.yml"}
+    document = yaml.safe_load((ROOT / files.get(path, f"roles/weights/tasks/{path}.yml")).read_text())
+    tasks = document[1]["tasks"] if path == "verify" else document
+    reads = [task for task in tasks if "gx10.serving.manifest_info" in task and task.get("delegate_to") != "localhost"]
+    given = [task["gx10.serving.manifest_info"]["mounted"] for task in reads]
+    if path == "preflight":
+        given = [tasks[0]["gx10.serving.world_info"]["weights"]["mounted"]]
+    assert given and all("models_root }}" in text for text in given)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _context, _pins
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _context, _pins, _resolve, _sources, _weights
+from conftest import edited, hostvars
 
 ONE, TWO = "a" * 64, "b" * 64
 
@@ -70,3 +71,31 @@ def test_a_record_that_cannot_be_read_is_no_first_use(tmp_path: Path, text: str 
     held = _pins.image(str(tmp_path), "small")
     assert held["problem"].startswith(f"{path}: found ") and held["wheels"] == {}
     assert _pins.image(str(tmp_path), "other")["problem"] == ""
+
+
+@pytest.mark.parametrize("other", ["one-1-1-py3-none-any.whl", "One-1-py3-none-linux_aarch64.whl", "one-1-py2.py3-none-any.whl"])
+def test_another_build_of_a_recorded_wheel_is_refused_beside_it_and_in_its_place(tmp_path: Path, other: str) -> None:
+    """pip and uv prefer a build tag to none, and a platform to any."""
+    wheels = tmp_path / "wheels/small"
+    wheels.mkdir(parents=True)
+    (wheels / "one-1-py3-none-any.whl").write_bytes(b"a wheel")
+    about = definition(tmp_path)
+    first = read(tmp_path, about)
+    write(tmp_path / "pins", _pins.image_file("small", first["held"], first["inputs"], None, ""))
+    assert read(tmp_path, about)["altered"] == []
+    (wheels / other).write_bytes(b"another")
+    for _where in ("beside it", "in its place"):
+        (line,) = read(tmp_path, about)["altered"]
+        assert line.startswith(f"{wheels / other}: found another build of one-1-py3-none-any.whl; wanted that one alone, as first used (")
+        (wheels / "one-1-py3-none-any.whl").unlink(missing_ok=True)
+    # image.yml names it: somebody has decided so.
+    assert read(tmp_path, {**about, "wheels": {other: None}})["altered"] == []
+
+
+@pytest.mark.parametrize("repo", ["a--b/c", "a/b--c", "a/--b"])
+def test_a_repository_whose_record_would_be_anothers_is_refused(repo: str) -> None:
+    variables = hostvars()
+    sources = edited(_sources.read("sim-tiny-solo"), model={"repo": repo, "served_name": "m"})
+    found = _resolve.resolve(sources, variables, list(variables))
+    assert any("model.repo" in problem for problem in found["problems"]), found["problems"]
+    assert not _weights.REPO.fullmatch(repo)

@@ -249,7 +249,7 @@ def test_one_node_downloads_a_pinned_revision_and_the_others_get_it_from_there(
     extra = {"revision": revision, "gx10_hub_endpoint": hub.url, "gx10_hub_token_file": str(token), "hub_image": "vllm-node-sim:latest"}
     try:
         token.chmod(0o644)
-        assert "found mode 0644; wanted a file of mode 0600" in stage(**extra).refused().output
+        assert "found mode 0644; wanted a file that only its owner can read" in stage(**extra).refused().output
         assert hub.requests == []
         token.chmod(0o600)
         output = stage(**extra).ok().output

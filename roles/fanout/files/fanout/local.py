@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from _paths import Refusal, fresh, inside, kind, must, opened, unlisted
+from _paths import Refusal, fresh, inside, kind, must, opened, pinned, unlisted
 
 STAGE = ".gx10"
 CHUNK = 4 * 1024**2
@@ -91,7 +91,8 @@ class Store:
             file.write(line.encode("ascii") + b"\n")
 
     def link(self, digest: str, path: str) -> None:
-        """Serve a file under its hash."""
+        """Serve a file under its hash. nginx goes the way to it anew with each request."""
+        os.close(pinned(path))
         link = os.path.join(self.served, digest)
         os.symlink(path, link + ".new")
         os.replace(link + ".new", link)
@@ -264,7 +265,7 @@ class Part:
 def crc(path: str, start: int, end: int, store: Store | None = None) -> int:
     """CRC-32 of a range of a file; `store` counts what was read."""
     value = 0
-    with open(opened(path), "rb") as file:
+    with open(pinned(path), "rb") as file:
         file.seek(start)
         while start < end:
             chunk = file.read(min(CHUNK, end - start))

@@ -15,6 +15,8 @@ RETRY_SECONDS = 20.0
 START_SECONDS = 120.0
 POLL_SECONDS = 0.05
 IDLE_POLL_SECONDS = 0.5
+# Of one look: the rest is asked for in the next. A journal that trickles would hold up the look at all others.
+LOOK_BYTES, LOOK_SECONDS = 4 * 1024**2, 3.0
 Piece = tuple[str, int, int]
 
 
@@ -33,6 +35,17 @@ class Peer:
         self._turn = 0
         self._connection: http.client.HTTPConnection | None = None
 
+    @staticmethod
+    def _body(answer: http.client.HTTPResponse) -> bytes:
+        """What comes of an answer in one look."""
+        body, deadline = b"", time.monotonic() + LOOK_SECONDS
+        while len(body) < LOOK_BYTES and time.monotonic() < deadline:
+            part = answer.read1(LOOK_BYTES - len(body))
+            body += part
+            if not part:
+                break
+        return body
+
     def poll(self) -> bool:
         """Read what is new in the journal; True if something was. Raises OSError or HTTPException."""
         if self._connection is None:
@@ -40,12 +53,15 @@ class Peer:
         try:
             self._connection.request("GET", "/ready", headers={"Range": f"bytes={self._offset}-"})
             answer = self._connection.getresponse()
-            body = answer.read()
+            body = self._body(answer)
         except (OSError, http.client.HTTPException):
             self._connection.close()
             self._connection = None
             self._turn += 1  # the other half of the port may still work
             raise
+        if not answer.isclosed():
+            self._connection.close()
+            self._connection = None
         if answer.status == 416:  # nothing new
             self.answered = True
             return False
