@@ -343,6 +343,8 @@ def test_a_limit_of_a_budget_holds_for_a_cache_in_bytes() -> None:
     found = _memory.estimate(profile, {"expect": {"cuda": "13.0"}}, None)  # type: ignore[typeddict-item]
     assert (found["budget_gib"], found["kv_cache_gib"], _memory.floor(found, None)["floor_gib"]) == (None, 108.0, 2.0)
     assert [one.key for one in _memory.problems(found, None, "p")] == ["args.kv-cache-memory-bytes"]
+    profile["args"] = {"kv-cache-memory-bytes": int(107.5 * 2**30)}
+    assert _memory.problems(_memory.estimate(profile, {"expect": {"cuda": "13.0"}}, None), None, "p") == []  # type: ignore[typeddict-item]
 
 
 def test_a_cache_in_bytes_dodges_no_limit(resolve: Any) -> None:
@@ -362,6 +364,7 @@ def test_a_cache_in_bytes_dodges_no_limit(resolve: Any) -> None:
             ({"kv_transfer_config": {"kv_connector_extra_config": {"cpu_bytes_to_use": 8 * 2**30}}}, 2.0),
             ({"cpu_offload_gb": 12}, 12.0),
             ({"cpu_offload_gb": 1}, 1.0),
+            ({"cpu_offload_gb": 11.27}, 11.27),
         ],
         *[
             ({"kv_transfer_config": {"kv_connector_extra_config": {"cpu_bytes_to_use": "x"}}}, 0.0),
@@ -391,6 +394,11 @@ def test_sglangs_second_cache_is_a_multiple_of_the_first() -> None:
     assert host(enable_hierarchical_cache=True) == pytest.approx(71.27, abs=0.02)
     assert host(enable_hierarchical_cache=True, hicache_ratio=1.5) == pytest.approx(53.45, abs=0.02)
     assert host(enable_hierarchical_cache=True, hicache_size=20, cpu_offload_gb=3) == pytest.approx(21.63, abs=0.01)
+    assert host(enable_hierarchical_cache=True, hicache_size=10**8) == round(10**17 / 2**30, 2)
+    # Of a cache that nobody knows, no multiple is known.
+    args = {"mem-fraction-static": 0.5, "enable-hierarchical-cache": True}
+    unknown: Any = {"engine": "sglang", "parallel": {"tensor": 1}, "model": {}, "args": args}
+    assert _memory.estimate(unknown, {"expect": {"cuda": "13.0"}}, None)["host_gib"] == 0.0  # type: ignore[typeddict-item]
 
 
 def test_a_budget_is_said_once_in_gib() -> None:
@@ -398,6 +406,10 @@ def test_a_budget_is_said_once_in_gib() -> None:
     assert _memory.budgeted({share: 0.5}) == {share: 0.5, gib: 59.85}
     for args in ({share: 0.5, gib: 100}, {gib: 100}, {share: True}, {share: "0.5"}, {}):
         assert _memory.budgeted(args) == args
+
+
+def test_what_is_quantized_already_is_counted() -> None:
+    assert counted(quantization="fp8")["weights_gib"] == counted()["weights_gib"]
 
 
 def test_what_nobody_knows_takes_nothing() -> None:
