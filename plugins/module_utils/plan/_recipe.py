@@ -18,6 +18,7 @@ from ..common._problem import Problem, show, told
 from ._profile_types import Text
 from .engines import _args as flags
 from .engines import _flags, _vllm
+from .engines._flags import Table
 
 # What a recipe says; keys that are not carried are named in the notes.
 SCALAR = {"type": ["string", "number", "integer", "boolean"]}
@@ -40,6 +41,8 @@ SCHEMA = json.dumps(
         },
     }
 )
+# A value, not a flag.
+NEGATIVE = re.compile(r"-[0-9]+(?:\.[0-9]+)?")
 CARRIED = set(json.loads(SCHEMA)["properties"])
 
 
@@ -70,7 +73,7 @@ def convert(source: Text, schema: str, date: str) -> tuple[dict[str, Any], list[
 def _read(source: Text) -> tuple[dict[str, Any], list[Problem]]:
     if source.get("problem"):
         return load(source)
-    text = re.sub(r"^---\n", "", source["text"])
+    text = re.sub(r"^---\n", "", source["text"].replace("\r\n", "\n"))
     # A recipe's command is a block of several lines, which profiles do not have.
     block = re.search(r"^command: *[|>][+-]?\n((?:[ \t][^\n]*\n|\n)+)", f"{text}\n", re.MULTILINE)
     plain = f"{text}\n".replace(block[0], "command: block\n") if block else text
@@ -103,6 +106,9 @@ def _profile(recipe: Mapping[str, Any], words: list[str], notes: list[str], wher
     backend = args.pop("distributed-executor-backend", None)
     executor = "ray" if backend == "ray" else "solo" if recipe.get("solo_only") or alone else "mp"
     served = args.pop("served-model-name", repo)
+    if isinstance(served, list):
+        notes.append(f"--served-model-name: the first of {len(served)} names is carried")
+        served = served[0]
     for flag in [flag for flag in args if flag in _vllm.DIALECT.owned]:
         notes.append(f"--{flag} {args.pop(flag)}: belongs to {_vllm.DIALECT.owned[flag]}")
     slug = re.sub(r"[^a-z0-9_.-]+", "-", str(recipe["name"]).lower()).strip("-.")[:62]
@@ -134,7 +140,7 @@ def _args(words: list[str], notes: list[str]) -> dict[str, Any]:
     # A recipe does not say which vLLM it is for.
     table = _flags.table("vllm", _flags.versions("vllm")[-1])
     args: dict[str, Any] = {}
-    rest = [part for word in words for part in (word.split("=", 1) if word.startswith("--") and "=" in word else [word])]
+    rest = [part for word in words for part in _split(table, word)]
     while rest:
         word = rest.pop(0)
         name = flags.canonical(_vllm.DIALECT, table, word)
@@ -142,7 +148,7 @@ def _args(words: list[str], notes: list[str]) -> dict[str, Any]:
             notes.append(f"{word}: not a flag of vllm serve, not carried")
             continue
         values = []
-        while rest and not rest[0].startswith("-"):
+        while rest and (not rest[0].startswith("-") or NEGATIVE.fullmatch(rest[0])):
             values.append(_value(rest.pop(0)))
         if name.startswith("no-") and table.flags.get(name[3:], {}).get("type") == "bool":
             args[name[3:]] = False
@@ -153,6 +159,16 @@ def _args(words: list[str], notes: list[str]) -> dict[str, Any]:
         if name.split(".")[0] not in table.flags and not name.startswith("no-"):
             notes.append(f"--{name}: not a flag of vllm serve as this collection knows it; a mod may add it")
     return args
+
+
+def _split(table: Table, word: str) -> list[str]:
+    """A flag and the value that is written to it, as vLLM's parser takes them apart: --a=b, -tp=2, -cc.mode=3, -O3."""
+    level = re.fullmatch(r"-O\.?([0-9])", word)
+    if level:
+        return ["--optimization-level", level[1]]
+    name, equals, value = word.partition("=")
+    known = word.startswith("--") or flags.canonical(_vllm.DIALECT, table, name).partition(".")[0] in table.flags
+    return [name, value] if word.startswith("-") and equals and known else [word]
 
 
 def _value(text: str) -> Any:

@@ -199,8 +199,8 @@ def renamed(view: View) -> tuple[list[Problem], list[str]]:
     return problems, warnings
 
 
-def _part(value: Any, key: str) -> Mapping[str, Any]:
-    found = value.get(key) if isinstance(value, Mapping) else None
+def _part(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = value.get(key)
     return found if isinstance(found, Mapping) else {}
 
 

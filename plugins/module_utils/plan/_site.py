@@ -231,13 +231,19 @@ def _ports(site: Mapping[str, Any], where: str, wrong: set[str]) -> list[Problem
     return problems
 
 
+# What gives a container no GPU: Docker's default, and others that know nothing of them.
+NO_GPU = re.compile(r"(?:io\.containerd\.)?(?:runc|crun|youki|runsc|kata)(?:[.-].*)?")
+
+
 def gpu(image: Mapping[str, Any], site: Mapping[str, Any], where: str) -> list[Problem]:
     """A CUDA image without an option that gives its container a GPU."""
     expected = image.get("expect")
     cuda = expected.get("cuda") if isinstance(expected, Mapping) else None
     options = site.get("container_options")
-    if not cuda or options is None or "runtime" in options or "gpus" in options:
+    runtime = (options or {}).get("runtime")
+    if not cuda or options is None or "gpus" in options or (runtime and not NO_GPU.fullmatch(runtime)):
         return []
     hint = "inventories/sample has what GB10 and ConnectX-7 need."
     wanted = f"runtime: nvidia or gpus: all, as the image is made for CUDA {show(cuda)}"
-    return [Problem(where, "gx10_container_options", "nothing that gives the container a GPU", wanted, hint, "no-gpu")]
+    found = f"the runtime {runtime}, which gives the container none" if runtime else "nothing that gives the container a GPU"
+    return [Problem(where, "gx10_container_options", found, wanted, hint, "no-gpu")]

@@ -215,6 +215,11 @@ def test_a_cuda_image_needs_an_option_that_gives_it_a_gpu(resolve: Any) -> None:
         assert problem.startswith("inventory: gx10_container_options: found nothing that gives the container a GPU")
         assert resolve("sim-tiny-tp2", variables=hostvars(gx10_container_options=options))["problems"] == []
     assert resolve("qwen397-mtp2", variables=hostvars(gx10_container_options={"gpus": "all"}))["problems"] == []
+    for runtime in ("runc", "crun", "io.containerd.runc.v2", "kata-qemu"):
+        (problem,) = resolve("qwen397-mtp2", variables=hostvars(gx10_container_options={"runtime": runtime}))["problems"]
+        assert f"found the runtime {runtime}, which gives the container none; wanted runtime: nvidia" in problem
+    for runtime in ("nvidia", "nvidia-experimental", "runcx"):
+        assert resolve("qwen397-mtp2", variables=hostvars(gx10_container_options={"runtime": runtime}))["problems"] == []
 
 
 @pytest.mark.parametrize(

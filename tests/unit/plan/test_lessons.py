@@ -194,7 +194,7 @@ def test_a_renamed_variable_is_refused_where_the_engine_dropped_it() -> None:
     sources["images"]["vllm-node"]["text"] = sources["images"]["vllm-node"]["text"].replace("==0.22.1rc1.dev124", "==0.23.1")
     variables = hostvars(**SAMPLE)
     (problem,) = _resolve.resolve(sources, variables, list(variables), env(VLLM_FLASHINFER_MOE_BACKEND="throughput"))["problems"]
-    assert "wanted args.moe-backend. Reason: removed in vllm 0.23.0" in problem
+    assert "found 'VLLM_FLASHINFER_MOE_BACKEND'; wanted args.moe-backend. Reason: removed in vllm 0.23.0" in problem
 
 
 def test_a_deprecated_method_warns() -> None:

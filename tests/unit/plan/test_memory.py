@@ -343,6 +343,8 @@ def test_a_limit_of_a_budget_holds_for_a_cache_in_bytes() -> None:
     found = _memory.estimate(profile, {"expect": {"cuda": "13.0"}}, None)  # type: ignore[typeddict-item]
     assert (found["budget_gib"], found["kv_cache_gib"], _memory.floor(found, None)["floor_gib"]) == (None, 108.0, 2.0)
     assert [one.key for one in _memory.problems(found, None, "p")] == ["args.kv-cache-memory-bytes"]
+    profile["args"] = {"kv-cache-memory-bytes": int(107.5 * 2**30)}
+    assert _memory.problems(_memory.estimate(profile, {"expect": {"cuda": "13.0"}}, None), None, "p") == []  # type: ignore[typeddict-item]
 
 
 def test_a_cache_in_bytes_dodges_no_limit(resolve: Any) -> None:
@@ -358,7 +360,12 @@ def test_a_cache_in_bytes_dodges_no_limit(resolve: Any) -> None:
     [
         # Two by two ranks; a buffer of vLLM's is of all together.
         *[({}, 0.0), ({"cpu_offload_gb": 11}, 11.0), ({"kv_offloading_size": 44}, 11.0), ({"kv_offloading_size": None}, 0.0)],
-        *[({"kv_transfer_config": {"kv_connector_extra_config": {"cpu_bytes_to_use": 8 * 2**30}}}, 2.0), ({"cpu_offload_gb": 12}, 12.0)],
+        *[
+            ({"kv_transfer_config": {"kv_connector_extra_config": {"cpu_bytes_to_use": 8 * 2**30}}}, 2.0),
+            ({"cpu_offload_gb": 12}, 12.0),
+            ({"cpu_offload_gb": 1}, 1.0),
+            ({"cpu_offload_gb": 11.27}, 11.27),
+        ],
         *[
             ({"kv_transfer_config": {"kv_connector_extra_config": {"cpu_bytes_to_use": "x"}}}, 0.0),
             ({"enable_hierarchical_cache": True}, 0.0),
@@ -387,3 +394,30 @@ def test_sglangs_second_cache_is_a_multiple_of_the_first() -> None:
     assert host(enable_hierarchical_cache=True) == pytest.approx(71.27, abs=0.02)
     assert host(enable_hierarchical_cache=True, hicache_ratio=1.5) == pytest.approx(53.45, abs=0.02)
     assert host(enable_hierarchical_cache=True, hicache_size=20, cpu_offload_gb=3) == pytest.approx(21.63, abs=0.01)
+    assert host(enable_hierarchical_cache=True, hicache_size=10**8) == round(10**17 / 2**30, 2)
+    # Of a cache that nobody knows, no multiple is known.
+    args = {"mem-fraction-static": 0.5, "enable-hierarchical-cache": True}
+    unknown: Any = {"engine": "sglang", "parallel": {"tensor": 1}, "model": {}, "args": args}
+    assert _memory.estimate(unknown, {"expect": {"cuda": "13.0"}}, None)["host_gib"] == 0.0  # type: ignore[typeddict-item]
+
+
+def test_a_budget_is_said_once_in_gib() -> None:
+    share, gib = "gpu-memory-utilization", "gpu-memory-utilization-gb"
+    assert _memory.budgeted({share: 0.5}) == {share: 0.5, gib: 59.85}
+    for args in ({share: 0.5, gib: 100}, {gib: 100}, {share: True}, {share: "0.5"}, {}):
+        assert _memory.budgeted(args) == args
+
+
+def test_what_is_quantized_already_is_counted() -> None:
+    assert counted(quantization="fp8")["weights_gib"] == counted()["weights_gib"]
+
+
+def test_what_nobody_knows_takes_nothing() -> None:
+    assert estimate(gpu_memory_utilization_gb=100, max_model_len="auto")["request_gib"] is None
+    mamba = {"mamba_num_heads": 8, "mamba_head_dim": 4, "n_groups": 2, "ssm_state_size": 16, "conv_kernel": 4}
+    config = {"num_hidden_layers": 2, "num_key_value_heads": 2, "num_attention_heads": 4, "head_dim": 16, **mamba}
+    profile: Any = {"engine": "sglang", "parallel": {"tensor": 1}, "model": {}, "args": {"mem-fraction-static": 0.5}}
+    for pattern, requests in (("M*", 0.0), ("**", None)):
+        checkpoint: Any = {"config": {**config, "hybrid_override_pattern": pattern}, "tensors": [], "path": "/m"}
+        found = _memory.estimate(profile, {"expect": {"cuda": "13.0"}}, checkpoint)  # type: ignore[typeddict-item]
+        assert (found["weights_gib"], found["states_gib"], found["requests"]) == (None, 0.0, requests)

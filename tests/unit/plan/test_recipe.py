@@ -94,6 +94,20 @@ def test_a_flag_that_a_mod_adds_is_named() -> None:
     assert any("--gpu-memory-utilization-gb: not a flag" in note for note in notes)
 
 
+def test_short_flags_and_negative_numbers_are_read_as_vllm_reads_them() -> None:
+    text = RECIPE.replace("-tp {tensor_parallel}", "-tp={tensor_parallel} -O3 -cc.mode=3 --served-model-name a b")
+    text = text.replace("--compilation-config.cudagraph_mode none", "").replace("--max-model-len={max_model_len}", "--max-model-len -1")
+    profile, notes = convert(text.replace("\n", "\r\n"))
+    assert profile["parallel"] == {"tensor": 4} and profile["model"]["served_name"] == "a"
+    assert "--served-model-name: the first of 2 names is carried" in notes
+    picked = {key: profile["args"][key] for key in ("optimization-level", "compilation-config.mode", "max-model-len", "max-num-seqs")}
+    assert picked == {"optimization-level": 3, "compilation-config.mode": 3, "max-model-len": -1, "max-num-seqs": 32}
+    assert not any("not a flag" in note for note in notes)
+    # What is no flag keeps its sign of equality.
+    _profile, notes = convert(RECIPE.replace("--max-num-seqs 32", "-zz=3"))
+    assert "-zz=3: not a flag of vllm serve, not carried" in notes
+
+
 @given(st.text(alphabet="{}[]'\"\\ -=abc:\n", max_size=80))
 @settings(max_examples=500, deadline=None)
 def test_any_command_gives_a_profile_or_notes(command: str) -> None:

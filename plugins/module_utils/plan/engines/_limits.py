@@ -111,9 +111,9 @@ def of_node(
     """What a node's own variables break of the limits on variables, which the profile's `env` keeps. The profile's win."""
     found = []
     for limit in limits:
-        broken = check(dialect, table, limit, {}, {**own, **env}, "inventory") if "env" in limit else []
-        name = next((name for name in (NEWER.get(str(limit.get("env"))), limit.get("env")) if name in own and name not in env), None)
-        found += [dataclasses.replace(problem, key=f"{at}.{name}") for problem in broken if name is not None]
+        name = next((one for one in (NEWER.get(str(limit.get("env"))), limit.get("env")) if one in own and one not in env), None)
+        broken = check(dialect, table, limit, {}, {**own, **env}, "inventory") if name else []
+        found += [dataclasses.replace(problem, key=f"{at}.{name}") for problem in broken]
     return found
 
 
