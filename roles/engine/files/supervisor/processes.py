@@ -15,6 +15,9 @@ import time
 from collections.abc import Iterable, Mapping
 
 PR_SET_CHILD_SUBREAPER = 36
+# fork(2) for children (Python 3.11 and later; 3.9 has no other way): under vfork(2) this whole process stands still, the link's heartbeats
+# with it, until the disk has brought the child's program.
+vars(subprocess)["_USE_VFORK"] = False
 
 
 def stay_in_memory() -> bool:
@@ -120,9 +123,17 @@ class Family:
             time.sleep(0.05)
         return True
 
+    def ask(self) -> None:
+        """SIGTERM to every descendant, and no waiting."""
+        _signal(self.all(), signal.SIGTERM)
+
     def kill(self) -> None:
         """SIGKILL to every descendant; another thread reaps."""
-        _signal(descendants(os.getpid()), signal.SIGKILL)
+        _signal(self.all(), signal.SIGKILL)
+
+    def all(self) -> list[tuple[int, str]]:
+        """(pid, name) of everything that runs below this process for the engine."""
+        return descendants(os.getpid())
 
     def sweep(self, grace: float) -> list[str]:
         """End every descendant: SIGTERM, after `grace` seconds SIGKILL. Returns the names of those that were left."""
