@@ -191,6 +191,8 @@ class Status(TypedDict, total=False):
 
     phase: str
     reason: str
+    generation: int
+    restarts: str
     phases: list[Phase]
     evidence: dict[str, Any]
 

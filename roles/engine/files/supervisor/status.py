@@ -63,6 +63,10 @@ class Status:
         self.data["evidence"].update(facts)
         self.write()
 
+    def ended(self, reason: str, own: str) -> None:
+        """A generation is over: by whom, and what this node knows of it by itself."""
+        self.evidence(ended=reason, own=own, ended_at=round(time.time(), 3))
+
     def write(self) -> None:
         """Replace the file in one step, so that a reader never sees half of it. A full disk ends nothing that serves."""
         temporary, self._tried = f"{self.path}.new", time.monotonic()

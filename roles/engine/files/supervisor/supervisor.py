@@ -261,7 +261,7 @@ class Supervisor:
             self.status.enter("failing", reason)
         self.life.end(0 if self.guard.verdict else GRACE)
         self.life = None
-        self.status.evidence(ended=reason, own=own)
+        self.status.ended(reason, own)
         self._watch_memory_anew()
         self.link.report(group.IDLE, number, own, kind)
 
