@@ -255,7 +255,10 @@ class Facts(TypedDict, total=False):
 
 
 class Log(TypedDict, total=False):
+    """`facts` and `signs` are of the last generation; `whole`: its start is in the log, so that what it does not say was not said."""
+
     facts: Facts
+    whole: bool
     signs: list[str]
     tail: list[str]
 

@@ -39,6 +39,8 @@ class Status:
         """A generation has phases of its own; those of the mods count to the first."""
         if self.data["generation"]:
             self.data["phases"] = []
+        # plugins/module_utils/node/_log_facts.py looks for it.
+        print(f"supervisor | {self.data['node']} | generation {generation}", file=sys.stderr, flush=True)
         self.data.update(generation=generation, restarts=f"{restarts} of {limit} within an hour" if limit else "never")
 
     def enter(self, phase: str, reason: str = "") -> None:
