@@ -28,6 +28,7 @@ from link_worker import Worker
 from memory import Floor, Guard
 from processes import Family, adopt_orphans, stay_in_memory
 from status import Status
+from watchdog import Feeder
 
 # Seconds that each step may take, and what stop grants. `engine` comes with the plan: weights take minutes.
 DEADLINES = {"mods": 600, "ray": 180, "members": 300, "engine": 1800, "drain": 20, "stop": 30}
@@ -92,6 +93,7 @@ class Supervisor:
             signal.signal(number, self._on_signal)
         self.status.evidence(stays_in_memory=stay_in_memory())
         self.guard.start()
+        Feeder(self.family, self.limit, self.part["status_file"], self.part["node"], self.part["profile"]).start()
         try:
             try:
                 self._network()
