@@ -75,41 +75,11 @@ import contextlib
 import fcntl
 import json
 import os
-import time
 from collections.abc import Iterator
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
-FIELDS = {
-    "run": str,
-    "token": str,
-    "control": str,
-    "pid": int,
-    "started": str,
-    "purpose": str,
-    "lease": int,
-    "node_boot": str,
-    "renewed": float,
-}
-
-
-class NoLock(Exception):
-    """Something else is where the lock should be."""
-
-
-def stamp() -> dict[str, Any]:
-    """Now, on this node."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        # Without the time asleep, when nobody could have renewed anything.
-        return {"node_boot": file.read().strip(), "renewed": time.clock_gettime(time.CLOCK_MONOTONIC)}
-
-
-def age(lock: dict[str, Any]) -> float:
-    """Seconds in which the holder could have renewed the lock and did not."""
-    now = stamp()
-    since = lock["renewed"] if lock["node_boot"] == now["node_boot"] else 0.0
-    return float(now["renewed"] - since)
+from ansible_collections.gx10.serving.plugins.module_utils.node._lock import NoLock, age, read, stamp
 
 
 @contextlib.contextmanager
@@ -119,25 +89,6 @@ def guard(path: str) -> Iterator[None]:
     with open(path + ".guard", "w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def read(path: str) -> dict[str, Any]:
-    """The lock; empty if there is none."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read()
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise NoLock((error.strerror or str(error)).lower()) from error
-    try:
-        found: dict[str, Any] = json.loads(text)
-        whole = all(isinstance(found[key], kind) for key, kind in FIELDS.items())
-    except (ValueError, LookupError, TypeError):
-        whole = False
-    if not whole:
-        raise NoLock(repr(text[:200]))
-    return found
 
 
 def write(path: str, lock: dict[str, Any]) -> None:

@@ -15,12 +15,14 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import _hardware, _links, _manifest, _oci, _paths, _processes
+from . import _hardware, _left, _links, _manifest, _oci, _paths, _processes
 from ._docker import ARCHITECTURES, Docker, DockerError, Run
-from ._types import Container, Disk, DockerImage, Engine, Good, Host, Images, ModelLook, World
+from ._types import Container, Disk, DockerImage, Engine, Good, Host, Images, ModelLook, WholeWorld
 
 JOURNAL = "/run/systemd/journal/socket"
 LABEL = "gx10.serving.profile"
+# What builds, sends and receives on a node.
+TOOLS = ("docker", "docker-registry", "curl", "nginx", "rsync")
 # Of a config.json; the largest of the field has a few KiB.
 CONFIG_BYTES = 64 * 1024
 
@@ -199,13 +201,13 @@ def weights(models: Sequence[Mapping[str, str]], cache: str, notes: str) -> dict
     return found
 
 
-def world(run: Run, asked: Mapping[str, Any]) -> World:
+def world(run: Run, asked: Mapping[str, Any]) -> WholeWorld:
     """All parts that `asked` names.
 
     Where Docker does not answer and the host was asked for, the engine and the images are left out: host.docker says why.
     """
     docker = Docker(run)
-    found: World = {}
+    found: WholeWorld = {}
     if asked.get("host") is not None:
         found["host"] = host(run, asked["host"])
     if "host" not in found or not found["host"]["docker"]["error"]:
@@ -215,6 +217,8 @@ def world(run: Run, asked: Mapping[str, Any]) -> World:
             found["images"] = images(docker, asked["images"])
     if asked.get("weights"):
         found["weights"] = weights(asked["weights"]["models"], asked["weights"]["cache"], asked["weights"]["notes"])
+    if asked.get("left"):
+        found["left"] = _left.look(asked["left"]["state_dir"], asked["left"]["models_root"], asked["left"]["asked_at"])
     return found
 
 
