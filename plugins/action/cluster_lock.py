@@ -17,6 +17,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.gx10.serving.plugins.module_utils.node._lock import who
 
 TICK = 0.5
 LOST = 3
@@ -63,10 +64,6 @@ def gone(held: dict[str, Any]) -> bool:
     if any(held.get(key) != value for key, value in place().items()):
         return False
     return started(held["pid"]) not in (held["started"], "?")
-
-
-def who(held: dict[str, Any]) -> str:
-    return f"{held['purpose'] or 'a run'}, process {held['pid']} on {held['control']}"
 
 
 class Mute:

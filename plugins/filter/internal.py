@@ -11,6 +11,8 @@ from typing import Any
 from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest
 from ansible_collections.gx10.serving.plugins.module_utils.phases import (
     _actions,
+    _doctor,
+    _doctor_text,
     _engine,
     _engine_actions,
     _fanout,
@@ -47,6 +49,9 @@ class FilterModule:
             "_api_checks": _gate.api_checks,
             "_checks_text": lambda result: "\n".join(_gate.lines(result["checks"])),
             "_container_checks": _gate.container_checks,
+            "_doctor_after": _doctor.after,
+            "_doctor_chosen": _doctor.chosen,
+            "_doctor_text": _doctor_text.text,
             "_docker_parameters": _commands.parameters,
             "_engine_labels": _engine.labels,
             "_engine_part": _engine.part,

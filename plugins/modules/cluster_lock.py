@@ -81,38 +81,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gx10.serving.plugins.module_utils.node._lock import NoLock, age, read, stamp
 
-FIELDS = {
-    "run": str,
-    "token": str,
-    "control": str,
-    "pid": int,
-    "started": str,
-    "purpose": str,
-    "lease": int,
-    "node_boot": str,
-    "renewed": float,
-}
 # Ours is held for one write; a slow disk may take some seconds.
 GUARD_SECONDS = 15
-
-
-class NoLock(Exception):
-    """Something else is where the lock should be."""
-
-
-def stamp() -> dict[str, Any]:
-    """Now, on this node."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        # Without the time asleep, when nobody could have renewed anything.
-        return {"node_boot": file.read().strip(), "renewed": time.clock_gettime(time.CLOCK_MONOTONIC)}
-
-
-def age(lock: dict[str, Any]) -> float:
-    """Seconds in which the holder could have renewed the lock and did not."""
-    now = stamp()
-    since = lock["renewed"] if lock["node_boot"] == now["node_boot"] else 0.0
-    return float(now["renewed"] - since)
 
 
 @contextlib.contextmanager
@@ -133,25 +105,6 @@ def guard(path: str) -> Iterator[None]:
                     raise OSError(errno.EWOULDBLOCK, why, file.name) from error
                 time.sleep(0.05)
         yield
-
-
-def read(path: str) -> dict[str, Any]:
-    """The lock; empty if there is none."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read()
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise NoLock((error.strerror or str(error)).lower()) from error
-    try:
-        found: dict[str, Any] = json.loads(text)
-        whole = all(isinstance(found[key], kind) for key, kind in FIELDS.items())
-    except (ValueError, LookupError, TypeError):
-        whole = False
-    if not whole:
-        raise NoLock(repr(text[:200]))
-    return found
 
 
 def write(path: str, lock: dict[str, Any]) -> None:

@@ -59,7 +59,7 @@ listeners:
   elements: dict
   returned: always
 processes:
-  description: "Engine and Ray processes: pid, command."
+  description: "Engine and Ray processes: pid, command, container."
   type: list
   elements: dict
   returned: always

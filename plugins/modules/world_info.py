@@ -21,7 +21,7 @@ options:
         description: Programs to look for.
         type: list
         elements: str
-        default: []
+        default: [docker, docker-registry, curl, nginx, rsync]
       paths:
         description: Paths whose file system is asked for free space; the nearest folder that exists counts.
         type: list
@@ -96,6 +96,22 @@ options:
       mounted:
         description: The models root, which is all that an engine's container sees. A link that it cannot follow is a problem.
         type: path
+  left:
+    description: What runs that ended early have left, and the node's clock.
+    type: dict
+    suboptions:
+      state_dir:
+        description: Folder of the collection's state on the node.
+        type: path
+        required: true
+      models_root:
+        description: Folder of the weights on the node.
+        type: path
+        required: true
+      asked_at:
+        description: The clock of the control node when it asked, in seconds since the epoch.
+        type: float
+        required: true
 extends_documentation_fragment: [gx10.serving.attributes.info]
 """
 
@@ -119,8 +135,8 @@ host:
 engine:
   description: >-
     containers (name, id, image, labels, running, ports, exit_code, started_at, status of the supervisor), listeners (port, pid, command,
-    container), processes (engine and Ray: pid, command), record (what the gate recorded as served), good (last and previous: what has
-    passed a gate; at, seconds since the epoch), image_gone, boot_id.
+    container), processes (engine and Ray: pid, command, container), record (what the gate recorded as served), good (last and previous:
+    what has passed a gate; at, seconds since the epoch), image_gone, boot_id.
   type: dict
   returned: when O(engine) is given and Docker answers
 images:
@@ -136,6 +152,13 @@ weights:
     (the manifest that the node keeps in its state folder), hub (revision and hashes that a download noted).
   type: dict
   returned: when O(weights) is given
+left:
+  description: >-
+    clock (asked: O(left.asked_at), here: the node's), lock (of the cluster: holder and age in seconds, or an error; null where there is
+    none), files (that never got their name and that nobody has open: path, which, age in seconds, size), works (folders of programs in the
+    background that run no more), stages (models of which an interrupted distribution keeps pieces).
+  type: dict
+  returned: when O(left) is given
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -146,7 +169,7 @@ TEXTS = {"type": "list", "elements": "str", "default": []}
 
 def main() -> None:
     host = {
-        "tools": TEXTS,
+        "tools": {"type": "list", "elements": "str", "default": list(_look.TOOLS)},
         "paths": {"type": "list", "elements": "path", "default": []},
         "fabric_address": {"type": "str"},
         "fabric_rails": TEXTS,
@@ -160,7 +183,12 @@ def main() -> None:
         "notes": {"type": "path", "required": True},
         "mounted": {"type": "path"},
     }
-    parts = {"host": host, "engine": engine, "images": images, "weights": weights}
+    left = {
+        "state_dir": {"type": "path", "required": True},
+        "models_root": {"type": "path", "required": True},
+        "asked_at": {"type": "float", "required": True},
+    }
+    parts = {"host": host, "engine": engine, "images": images, "weights": weights, "left": left}
     module = AnsibleModule(
         argument_spec={name: {"type": "dict", "options": options} for name, options in parts.items()}, supports_check_mode=True
     )

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.gx10.serving.plugins.action import cluster_lock as action
+from ansible_collections.gx10.serving.plugins.module_utils.node import _lock
 from ansible_collections.gx10.serving.plugins.modules import cluster_lock
 
 
@@ -45,9 +46,9 @@ def test_one_run_holds_the_lock(path: str) -> None:
         assert (found["held_by"]["run"], found["held_by"]["age"] < 60, found["taken_from"]) == ("1", True, {})
     assert cluster_lock.take(path, holder("2"), "1")["taken_from"]["run"] == "1"
     cluster_lock.give_back(path, "1")
-    assert cluster_lock.read(path)["run"] == "2"
+    assert _lock.read(path)["run"] == "2"
     cluster_lock.give_back(path, "2")
-    assert cluster_lock.read(path) == {}
+    assert _lock.read(path) == {}
     assert not cluster_lock.renew(path, "2")
 
 
@@ -65,7 +66,7 @@ def test_a_guard_that_somebody_else_holds_is_told_and_nobody_else_can_open_it(pa
 
 
 def test_a_lock_counts_for_its_own_lease_on_the_nodes_own_clock(path: str) -> None:
-    now = cluster_lock.stamp()
+    now = _lock.stamp()
     for age, held in ((50, True), (70, False)):
         lay(path, holder("1", node_boot=now["node_boot"], renewed=now["renewed"] - age))
         found = cluster_lock.take(path, holder("2", lease=1))
@@ -87,7 +88,7 @@ def contender(path: str, name: str, rounds: int, barrier: Any, won: Any) -> None
         if name == "0":
             os.remove(path)
             if number % 2:
-                lay(path, holder(f"{number} gone", **cluster_lock.stamp()))
+                lay(path, holder(f"{number} gone", **_lock.stamp()))
 
 
 def test_of_many_that_start_at_once_one_gets_it(path: str) -> None:

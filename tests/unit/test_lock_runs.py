@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.gx10.serving.plugins.module_utils.node import _lock
 from ansible_collections.gx10.serving.plugins.modules import cluster_lock
 from conftest import ROOT
 from test_lock import eventually, holder, lay, processes
@@ -63,7 +64,7 @@ class Site:
         return " ".join(output.split())
 
     def read(self) -> dict[str, Any]:
-        return cluster_lock.read(str(self.lock))
+        return _lock.read(str(self.lock))
 
     def processes(self) -> list[int]:
         """Everything that is a copy of a run, what renews a lock among it."""
@@ -116,7 +117,7 @@ def test_a_living_run_of_another_control_node_keeps_it_and_a_dead_one_loses_it(s
     # Whatever was under way is ended, too.
     assert eventually(lambda: not site.processes(), 5)
     left = site.read()
-    assert eventually(lambda: cluster_lock.age(left) > LEASE, LEASE + 1)
+    assert eventually(lambda: _lock.age(left) > LEASE, LEASE + 1)
     assert f"over from hold, process {run.pid} on {first['control']}: not renewed for" in site.run(purpose="other")
 
 
@@ -155,7 +156,7 @@ def test_what_renews_a_lock_holds_nothing_else_and_ends_when_the_lock_is_another
 )
 def test_a_verb_beside_another_run_ends_on_every_node_before_anything_is_done(site: Site, verb: str, arguments: list[str]) -> None:
     site.lock.parent.mkdir()
-    lay(str(site.lock), holder("1", **cluster_lock.stamp()))
+    lay(str(site.lock), holder("1", **_lock.stamp()))
     nodes = {f"gx10-{number}": {"ansible_host": f"127.0.0.{number}", "gx10_fabric_address": f"10.0.0.{number}"} for number in (1, 2)}
     state = {"gx10_state_dir": str(site.lock.parent), "gx10_models_root": str(site.folder / "models")}
     group = {"hosts": nodes, "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, **state}}

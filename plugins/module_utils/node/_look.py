@@ -16,12 +16,14 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import _firewall, _hardware, _links, _manifest, _oci, _paths, _processes
+from . import _firewall, _hardware, _left, _links, _manifest, _oci, _paths, _processes
 from ._docker import ARCHITECTURES, Docker, DockerError, Run
-from ._types import Container, Disk, DockerImage, Engine, Good, Host, Images, ModelLook, World
+from ._types import Container, Disk, DockerImage, Engine, Good, Host, Images, ModelLook, WholeWorld
 
 JOURNAL = "/run/systemd/journal/socket"
 LABEL = "gx10.serving.profile"
+# What builds, sends and receives on a node.
+TOOLS = ("docker", "docker-registry", "curl", "nginx", "rsync")
 # Of a config.json; those that name each layer that is not quantized have 3 MB. What travels to the control node is the rest.
 CONFIG_BYTES, PART_BYTES = 8 * 1024**2, 16 * 1024
 # Of a record or a status; a plan has some 100 KiB.
@@ -248,13 +250,13 @@ def weights(models: Sequence[Mapping[str, str]], cache: str, notes: str, mounted
     return found
 
 
-def world(run: Run, asked: Mapping[str, Any]) -> World:
+def world(run: Run, asked: Mapping[str, Any]) -> WholeWorld:
     """All parts that `asked` names.
 
     Where Docker does not answer and the host was asked for, the engine and the images are left out: host.docker says why.
     """
     docker = Docker(run)
-    found: World = {}
+    found: WholeWorld = {}
     if asked.get("host") is not None:
         found["host"] = host(run, asked["host"])
     if "host" not in found or not found["host"]["docker"]["error"]:
@@ -265,6 +267,8 @@ def world(run: Run, asked: Mapping[str, Any]) -> World:
     if asked.get("weights"):
         part = asked["weights"]
         found["weights"] = weights(part["models"], part["cache"], part["notes"], part.get("mounted") or "")
+    if asked.get("left"):
+        found["left"] = _left.look(asked["left"]["state_dir"], asked["left"]["models_root"], asked["left"]["asked_at"])
     return found
 
 

@@ -49,7 +49,7 @@ def engine_processes() -> list[Process]:
         command = _read(f"/proc/{entry}/cmdline").replace("\0", " ").strip()
         state = _read(f"/proc/{entry}/stat").rpartition(")")[2].split()[:1]
         if command and state != ["Z"] and ENGINE.search(command):
-            found.append({"pid": int(entry), "command": command[:200]})
+            found.append({"pid": int(entry), "command": command[:200], "container": container_of(int(entry))})
     return found
 
 

@@ -195,7 +195,7 @@ class Phase(TypedDict):
 
 
 class Status(TypedDict, total=False):
-    """The supervisor's status file; empty where it has written none."""
+    """The supervisor's status file; empty where it has written none. `restarts`: how many of how many, in words."""
 
     phase: str
     reason: str
@@ -225,8 +225,11 @@ class Listener(TypedDict):
 
 
 class Process(TypedDict):
+    """`container`: the ID of the one that it belongs to."""
+
     pid: int
     command: str
+    container: str | None
 
 
 class Good(TypedDict):
@@ -323,6 +326,48 @@ class Images(TypedDict):
     disk: dict[str, Disk]
 
 
+class LeftKey(TypedDict):
+    """`which`: tells a file from another one that gets its name."""
+
+    path: str
+    which: str
+
+
+class LeftFile(LeftKey):
+    """A file that never got its name; age in seconds."""
+
+    age: int
+    size: int
+
+
+class Clock(TypedDict):
+    """Seconds since the epoch: the caller's clock when it asked, and this node's when it was looked at."""
+
+    asked: float
+    here: float
+
+
+class _Lock(TypedDict):
+    error: str
+
+
+class Lock(_Lock, total=False):
+    """`error`: what lies there is no lock. `age`: seconds since it was renewed, by the node's own clock."""
+
+    holder: dict[str, Any]
+    age: float
+
+
+class Left(TypedDict):
+    """What runs that ended early have left. `works`: folders of programs that run no more; `stages`: models in pieces."""
+
+    clock: Clock
+    lock: Lock | None
+    files: list[LeftFile]
+    works: list[str]
+    stages: list[str]
+
+
 class World(TypedDict, total=False):
     """The parts that were asked for; without `engine` and `images` where Docker does not answer."""
 
@@ -330,6 +375,12 @@ class World(TypedDict, total=False):
     engine: Engine
     images: Images
     weights: dict[str, ModelLook]
+
+
+class WholeWorld(World, total=False):
+    """With what only a doctor asks for."""
+
+    left: Left
 
 
 class ModelFolder(TypedDict):

@@ -43,7 +43,7 @@ def decide(plan: Plan, looks: Mapping[str, Engine], image_id: str, weights_hash:
     certain = [reason for reason in reasons if reason != UNKNOWN]
     if not certain:
         depends = [action(PHASE, "", "depends", f"replace the group, if {UNKNOWN}")] if reasons else []
-        remove = {name: left for name in looks if (left := [item["name"] for item in _left_over(plan, name, looks[name])])}
+        remove = {name: left for name in looks if (left := [item["name"] for item in left_over(plan, name, looks[name])])}
         removals = [action(PHASE, name, "remove", f"remove {one}: left over") for name, left in remove.items() for one in left]
         return {"parts": wanted, "remove": remove, "actions": depends + removals + _awaited(plan, looks)}
     running = [name for name, look in looks.items() if any(item["running"] for item in look["containers"])]
@@ -76,7 +76,7 @@ def _awaited(plan: Plan, looks: Mapping[str, Engine]) -> list[Action]:
     return [action(PHASE, "", WAIT, f"wait for the group: {why}")]
 
 
-def _left_over(plan: Plan, name: str, look: Engine) -> list[Container]:
+def left_over(plan: Plan, name: str, look: Engine) -> list[Container]:
     """Containers of ours that the plan does not name."""
     planned = [node["container"]["name"] for node in plan["nodes"] if node["name"] == name]
     return [item for item in look["containers"] if item["name"] not in planned]
@@ -87,7 +87,7 @@ def _node(plan: Plan, name: str, look: Engine, wanted: Part | None, known: bool)
     node = next((node for node in plan["nodes"] if node["name"] == name), None)
     if node is None:
         return []
-    beside = [item["name"] for item in _left_over(plan, name, look) if item["running"]]
+    beside = [item["name"] for item in left_over(plan, name, look) if item["running"]]
     if beside:
         return [f"{name} runs {', '.join(beside)}, which holds memory and ports"]
     ours = own(node, look)

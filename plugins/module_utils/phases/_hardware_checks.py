@@ -112,7 +112,12 @@ def _fabric(plan: Plan, node: Node, hardware: Hardware) -> list[Problem]:
 
 
 def warnings(plan: Plan, infos: Mapping[str, Host]) -> list[str]:
-    """What works and is slow, or often fails: one text each, with node, value found, value wanted and next step."""
+    """`noticed`: one text each, with node, value found, value wanted and next step."""
+    return [str(problem) for problem in noticed(plan, infos)]
+
+
+def noticed(plan: Plan, infos: Mapping[str, Host]) -> list[Problem]:
+    """What works and is slow, or often fails."""
     found: list[Problem] = []
     for node, hardware in _nodes(plan, infos):
         found += _known_bad(node["name"], hardware)
@@ -121,8 +126,7 @@ def warnings(plan: Plan, infos: Mapping[str, Host]) -> list[str]:
                 found += _link(node, link, hardware["bios"])
     found += _link_checks.warnings(plan, infos)
     found += _differences(plan, infos)
-    found += _measured(plan, infos)
-    return [str(problem) for problem in found]
+    return found + _measured(plan, infos)
 
 
 def _known_bad(name: str, hardware: Hardware) -> list[Problem]:

@@ -14,7 +14,11 @@ from ..plan._types import Plan
 
 def problems(plan: Plan, infos: Mapping[str, Host]) -> list[Problem]:
     """`infos` by node. What nobody could see refuses nobody."""
-    addresses = {node["name"]: node["address"] for node in plan["nodes"] if node["name"] in infos}
+    return between({node["name"]: node["address"] for node in plan["nodes"] if node["name"] in infos}, infos)
+
+
+def between(addresses: Mapping[str, str], infos: Mapping[str, Host]) -> list[Problem]:
+    """`addresses`: on the fabric, by node; of nodes that are in `infos`."""
     looks = {name: infos[name]["fabric"] for name in addresses if "fabric" in infos[name]}
     found: list[Problem] = []
     blamed: set[str] = set()

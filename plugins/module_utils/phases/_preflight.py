@@ -29,16 +29,22 @@ def node_problems(plan: Plan, infos: Mapping[str, Host], engines: Mapping[str, E
     `engines`: of the nodes on which Docker answered; `present`: nodes that take part in this run.
     """
     problems: list[Problem] = []
-    for mod in plan["nodes"][0]["mods"]:
-        if not mod["ready"]:
-            hint = "It is declared only; give the mod's folder a run.sh, in a folder named by mods_path."
-            problems.append(Problem(f"mod {mod['name']}", "run.sh", "nothing", f"a program in {mod['path']}", hint, code="no-program"))
     for name in [node["name"] for node in plan["nodes"]] + list(plan["idle"]):
         if name not in present or name not in infos:
             hint = "Is it powered on? Does ssh work? Leave --limit out: the nodes of a plan belong together."
             problems.append(
                 Problem(name, "node", "no answer, or left out by --limit", "all nodes of the inventory", hint, code="no-answer")
             )
+    return [str(problem) for problem in problems + unfit(plan, infos, engines)]
+
+
+def unfit(plan: Plan, infos: Mapping[str, Host], engines: Mapping[str, Engine]) -> list[Problem]:
+    """Those of the nodes that have answered."""
+    problems: list[Problem] = []
+    for mod in plan["nodes"][0]["mods"]:
+        if not mod["ready"]:
+            hint = "It is declared only; give the mod's folder a run.sh, in a folder named by mods_path."
+            problems.append(Problem(f"mod {mod['name']}", "run.sh", "nothing", f"a program in {mod['path']}", hint, code="no-program"))
     for node in plan["nodes"]:
         name = node["name"]
         if name in infos:
@@ -48,11 +54,15 @@ def node_problems(plan: Plan, infos: Mapping[str, Host], engines: Mapping[str, E
         if name in infos:
             problems += _docker(name, infos[name])
     problems += _link_checks.problems(plan, infos)
-    problems += _hardware_checks.problems(plan, infos)
-    return [str(problem) for problem in problems]
+    return problems + _hardware_checks.problems(plan, infos)
 
 
 def checkpoint_problems(plan: Plan, looks: Mapping[str, Mapping[str, ModelLook]]) -> list[str]:
+    """`unfit_checkpoint`, as texts."""
+    return [str(problem) for problem in unfit_checkpoint(plan, looks)]
+
+
+def unfit_checkpoint(plan: Plan, looks: Mapping[str, Mapping[str, ModelLook]]) -> list[Problem]:
     """What the plan asks of the checkpoint that nodes have, by node in rank order; each other config.json is compared once.
 
     A node without one gets the model from another, or serves nothing: the weights' phase says so.
@@ -72,7 +82,7 @@ def checkpoint_problems(plan: Plan, looks: Mapping[str, Mapping[str, ModelLook]]
         problems += _checkpoint.check(asked, found, node["name"], version)[0]
         taken = _memory_estimate.Budget(memory["budget_gib"], memory["share"])
         problems += _memory_estimate.problems(_memory_estimate.rank(asked, taken, found), None, node["name"])
-    return [str(problem) for problem in problems]
+    return problems
 
 
 def _memory(plan: Plan, name: str, seen: Memory, engine: Engine | None) -> list[Problem]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-from ..node._types import Facts
+from ..node._types import Facts, LeftKey
 from ..plan._types import Deviation, Engine, Plan, Ray, WatchSettings
 
 
@@ -129,3 +129,49 @@ class Result(TypedDict):
     boot: list[BootPhase]
     answer: str
     checks: list[Check]
+
+
+class Chosen(TypedDict):
+    """The plan of what is served, empty where nothing is, or `problem` says why it cannot be read."""
+
+    plan: Any
+    image_id: str
+    problem: str
+
+
+class Finding(TypedDict):
+    """What differs from the plan. `mend`: the command, or what to look at; `mends`: doctor.yml itself does it, if it may."""
+
+    node: str
+    what: str
+    found: str
+    wanted: str
+    mend: str
+    code: str
+    mends: bool
+
+
+class Mending(TypedDict):
+    """What a doctor may take away on a node; containers by ID."""
+
+    lock: bool
+    files: list[LeftKey]
+    works: list[str]
+    containers: list[str]
+
+
+class Diagnosis(TypedDict):
+    """Of doctor.yml. `serving` is None where there is no plan; `nodes`: what was seen of each; `mend`: by node."""
+
+    ok: bool
+    verdict: str
+    exit_code: int
+    profile: str
+    plan: str
+    url: str
+    serving: bool | None
+    findings: list[Finding]
+    mended: list[Finding]
+    notes: list[str]
+    nodes: dict[str, dict[str, Any]]
+    mend: dict[str, Mending]

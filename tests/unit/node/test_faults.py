@@ -167,9 +167,12 @@ def test_f40_a_number_that_another_process_has_by_now_is_not_ended(tmp_path: Pat
             one.wait()
 
 
-# Steps of a clock that somebody sets would end or start something where these decide. Stamps for people; and the age of a file on the
-# machine that both wrote and reads it, whose worst is a transfer that ends with its reason and goes on with the next run.
+# Steps of a clock that somebody sets would end or start something where these decide. Stamps for people; a doctor, who compares clocks;
+# and the age of a file on the machine that both wrote and reads it, whose worst is a transfer that ends with its reason and goes on with
+# the next run, and that a file is named as left over.
 WALL_CLOCK = {
+    "plugins/action/doctor.py",
+    "plugins/module_utils/node/_left.py",
     "plugins/module_utils/node/_look.py",
     "roles/engine/files/supervisor/status.py",
     "roles/fanout/files/fanout/__main__.py",
