@@ -79,6 +79,10 @@ boot_id:
   description: Changes when the node reboots.
   type: str
   returned: always
+notifier:
+  description: "What of role notify is installed: C(hash), empty where nothing is; C(active), systemd looks for notices."
+  type: dict
+  returned: always
 log:
   description: "facts, signs (known causes of failure) and tail of the container's log."
   type: dict

@@ -227,6 +227,13 @@ class Good(TypedDict):
     at: float
 
 
+class Notifier(TypedDict):
+    """Role notify's. `hash`: of all that is installed, empty where nothing is; `active`: systemd looks for notices."""
+
+    hash: str
+    active: bool
+
+
 class Engine(TypedDict):
     """What runs. `record` is what the gate wrote, empty where nothing is; only the gate knows its form."""
 
@@ -237,6 +244,7 @@ class Engine(TypedDict):
     good: Good
     image_gone: bool
     boot_id: str
+    notifier: Notifier
 
 
 class Facts(TypedDict, total=False):

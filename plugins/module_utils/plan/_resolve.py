@@ -16,7 +16,7 @@ from typing import Any, TypedDict, cast
 
 from ..common import _document, _schema
 from ..common._problem import Problem, nearest, report, show, told
-from . import _checkpoint, _code, _memory, _pins, _probes, _profile, _rules, _site, _variables, _watch, _weights
+from . import _checkpoint, _code, _memory, _notify, _pins, _probes, _profile, _rules, _site, _variables, _watch, _weights
 from ._inventory import Cluster, Node, is_address
 from ._inventory import read as read_cluster
 from ._profile_types import ImageFile, ModSource, NamedText, Profile, ProfileContainer, Provenance, Sources
@@ -198,6 +198,7 @@ def _plan(
             "address": f"{nodes[0].fabric_address}:{site['group_port']}" if count > 1 else None,
             "restarts_per_hour": site["restarts_per_hour"],
         },
+        "notify": _notify.planned(site, sources["notifier"]),
         "supervisor": sources["supervisor"],
         "state_dir": site["state_dir"],
         "drop_caches": site["drop_caches"],
@@ -240,7 +241,7 @@ def _node_env(profile: Profile, image: ImageFile, nodes: Sequence[Node]) -> tupl
 def other_format(record: Mapping[str, Any]) -> str:
     """Why this release cannot read the plan in a record; empty if it can."""
     plan = record["plan"]
-    lacking = sorted(Plan.__required_keys__ - {"format", "asked", "remote_code"} - plan.keys())
+    lacking = sorted(Plan.__required_keys__ - {"format", "asked", "notify", "remote_code"} - plan.keys())
     if plan.get("format") == FORMAT and not lacking:
         return ""
     profile, without = plan.get("profile", "NAME"), f" without {', '.join(lacking)}" if lacking else ""

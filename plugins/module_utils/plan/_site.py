@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
 from ..common._problem import Problem, show
-from . import _options
+from . import _notify, _options
 from ._types import HardwareOptions
 
 # Every setting, with its default (None: required, or found per node).
@@ -41,6 +41,11 @@ SITE_DEFAULTS: dict[str, Any] = {
     "gx10_image_archive": "~/.local/share/gx10/images",
     "gx10_image_archive_host": "localhost",
     "gx10_container_options": {},
+    # Who is told of the group's transitions.
+    "gx10_notify_command": None,
+    "gx10_notify_url": None,
+    "gx10_notify_headers": {},
+    "gx10_notify_secret_file": None,
     # Read by the roles, whose defaults are meant where there is none.
     "gx10_secrets_dir": None,
     "gx10_hub_token_file": None,
@@ -89,6 +94,10 @@ class Site(TypedDict):
     image_archive: str
     image_archive_host: str
     container_options: HardwareOptions
+    notify_command: list[str] | None
+    notify_url: str | None
+    notify_headers: Mapping[str, str] | None
+    notify_secret_file: str | None
     secrets_dir: str | None
     hub_token_file: str | None
     hub_endpoint: str | None
@@ -180,7 +189,7 @@ def check(site: dict[str, Any], where: str) -> list[Problem]:
     elif floor is not None:
         site["memory_floor_gib"] = float(floor)
     site["container_options"], found = _options.parse(site["container_options"], where)
-    return problems + found
+    return problems + found + _notify.check(site, where)
 
 
 def _is_path(path: object) -> bool:

@@ -171,6 +171,7 @@ def test_f40_a_number_that_another_process_has_by_now_is_not_ended(tmp_path: Pat
 # machine that both wrote and reads it, whose worst is a transfer that ends with its reason and goes on with the next run.
 WALL_CLOCK = {
     "plugins/module_utils/node/_look.py",
+    "roles/engine/files/supervisor/notices.py",
     "roles/engine/files/supervisor/status.py",
     "roles/fanout/files/fanout/__main__.py",
     "roles/weights/files/download.py",
