@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest
 from ansible_collections.gx10.serving.plugins.module_utils.phases import (
     _actions,
+    _compiled,
     _engine,
     _engine_actions,
     _fanout,
@@ -47,6 +48,10 @@ class FilterModule:
             "_answered": _gate.answered,
             "_api_checks": _gate.api_checks,
             "_checks_text": lambda result: "\n".join(_gate.lines(result["checks"])),
+            "_compiled_decide": _compiled.decide,
+            "_compiled_key": _compiled.key,
+            "_compiled_note": _compiled.note,
+            "_compiled_stamp": _compiled.stamp,
             "_container_checks": _gate.container_checks,
             "_docker_parameters": _commands.parameters,
             "_engine_labels": _engine.labels,

@@ -227,6 +227,16 @@ class Good(TypedDict):
     at: float
 
 
+class Compiled(TypedDict):
+    """What engines have compiled for one image, mods and ranks. `stamp`: the launch that has passed its gate with it, or empty."""
+
+    name: str
+    image: str
+    image_gone: bool
+    stamp: str
+    bytes: int
+
+
 class Notifier(TypedDict):
     """Role notify's. `hash`: of all that is installed, empty where nothing is; `active`: systemd looks for notices."""
 

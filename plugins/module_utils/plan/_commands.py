@@ -30,6 +30,7 @@ ADDED = (
     ("--label gx10.serving.*", "which plan this container runs; it is recreated only if that changes"),
     ("-v STATE/supervisor:/opt/gx10:ro", "the supervisor: it ends what is dead, says why, and starts the group again"),
     ("-v STATE/run/NAME:/run/gx10", "node.json, status.json, Ray's token"),
+    ("-v STATE/compiled/KEY/files:/var/cache/gx10", "what the engine compiles, for the next start of the same image and ranks"),
     ("-v STATE/notices:/run/gx10/notices", "on the head: what gx10_notify_command and gx10_notify_url are told"),
     ("-v /run/systemd/journal/socket:…:ro", "the supervisor's words in the node's journal: journalctl -t gx10"),
     ("readonly on the weights' mount", "the engine cannot change weights"),

@@ -16,7 +16,7 @@ from typing import Any, TypedDict, cast
 
 from ..common import _document, _schema
 from ..common._problem import Problem, nearest, report, show, told
-from . import _checkpoint, _code, _memory, _notify, _pins, _probes, _profile, _rules, _site, _variables, _watch, _weights
+from . import _checkpoint, _code, _compiled, _memory, _notify, _pins, _probes, _profile, _rules, _site, _variables, _watch, _weights
 from ._inventory import Cluster, Node, is_address
 from ._inventory import read as read_cluster
 from ._profile_types import ImageFile, ModSource, NamedText, Profile, ProfileContainer, Provenance, Sources
@@ -202,6 +202,7 @@ def _plan(
         "supervisor": sources["supervisor"],
         "state_dir": site["state_dir"],
         "drop_caches": site["drop_caches"],
+        "compiled_gib": site["compiled_gib"],
         "memory": memory,
         "skipped": skipped + checked.skipped,
         "deviations": deviations,
@@ -241,7 +242,7 @@ def _node_env(profile: Profile, image: ImageFile, nodes: Sequence[Node]) -> tupl
 def other_format(record: Mapping[str, Any]) -> str:
     """Why this release cannot read the plan in a record; empty if it can."""
     plan = record["plan"]
-    lacking = sorted(Plan.__required_keys__ - {"format", "asked", "notify", "remote_code"} - plan.keys())
+    lacking = sorted(Plan.__required_keys__ - {"format", "asked", "compiled_gib", "notify", "remote_code"} - plan.keys())
     if plan.get("format") == FORMAT and not lacking:
         return ""
     profile, without = plan.get("profile", "NAME"), f" without {', '.join(lacking)}" if lacking else ""
@@ -359,6 +360,8 @@ def _node(
         own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(api.host, api.host)
         health = None if rank else _url(own, api.port)
         engine = {"argv": _engines.load(job.engine).argv(serve, part.ranks), "health": health}
+    env = {**node.env, **profile.get("env", {})}
+    compiled = _compiled.env(job.engine, env, site["compiled_gib"])
     return {
         "name": node.name,
         "rank": rank,
@@ -370,8 +373,8 @@ def _node(
             "options": _options(site["container_options"], container, api.published),
             "mounts": [{"source": site["models_root"], "target": _engines.MODELS}],
         },
-        "env": {**node.env, **profile.get("env", {})},
-        "runtime_env": {**_executors.QUIET, **_remote_code(profile, node), **part.env},
+        "env": env,
+        "runtime_env": {**_executors.QUIET, **_remote_code(profile, node), **compiled, **part.env},
         "mods": [_mod(name, sources["mods"][name]) for name in profile.get("mods", [])],
         "ray": part.ray,
         "engine": engine,

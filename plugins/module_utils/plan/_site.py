@@ -37,6 +37,8 @@ SITE_DEFAULTS: dict[str, Any] = {
     "gx10_build_host": None,
     # How many images of a name each node keeps, in Docker and as layers, for the next one to travel by its changed layers only.
     "gx10_image_keep": 2,
+    # Of what engines have compiled, on each node; 0: nothing is kept.
+    "gx10_compiled_gib": 20,
     # A folder for verified copies on a host; empty: none.
     "gx10_image_archive": "~/.local/share/gx10/images",
     "gx10_image_archive_host": "localhost",
@@ -66,6 +68,7 @@ NUMBERS = (
     ("ray_object_store_bytes", 78643200, 2**50),
     ("gpus_per_node", 1, 16),
     ("image_keep", 1, 100),
+    ("compiled_gib", 0, 1000),
 )
 
 
@@ -91,6 +94,7 @@ class Site(TypedDict):
     fanout_lanes: int
     build_host: str | None
     image_keep: int
+    compiled_gib: int
     image_archive: str
     image_archive_host: str
     container_options: HardwareOptions

@@ -345,6 +345,8 @@ class Body(TypedDict):
     warnings: list[str]
     # A record of an older release has none.
     asked: NotRequired[AskedOfCheckpoint]
+    # 0: nothing is kept of what engines compile; nor with a record of an older release, which has none.
+    compiled_gib: NotRequired[int]
     # None: nobody. A record of an older release has none, and leaves things as they are.
     notify: NotRequired[Notify | None]
     # Of a profile with trust-remote-code alone.
