@@ -103,6 +103,7 @@ class FilterModule:
             "_result_document": _gate.document,
             "_result_text": _gate.text,
             "_served_record": _gate.served_record,
+            "_hosts_without": _inventory.hosts_without,
             "_head": lambda hosts, hostvars: _inventory.head(hostvars, hosts),
             "_setting": _inventory.setting,
             "_sources_of_weights": _inventory.weights_sources,

@@ -17,7 +17,7 @@ from typing import Any, TypedDict, cast
 from ..common import _document, _schema
 from ..common._problem import Problem, nearest, report, show, told
 from . import _checkpoint, _code, _compiled, _memory, _notify, _pins, _probes, _profile, _rules, _site, _variables, _watch, _weights
-from ._inventory import Cluster, Node, is_address
+from ._inventory import Cluster, Node, is_address, left, there
 from ._inventory import read as read_cluster
 from ._profile_types import ImageFile, ModSource, NamedText, Profile, ProfileContainer, Provenance, Sources
 from ._types import Body, ContainerOptions, Definition, Deviation, HardwareOptions, MeasuredWith, Memory, Mod, Plan, Speculation
@@ -63,14 +63,18 @@ def resolve(
     accept_untested: bool = False,
     settings: Mapping[str, Any] | None = None,
     known: Sequence[Mapping[str, Any]] = (),
+    without: Sequence[str] = (),
 ) -> Resolved:
     """The launch plan, or every problem at once.
 
     `sources` is what `_sources.read` found; `override` changes the profile for this launch; `accept_untested` is the user's
-    word for a profile that nobody has measured; `known` are problems that were found before, as of the verb's arguments.
+    word for a profile that nobody has measured; `known` are problems that were found before, as of the verb's arguments; `without`
+    names nodes that are gone.
     """
     problems: list[Problem] = [Problem(**problem) for problem in [*known, *sources.get("problems", [])]]
-    cluster, found = read_cluster(hostvars, hosts, "inventory", settings or {})
+    others, found = there(hosts, without)
+    problems += found
+    cluster, found = read_cluster(hostvars, others, "inventory", settings or {})
     problems += found
     plan = None
     source = sources["profile"]
@@ -87,6 +91,8 @@ def resolve(
             # Their schemas have accepted them; from here on flags are what the engine reads.
             accepted = cast(Profile, {**profile, "args": checked.args}), cast(ImageFile, image)
             plan, problems = _plan(*accepted, checked, cluster, sources, source, deviations)
+            if plan:
+                plan["warnings"] += left(without)
             problems = _profile.blamed(problems, source["path"], deviations)
     name = sources.get("name") or "no profile"
     message = report(f"Cannot plan {name}", problems) if problems else ""
