@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.node import _compiled as _look
 from ansible_collections.gx10.serving.plugins.module_utils.node._docker import Docker
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _compiled
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _commands
 from conftest import ROOT, hostvars, launch
 
 IMAGE, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
@@ -83,6 +84,7 @@ def test_nothing_is_kept_where_nothing_shall_be(resolve: Any) -> None:
     assert decide(plan, [folder(key)], [folder("x")])["drop"] == {"gx10-1": [key], "gx10-2": ["x"], "gx10-3": []}
     assert _compiled.stamp(plan, IMAGE, "w") == []
     assert not [value for value in plan["nodes"][0]["runtime_env"].values() if "/var/cache" in value]
+    assert "/var/cache/gx10" not in _commands.commands(plan)
     # A plan of before there was any, as rollback may serve.
     del plan["compiled_gib"]
     assert _compiled.stamp(plan, IMAGE, "w") == []
@@ -119,6 +121,7 @@ def test_each_engine_compiles_into_the_mount_and_measures_elsewhere() -> None:
     for env in of.values():
         for name in ("TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "FLASHINFER_WORKSPACE_BASE", "CUDA_CACHE_PATH"):
             assert env[name].startswith("/var/cache/gx10/"), name
+    assert "#   -v STATE/compiled/KEY/files:/var/cache/gx10 " in _commands.commands(launch("qwen397-mtp2"))
     assert vllm["VLLM_CACHE_ROOT"] == "/var/cache/gx10/vllm"
     assert not vllm["VLLM_FLASHINFER_AUTOTUNE_CACHE_DIR"].startswith("/var/cache/gx10")
     assert sglang["SGLANG_CACHE_DIR"] == "/var/cache/gx10/sglang"
