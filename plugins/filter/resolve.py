@@ -10,7 +10,7 @@ version_added: 0.1.0
 description:
   - Pure; the same input gives the same bytes. All problems are reported at once.
 author: [GX10 Serving contributors (@gx10)]
-positional: hostvars, hosts, override, accept_untested, settings, known
+positional: hostvars, hosts, override, accept_untested, settings, known, without
 options:
   _input:
     description: What the lookup P(gx10.serving.sources#lookup) returned.
@@ -39,6 +39,10 @@ options:
     description: Problems that were found before, as M(gx10.serving.arguments) returns them; they are told with the rest.
     type: list
     elements: dict
+  without:
+    description: Nodes that the plan leaves as they are, because they are gone.
+    type: list
+    elements: str
 """
 
 EXAMPLES = r"""

@@ -48,7 +48,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: "One dictionary: name, profile, schema, image_schema, images, mods, supervisor, problems."
+  description: "One dictionary: name, profile, schema, image_schema, images, mods, supervisor, notifier, problems."
   type: list
   elements: dict
 """

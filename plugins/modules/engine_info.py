@@ -79,6 +79,10 @@ boot_id:
   description: Changes when the node reboots.
   type: str
   returned: always
+notifier:
+  description: "What of role notify is installed: C(hash), empty where nothing is; C(active), systemd looks for notices."
+  type: dict
+  returned: always
 log:
   description:
     - "facts and signs (known causes of failure) of the last generation in the container's log, and the log's tail."

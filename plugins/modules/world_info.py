@@ -136,7 +136,8 @@ engine:
   description: >-
     containers (name, id, image, labels, running, ports, exit_code, started_at, status of the supervisor), listeners (port, pid, command,
     container), processes (engine and Ray: pid, command, container), record (what the gate recorded as served), good (last and previous:
-    what has passed a gate; at, seconds since the epoch), image_gone, boot_id.
+    what has passed a gate; at, seconds since the epoch), image_gone, boot_id, notifier (role notify's: hash of what is installed,
+    active).
   type: dict
   returned: when O(engine) is given and Docker answers
 images:

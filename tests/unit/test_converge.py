@@ -40,7 +40,7 @@ def trusted(value: Any) -> Any:
 
 def decision(*phases: str, proven: bool = True) -> dict[str, Any]:
     """One action of each of these phases."""
-    found: dict[str, Any] = {name: {"actions": [{"phase": name}] * (name in phases)} for name in ("image", "weights", "engine")}
+    found: dict[str, Any] = {name: {"actions": [{"phase": name}] * (name in phases)} for name in ("notify", "image", "weights", "engine")}
     found["image"]["good"] = [{"phase": "image", "do": "good"}] * ("good" in phases)
     found["engine"]["looks"] = LOOKS
     return {**found, "actions": [{"phase": name} for name in phases], "proven": proven}
@@ -91,6 +91,14 @@ def test_each_phase_runs_only_for_its_actions() -> None:
     assert included(decision("gate", proven=False)) == ["Prove it"]
     assert included(decision("gate", proven=False), "gx10-1") == ["Prove it", "Keep the plan on the control node"]
     assert included(decision("weights"), "gx10-1") == ["Bring the weights", "Start the group", "Prove it"]
+    # Who is told is no reason to start anything; a secret alone may differ, which no look can tell.
+    assert included(decision("notify")) == ["Arrange who is told", "Prove it"]
+    told = {"localhost": {"plan_document": {**PLAN, "notify": {"secret_file": "/f"}}}}
+    (block,) = [task for name, task in tasks(PLAY).items() if name == "Arrange who is told"]
+    assert [
+        templar(decision(), "gx10-1", hostvars=facts).evaluate_conditional(trusted(block["when"]))
+        for facts in (told, {"localhost": {"plan_document": {**PLAN, "notify": None}}}, {"localhost": {"plan_document": PLAN}})
+    ] == [True, False, False]
     assert included(decision("image")) == ["Bring the image", "Start the group", "Prove it", "Keep the image as the last good one"]
     assert included(decision("weights")) == ["Bring the weights", "Start the group", "Prove it"]
 

@@ -10,8 +10,8 @@ import yaml
 from conftest import ROOT
 
 FILES = [*ROOT.glob("playbooks/**/*.yml"), *ROOT.glob("roles/*/tasks/*.yml")]
-# A password that is made, or a token's file that is read or sent.
-SECRET = re.compile(r"ansible\.builtin\.password|'src': '[^']*token")
+# A password that is made, or a file of a token or a secret that is read or sent.
+SECRET = re.compile(r"ansible\.builtin\.password|'src': '[^']*(token|secret)")
 
 
 def tasks(value: Any) -> Iterator[dict[str, Any]]:
@@ -37,6 +37,7 @@ def test_a_task_that_sees_a_secret_shows_nothing_of_it() -> None:
     assert found == {
         "replace | Make the run folder, with the launch's secret": (True, False),
         "download | Give the node the token": (True, False),
+        "install | Give it the secret": (True, False),
     }
 
 

@@ -26,18 +26,18 @@ class Docker:
     """What the collection asks of the engine. The methods raise DockerError where it does not answer."""
 
     def __init__(self, run: Run) -> None:
-        self._run = run
+        self.run = run
 
     def ask(self, *arguments: str) -> str:
         """A command that must succeed; returns its stdout."""
-        code, out, err = self._run(["docker", *arguments])
+        code, out, err = self.run(["docker", *arguments])
         if code:
             raise DockerError(f"docker {arguments[0]}: found exit code {code}: {err.strip()}; wanted an engine that answers")
         return out
 
     def info(self) -> DockerInfo:
         """The engine's version and folder, or why it does not answer (then the others are missing)."""
-        code, out, err = self._run(["docker", "info", "--format", "{{.ServerVersion}} {{.DockerRootDir}}"])
+        code, out, err = self.run(["docker", "info", "--format", "{{.ServerVersion}} {{.DockerRootDir}}"])
         if code or err.startswith("Cannot connect"):
             return {"error": err.strip() or out.strip()}
         version, _space, root = out.strip().partition(" ")
@@ -52,7 +52,7 @@ class Docker:
         wanted = list(dict.fromkeys(names))
         if not wanted:
             return []
-        code, out, err = self._run(["docker", kind, "inspect", *wanted])
+        code, out, err = self.run(["docker", kind, "inspect", *wanted])
         strange = [line for line in err.lower().splitlines() if line and "no such" not in line]
         if code and strange:
             raise DockerError(f"docker {kind} inspect {' '.join(wanted)}: found exit code {code}: {err.strip()}")

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import _firewall, _hardware, _left, _links, _manifest, _oci, _paths, _processes
+from . import _firewall, _hardware, _left, _links, _manifest, _notifier, _oci, _paths, _processes
 from ._docker import ARCHITECTURES, Docker, DockerError, Run
 from ._types import Container, Disk, DockerImage, Engine, Good, Host, Images, ModelLook, WholeWorld
 
@@ -151,7 +151,7 @@ def good(state_dir: str) -> Good:
 
 
 def engine(docker: Docker, state_dir: str, ports: Sequence[int], found: list[Container] | None = None) -> Engine:
-    """Containers (`found`: looked up already), listeners, engine processes, records."""
+    """Containers (`found`: looked up already), listeners, engine processes, records, who is told."""
     current = record(state_dir, "current.json")
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         boot_id = file.read().strip()
@@ -163,6 +163,7 @@ def engine(docker: Docker, state_dir: str, ports: Sequence[int], found: list[Con
         "good": good(state_dir),
         "image_gone": bool(current) and not docker.inspect("image", [current["image_id"]]),
         "boot_id": boot_id,
+        "notifier": _notifier.look(docker.run, state_dir),
     }
 
 

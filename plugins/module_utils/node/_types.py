@@ -240,6 +240,23 @@ class Good(TypedDict):
     at: float
 
 
+class Compiled(TypedDict):
+    """What engines have compiled for one image, mods and ranks. `stamp`: the launch that has passed its gate with it, or empty."""
+
+    name: str
+    image: str
+    image_gone: bool
+    stamp: str
+    bytes: int
+
+
+class Notifier(TypedDict):
+    """Role notify's. `hash`: of all that is installed, empty where nothing is; `active`: systemd looks for notices."""
+
+    hash: str
+    active: bool
+
+
 class Engine(TypedDict):
     """What runs. `record` is what the gate wrote, empty where nothing is; only the gate knows its form."""
 
@@ -250,6 +267,7 @@ class Engine(TypedDict):
     good: Good
     image_gone: bool
     boot_id: str
+    notifier: Notifier
 
 
 class Facts(TypedDict, total=False):

@@ -30,9 +30,18 @@ def answered(infos: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def served_record(infos: Mapping[str, Engine]) -> Record:
-    """The record of what is served, from the first node (in inventory order) that has one; empty if none has."""
-    records: list[Record] = [info["record"] for info in infos.values() if info.get("record")]
-    return records[0] if records else {}
+    """The record of what is served, from the first node (in inventory order) that has one with which no node of its plan disagrees.
+
+    Of a launch that others have left (serve without a node that was gone) only that node has a record. Empty if none has.
+    """
+    held: dict[str, Record] = {name: info["record"] for name, info in infos.items() if info.get("record")}
+    agreed = [record for record in held.values() if not _disagreed(record, held)]
+    return [*agreed, *held.values(), Record()][0]
+
+
+def _disagreed(record: Record, held: Mapping[str, Record]) -> bool:
+    names = [node.get("name", "") for node in record["plan"].get("nodes") or []]
+    return any(record_differs(held[name], record) for name in names if name in held)
 
 
 def unasked(record: Record, infos: Mapping[str, Engine]) -> str:

@@ -31,7 +31,7 @@ def node_problems(plan: Plan, infos: Mapping[str, Host], engines: Mapping[str, E
     problems: list[Problem] = []
     for name in [node["name"] for node in plan["nodes"]] + list(plan["idle"]):
         if name not in present or name not in infos:
-            hint = "Is it powered on? Does ssh work? Leave --limit out: the nodes of a plan belong together."
+            hint = f"Is it powered on? Does ssh work? Leave --limit out. If it is gone: -e without={name} serves on the others."
             problems.append(
                 Problem(name, "node", "no answer, or left out by --limit", "all nodes of the inventory", hint, code="no-answer")
             )

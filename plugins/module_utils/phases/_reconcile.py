@@ -15,7 +15,17 @@ from typing import TypedDict
 from ..node._types import Checkpoint, Engine, Kept, World
 from ..plan._context import Context
 from ..plan._types import Plan
-from . import _actions, _engine_actions, _firewall_checks, _gate, _hardware_checks, _image_actions, _preflight, _weights_actions
+from . import (
+    _actions,
+    _engine_actions,
+    _firewall_checks,
+    _gate,
+    _hardware_checks,
+    _image_actions,
+    _notify_actions,
+    _preflight,
+    _weights_actions,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +56,7 @@ class Decision(TypedDict):
     image: _image_actions.ImageDecision | Undecided
     weights: _weights_actions.WeightsDecision | Undecided
     engine: GroupDecision | Undecided
+    notify: _notify_actions.NotifyDecision | Undecided
     actions: list[_actions.Action]
     problems: list[str]
     proven: bool
@@ -60,7 +71,10 @@ def reconcile(plan: Plan, seen: Evidence, wish: _image_actions.Wish, present: Se
     looks = {name: world["weights"] for name, world in worlds.items() if "weights" in world}
     problems = _preflight.node_problems(plan, hosts, engines, present) + _preflight.checkpoint_problems(plan, looks)
     if problems:
-        return {"image": {}, "weights": {}, "engine": {}, "actions": [], "problems": problems, "proven": False, "cautions": []}
+        return {
+            "image": {}, "weights": {}, "engine": {}, "notify": {},
+            "actions": [], "problems": problems, "proven": False, "cautions": [],
+        }  # fmt: skip
     images = {node["name"]: worlds[node["name"]]["images"] for node in plan["image"]["nodes"] if node["name"] in worlds}
     image = _image_actions.decide(plan["image"], images, seen.contexts, seen.archived, wish)
     # Who builds, and who has what another lost, need not be a node of the plan.
@@ -69,6 +83,7 @@ def reconcile(plan: Plan, seen: Evidence, wish: _image_actions.Wish, present: Se
     stored = {node["name"]: worlds[node["name"]]["weights"] for node in plan["weights"]["nodes"]}
     weights = _weights_actions.decide(plan["weights"], stored, seen.sources, seen.origins)
     engine = _engine_actions.decide(plan, engines, image["id"], weights["hash"])
+    notify = _notify_actions.decide(plan, engines)
     starts = _engine_actions.replaces(engine["actions"])
     # That a group is proven and recorded when it starts goes without saying.
     record = [] if starts else _gate.record_actions(plan, engines, image["id"])
@@ -76,7 +91,8 @@ def reconcile(plan: Plan, seen: Evidence, wish: _image_actions.Wish, present: Se
         "image": image,
         "weights": weights,
         "engine": {**engine, "looks": engines},
-        "actions": [*image["actions"], *weights["actions"], *engine["actions"], *record, *image["good"]],
+        "notify": notify,
+        "actions": [*notify["actions"], *image["actions"], *weights["actions"], *engine["actions"], *record, *image["good"]],
         "problems": [*lacking, *image["problems"], *weights["problems"]],
         "proven": not starts and not record,
         "cautions": [*plan["warnings"], *_hardware_checks.warnings(plan, hosts), *map(str, _firewall_checks.warnings(plan, hosts))],

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from . import _code, _options, _probes, _watch
+from . import _code, _compiled, _options, _probes, _watch
 from ._types import HardwareOptions, Memory, Node, Plan
 
 # Of the inventory's options, those that the field reports' commands have, too.
@@ -30,6 +30,7 @@ ADDED = (
     ("--label gx10.serving.*", "which plan this container runs; it is recreated only if that changes"),
     ("-v STATE/supervisor:/opt/gx10:ro", "the supervisor: it ends what is dead, says why, and starts the group again"),
     ("-v STATE/run/NAME:/run/gx10", "node.json, status.json, Ray's token"),
+    ("-v STATE/notices:/run/gx10/notices", "on the head: what gx10_notify_command and gx10_notify_url are told"),
     ("-v /run/systemd/journal/socket:…:ro", "the supervisor's words in the node's journal: journalctl -t gx10"),
     ("readonly on the weights' mount", "the engine cannot change weights"),
 )
@@ -77,6 +78,12 @@ def restart(plan: Plan) -> tuple[str, str]:
     if plan["group"]["restarts_per_hour"]:
         return "--restart unless-stopped", "after a reboot; the supervisor asks the group's head before it starts anything"
     return "--restart no", "half a group never starts by itself"
+
+
+def compiled(plan: Plan) -> list[tuple[str, str]]:
+    """The mount of what the engine compiles, and its reason; none where nothing is kept."""
+    mount = f"-v STATE/compiled/KEY/files:{_compiled.TARGET}"
+    return [(mount, "what the engine compiles, for the next start of the same image and ranks")] if plan.get("compiled_gib") else []
 
 
 def _gib(value: float | None) -> str:
@@ -137,7 +144,7 @@ def commands(plan: Plan) -> str:
             out.append(f"docker exec {name} \\\n    {_lines(node['engine']['argv'])}")
         out.append("")
     out.append("# Added on each node by the supervisor and the security defaults (values of the head):")
-    rows = [restart(plan), *additions(plan["nodes"][0])]
+    rows = [restart(plan), *compiled(plan), *additions(plan["nodes"][0])]
     width = max(len(option) for option, _reason in rows)
     out += [f"#   {option:<{width}}  {reason}" for option, reason in rows]
     out += ["", *_memory(plan["memory"]), *_watch.lines(plan["watch"])]

@@ -63,6 +63,41 @@ def head(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> str:
     return min(hosts, key=lambda name: int(ranks[name]) if ranks[name].isdigit() else 0, default="")
 
 
+def hosts_without(group: str, without: Sequence[str] | str) -> str:
+    """A group but for some of its hosts, as the keyword `hosts` of a play has it. Not checked."""
+    return ":".join([group, *(f"!{name}" for name in ([without] if isinstance(without, str) else without) if name)])
+
+
+def there(hosts: Sequence[str], without: Sequence[str]) -> tuple[list[str], list[Problem]]:
+    """The hosts of a group that are not left out, and what is wrong with those that are."""
+    problems = []
+    for name in without:
+        if name not in hosts:
+            problems.append(
+                Problem(
+                    "command line",
+                    "without",
+                    show(name),
+                    f"nodes of the group: {_variables.names(hosts)}",
+                    nearest(name, hosts),
+                    "not-a-choice",
+                )
+            )
+    left = [name for name in hosts if name not in without]
+    if hosts and not left:
+        problems.append(Problem("command line", "without", "all nodes of the group", "at least one that is there", code="missing"))
+    return left or list(hosts), problems
+
+
+def left(without: Sequence[str]) -> list[str]:
+    """What the user should know of nodes that a plan leaves as they are."""
+    if not without:
+        return []
+    names = ", ".join(without)
+    back = "an engine of ours that comes back there starts nothing by itself, unless it was that node's alone"
+    return [f"{names}: left out by -e without, neither asked nor stopped; {back}. serve.yml without it takes the node in again"]
+
+
 def read(
     hostvars: Mapping[str, Any], hosts: Sequence[str], where: str, settings: Mapping[str, Any] = MappingProxyType({})
 ) -> tuple[Cluster, list[Problem]]:

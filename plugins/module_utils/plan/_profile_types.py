@@ -237,4 +237,5 @@ class Sources(TypedDict):
     mods: dict[str, ModSource]
     wheels_path: str
     supervisor: str
+    notifier: str
     problems: list[dict[str, str]]

@@ -16,8 +16,8 @@ from typing import Any, TypedDict, cast
 
 from ..common import _document, _schema
 from ..common._problem import Problem, beyond, nearest, report, show, told
-from . import _checkpoint, _code, _fit, _memory, _pins, _probes, _profile, _site, _watch, _weights
-from ._inventory import Cluster, Node
+from . import _checkpoint, _code, _compiled, _fit, _memory, _notify, _pins, _probes, _profile, _site, _watch, _weights
+from ._inventory import Cluster, Node, left, there
 from ._inventory import read as read_cluster
 from ._profile_types import ImageFile, ModSource, Profile, ProfileContainer, Provenance, Sources
 from ._types import Body, ContainerOptions, Definition, Deviation, HardwareOptions, MeasuredWith, Memory, Mod, Plan, Speculation
@@ -64,14 +64,18 @@ def resolve(
     accept_untested: bool = False,
     settings: Mapping[str, Any] | None = None,
     known: Sequence[Mapping[str, Any]] = (),
+    without: Sequence[str] = (),
 ) -> Resolved:
     """The launch plan, or every problem at once.
 
     `sources` is what `_sources.read` found; `override` changes the profile for this launch; `accept_untested` is the user's
-    word for a profile that nobody has measured; `known` are problems that were found before, as of the verb's arguments.
+    word for a profile that nobody has measured; `known` are problems that were found before, as of the verb's arguments; `without`
+    names nodes that are gone.
     """
     problems: list[Problem] = [Problem(**problem) for problem in [*known, *sources.get("problems", [])]]
-    cluster, found = read_cluster(hostvars, hosts, "inventory", settings or {})
+    others, found = there(hosts, without)
+    problems += found
+    cluster, found = read_cluster(hostvars, others, "inventory", settings or {})
     problems += found
     source = sources["profile"]
     profile: dict[str, Any] = {}
@@ -93,7 +97,7 @@ def resolve(
             judged = _fit.checkpoint(cast(Profile, profile), cast(ImageFile, image), sources, cluster.site, checked.limits, source["path"])
             # All of a launch counts together: the file is right where it plans alone.
             if deviations and any(problem.key == "memory" for problem in judged.problems):
-                alone = resolve(sources, hostvars, hosts, None, accept_untested, settings, known)
+                alone = resolve(sources, hostvars, hosts, None, accept_untested, settings, known, without)
                 own += _profile.of_memory(judged.problems, deviations) if alone["plan"] else judged.problems
             else:
                 own += judged.problems
@@ -106,6 +110,7 @@ def resolve(
         job = _executors.Job(profile["engine"], nodes, cluster.site)
         accepted = cast(Profile, profile), cast(ImageFile, image)
         plan = _plan(*accepted, checked, judged, job, cluster, sources, source["name"], deviations, undocumented)
+        plan["warnings"] += left(without)
     name = sources.get("name") or "no profile"
     message = report(f"Cannot plan {name}", problems) if problems else ""
     return {"plan": plan, "problems": told(problems), "message": message}
@@ -184,9 +189,11 @@ def _plan(
             "address": f"{nodes[0].fabric_address}:{site['group_port']}" if count > 1 else None,
             "restarts_per_hour": site["restarts_per_hour"],
         },
+        "notify": _notify.planned(site, sources["notifier"]),
         "supervisor": sources["supervisor"],
         "state_dir": site["state_dir"],
         "drop_caches": site["drop_caches"],
+        "compiled_gib": site["compiled_gib"],
         "memory": memory,
         "skipped": judged.skipped + checked.skipped + ([UNWEIGHED] if _memory.converted(profile, checkpoint) else []),
         "deviations": deviations,
@@ -206,7 +213,7 @@ def _plan(
 def other_format(record: Mapping[str, Any]) -> str:
     """Why this release cannot read the plan in a record; empty if it can."""
     plan = record["plan"]
-    lacking = sorted(Plan.__required_keys__ - {"format", "asked", "remote_code"} - plan.keys())
+    lacking = sorted(Plan.__required_keys__ - {"format", "asked", "compiled_gib", "notify", "remote_code"} - plan.keys())
     if plan.get("format") == FORMAT and not lacking:
         return ""
     profile, without = plan.get("profile", "NAME"), f" without {', '.join(lacking)}" if lacking else ""
@@ -324,6 +331,8 @@ def _node(
         own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(api.host, api.host)
         health = None if rank else _url(own, api.port)
         engine = {"argv": _engines.load(job.engine).argv(serve, part.ranks), "health": health}
+    env = {**node.env, **profile.get("env", {})}
+    compiled = _compiled.env(job.engine, env, site["compiled_gib"])
     return {
         "name": node.name,
         "rank": rank,
@@ -335,8 +344,8 @@ def _node(
             "options": _options(site["container_options"], container, api.published),
             "mounts": [{"source": site["models_root"], "target": _engines.MODELS}],
         },
-        "env": {**node.env, **profile.get("env", {})},
-        "runtime_env": {**_executors.QUIET, **_remote_code(profile, node), **part.env},
+        "env": env,
+        "runtime_env": {**_executors.QUIET, **_remote_code(profile, node), **compiled, **part.env},
         "mods": [_mod(name, sources["mods"][name]) for name in profile.get("mods", [])],
         "ray": part.ray,
         "engine": engine,

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
 from ..common._problem import Problem, show
-from . import _options
+from . import _notify, _options
 from ._types import HardwareOptions
 
 # Every setting, with its default (None: required, or found per node).
@@ -41,10 +41,17 @@ SITE_DEFAULTS: dict[str, Any] = {
     "gx10_build_host": None,
     # How many images of a name each node keeps, in Docker and as layers, for the next one to travel by its changed layers only.
     "gx10_image_keep": 2,
+    # Of what engines have compiled, on each node; 0: nothing is kept.
+    "gx10_compiled_gib": 20,
     # A folder for verified copies on a host; empty: none.
     "gx10_image_archive": "~/.local/share/gx10/images",
     "gx10_image_archive_host": "localhost",
     "gx10_container_options": {},
+    # Who is told of the group's transitions.
+    "gx10_notify_command": None,
+    "gx10_notify_url": None,
+    "gx10_notify_headers": {},
+    "gx10_notify_secret_file": None,
     # Read by the roles, whose defaults are meant where there is none.
     "gx10_secrets_dir": None,
     "gx10_hub_token_file": None,
@@ -65,6 +72,7 @@ NUMBERS = (
     ("ray_object_store_bytes", 78643200, 2**36),
     ("gpus_per_node", 1, 16),
     ("image_keep", 1, 100),
+    ("compiled_gib", 0, 1000),
 )
 
 
@@ -92,9 +100,14 @@ class Site(TypedDict):
     fanout_lanes: int
     build_host: str | None
     image_keep: int
+    compiled_gib: int
     image_archive: str
     image_archive_host: str
     container_options: HardwareOptions
+    notify_command: list[str] | None
+    notify_url: str | None
+    notify_headers: Mapping[str, str] | None
+    notify_secret_file: str | None
     secrets_dir: str | None
     hub_token_file: str | None
     hub_endpoint: str | None
@@ -201,7 +214,7 @@ def check(site: dict[str, Any], where: str) -> list[Problem]:
     elif floor is not None:
         site["memory_floor_gib"] = float(floor)
     site["container_options"], found = _options.parse(site["container_options"], where)
-    return problems + found
+    return problems + found + _notify.check(site, where)
 
 
 def _is_path(path: object) -> bool:

@@ -70,6 +70,7 @@ def read(
         # A folder per image; what is fetched for a build lies beside the collection.
         "wheels_path": str(ROOT / "wheels"),
         "supervisor": _manifest.digest(_manifest.tree(str(ROOT / "roles" / "engine" / "files" / "supervisor"))),
+        "notifier": _manifest.digest(_manifest.tree(str(ROOT / "roles" / "notify" / "files" / "notifier"))),
         "problems": [problem.as_dict() for problem in problems],
     }
 

@@ -255,6 +255,14 @@ class Group(TypedDict):
     restarts_per_hour: int
 
 
+class Notify(TypedDict):
+    """Who is told of the group's transitions. `texts`: of the files on the head, by name; `secret_file`: on the control node."""
+
+    hash: str
+    texts: dict[str, str]
+    secret_file: str | None
+
+
 class Reported(TypedDict):
     kv_cache_gib: float | None
     kv_cache_tokens: int | None
@@ -339,6 +347,10 @@ class Body(TypedDict):
     warnings: list[str]
     # A record of an older release has none.
     asked: NotRequired[AskedOfCheckpoint]
+    # 0: nothing is kept of what engines compile; nor with a record of an older release, which has none.
+    compiled_gib: NotRequired[int]
+    # None: nobody. A record of an older release has none, and leaves things as they are.
+    notify: NotRequired[Notify | None]
     # Of a profile with trust-remote-code alone.
     remote_code: NotRequired[list[RemoteCode]]
 

@@ -151,7 +151,7 @@ def test_what_is_no_record_counts_as_none(tmp_path: Path, text: str) -> None:
         "Name": "/name", "Id": "c", "Image": "i", "Config": {"Labels": None}, "HostConfig": {"PortBindings": None},
         "State": {"Running": True, "ExitCode": 0, "StartedAt": ""},
     }  # fmt: skip
-    docker: Any = SimpleNamespace(labelled=lambda label: [container], inspect=lambda kind, names: [])
+    docker: Any = SimpleNamespace(labelled=lambda label: [container], inspect=lambda kind, names: [], run=lambda argv: (1, "", ""))
     look = _look.engine(docker, str(tmp_path), [])
     assert (look["record"], look["good"]["last"], look["good"]["previous"], look["image_gone"]) == ({}, {}, {}, False)
     assert isinstance(look["containers"][0]["status"], dict)

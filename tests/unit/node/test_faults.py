@@ -174,6 +174,7 @@ WALL_CLOCK = {
     "plugins/action/doctor.py",
     "plugins/module_utils/node/_left.py",
     "plugins/module_utils/node/_look.py",
+    "roles/engine/files/supervisor/notices.py",
     "roles/engine/files/supervisor/status.py",
     "roles/fanout/files/fanout/__main__.py",
     "roles/weights/files/download.py",

@@ -86,7 +86,10 @@ def as_planned(plan: Plan) -> dict[str, Any]:
                 }
             ]  # fmt: skip
         good = {"last": record, "previous": {}, "at": 1.0} if part else {"last": {}, "previous": {}, "at": 0.0}
-        engine = {"containers": containers, "listeners": [], "processes": [], "record": record if part else {}, "good": good}
+        engine = {
+            "containers": containers, "listeners": [], "processes": [], "record": record if part else {}, "good": good,
+            "notifier": {"hash": "", "active": False},
+        }  # fmt: skip
         worlds[name] = {"host": host, "engine": engine, "images": images, "weights": weights}
     contexts = {
         item["name"]: {"context": "c0", "dockerfile": True, "missing": [], "altered": [], "size": 1, "wheels": "w"}

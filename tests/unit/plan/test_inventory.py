@@ -24,6 +24,7 @@ def read(variables: Any) -> tuple[Any, list[str]]:
         ("gx10_ray_object_store_bytes", 78643200, 2**36),
         ("gx10_gpus_per_node", 1, 16),
         ("gx10_image_keep", 1, 100),
+        ("gx10_compiled_gib", 0, 1000),
     ],
 )
 def test_whole_numbers_have_bounds(key: str, low: int, high: int) -> None:

@@ -60,6 +60,16 @@ class Metrics:
     progress: tuple[str, ...]
 
 
+@dataclasses.dataclass(frozen=True)
+class Caches:
+    """Variables of an engine's caches. `kept`: to a folder of what it compiles, each rank by itself; `tuned`: where it keeps which kernel
+    was the fastest, measured in step with other ranks; `off`: what turns such off, to its value."""
+
+    kept: Mapping[str, str]
+    tuned: tuple[str, ...] = ()
+    off: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
 class Serve(TypedDict):
     """What is served, how, and where it listens; `model` is a path in the container, `words` the profile's flags as argv."""
 
@@ -76,6 +86,7 @@ class Engine(Protocol):
 
     DIALECT: Dialect
     METRICS: Metrics
+    CACHES: Caches
 
     def argv(self, job: Serve, ranks: list[str]) -> list[str]:
         """The command line. `ranks`: the executor's flags."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ._engines import LONG, Dialect, Metrics, Serve
+from ._engines import LONG, Caches, Dialect, Metrics, Serve
 
 PLAIN = "health check, watch and gate ask http://ADDRESS:PORT"
 
@@ -92,6 +92,12 @@ METRICS = Metrics(
         "sglang:token_usage",
         "sglang:num_used_tokens",
     ),
+)
+
+# environ.py: SGLANG_CACHE_DIR holds what FlashInfer's autotuner measures, too, which is turned off for the reason in _vllm.py.
+CACHES = Caches(
+    kept={"SGLANG_CACHE_DIR": "sglang", "SGLANG_DG_CACHE_DIR": "deep_gemm"},
+    off={"SGLANG_FLASHINFER_AUTOTUNE_CACHE": "0"},
 )
 
 

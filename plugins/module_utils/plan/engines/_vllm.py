@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ._engines import LONG, Dialect, Metrics, Serve
+from ._engines import LONG, Caches, Dialect, Metrics, Serve
 
 # Both ends of a connection are the plan's: gate, watch and health check speak HTTP over TCP.
 PLAIN = "health check, watch and gate ask http://ADDRESS:PORT"
@@ -129,6 +129,10 @@ METRICS = Metrics(
         "vllm:prefix_cache_queries_total",
     ),
 )
+
+# 0.22 and 0.30: envs.py; compilation/ puts graphs, Inductor's and Triton's below it. What model_executor/warmup/kernel_warmup.py measures
+# it would keep there, too: with a rank that has it and one that has not, or only in parts, later releases hang (#54618, #57423).
+CACHES = Caches(kept={"VLLM_CACHE_ROOT": "vllm"}, tuned=("VLLM_FLASHINFER_AUTOTUNE_CACHE_DIR",))
 
 
 def argv(job: Serve, ranks: list[str]) -> list[str]:

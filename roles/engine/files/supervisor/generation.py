@@ -18,6 +18,7 @@ from typing import Any, Callable
 import group
 import probe
 import ray_env
+import tuned
 from processes import Child, Family, Kin
 from ranks import Ranks
 from status import Status
@@ -78,6 +79,7 @@ class Generation:
 
     def start(self) -> None:
         """Until this node serves, or has joined."""
+        tuned.forget(self.env)
         if self.part["ray"]:
             self._start_ray(self.part["ray"])
         engine = self.part["engine"]

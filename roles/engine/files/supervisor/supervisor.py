@@ -18,6 +18,7 @@ from typing import Any
 import group
 import memory
 import mods
+import notices
 import probe
 import record
 import wire
@@ -76,6 +77,7 @@ class Supervisor:
         # Started again by Docker, not by serve: what is not there yet may come.
         self.again = bool(self.limit) and Status.hash_of(part["status_file"]) == part["hash"]
         self.record = os.path.join(os.path.dirname(part["status_file"]), record.NAME)
+        self.notices = notices.Notices(part)
         self.family = Family()
         self.env = dict(os.environ)
         self.cwd = os.getcwd()
@@ -313,6 +315,7 @@ class Supervisor:
         if not isinstance(link, Head):
             return
         state = link.group
+        self.notices.see(state)
         phase = state.phase if state.phase in (group.DOWN, group.STOPPED) else ""
         now = (phase, state.generation, state.restarts, state.served)
         if self.limit and now != self._kept:
@@ -331,6 +334,7 @@ class Supervisor:
         self.family.sweep(0 if self.guard.verdict else GRACE)
         self.guard.over.set()
         self._keep()
+        self.notices.see(self.link.group if isinstance(self.link, Head) else None, reason)
         self.status.enter("failed", reason)
         if self.link:
             self.link.report(group.DOWN, self.number, reason, group.SETUP)

@@ -1,0 +1,401 @@
+"""Role notify's program as a process of its own, with a real HTTP receiver and a real command: what comes, and what does not."""
+
+from __future__ import annotations
+
+import http.server
+import importlib
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from test_supervisor import eventually, free_port
+
+PROGRAM = ROOT / "roles/notify/files/notifier"
+MODULES = ("command", "outbox", "sender", "spool", "webhook")
+SECRET = "T0K3N-of-the-webhook-4f9a"
+# A status for each request, the last for all that follow; or what else it does with one.
+HANG, DRIP = "hang", "drip"
+
+
+class Receiver:
+    """An HTTP server that answers as it is told, and notes what came."""
+
+    def __init__(self, answers: list[Any], port: int = 0, context: ssl.SSLContext | None = None) -> None:
+        self.answers, self.over = answers, threading.Event()
+        self.requests: list[dict[str, Any]] = []
+        self.headers: dict[str, str] = {}
+        receiver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                answer = receiver.answers.pop(0) if len(receiver.answers) > 1 else receiver.answers[0]
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                receiver.requests.append({"path": self.path, "headers": dict(self.headers), "body": body, "answer": answer})
+                if answer == HANG:
+                    receiver.over.wait(60)
+                    return
+                if answer == DRIP:
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+                    while not receiver.over.wait(0.2):
+                        self.wfile.write(b"X: y\r\n")
+                    return
+                self.send_response(answer)
+                for name, value in receiver.headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+
+            def do_GET(self) -> None:
+                receiver.requests.append({"path": self.path, "headers": dict(self.headers), "body": None, "answer": None})
+                self.send_error(404)
+
+            def log_message(self, *_arguments: Any) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        if context:
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def told(self) -> list[int]:
+        """Numbers of the notices that were accepted."""
+        return [item["body"]["sequence"] for item in self.requests if item["answer"] == 200]
+
+    def stop(self) -> None:
+        self.over.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Site:
+    """A head's folders, and the program on them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.spool, self.queue = folder, folder / "spool", folder / "queue"
+        self.spool.mkdir()
+        self.process: subprocess.Popen[str] | None = None
+
+    def note(self, sequence: int, event: str = "serving", **more: Any) -> None:
+        """As the supervisor does."""
+        found = {
+            "sequence": sequence, "time": 1764500000.5, "event": event, "profile": "tiny", "node": "n0", "launch": "sha256:1",
+            "generation": 1, "restarts": 0, "limit": 3, "reason": "", "text": f"tiny: {event}", **more,
+        }  # fmt: skip
+        (self.folder / "new").write_text(json.dumps(found))
+        (self.folder / "new").rename(self.spool / f"{sequence:012d}.json")
+
+    def start(self, env: dict[str, str] | None = None, **config: Any) -> None:
+        given = {"spool": str(self.spool), "queue": str(self.queue), "linger_seconds": 1.0, "pause_seconds": 0.05, **config}
+        (self.folder / "config.json").write_text(json.dumps(given))
+        argv = [sys.executable, "-B", str(PROGRAM), str(self.folder / "config.json")]
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        self.process = subprocess.Popen(argv, **pipes, env={**os.environ, **(env or {})})
+
+    def ends(self, seconds: float = 20) -> str:
+        """Its words, when nothing waits any more."""
+        assert self.process
+        output, _none = self.process.communicate(timeout=seconds)
+        assert self.process.returncode == 0, output
+        return output
+
+    def kill(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    one = Site(tmp_path)
+    yield one
+    one.kill()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Callable[..., Receiver]]:
+    receivers: list[Receiver] = []
+
+    def start(*answers: Any, **more: Any) -> Receiver:
+        receivers.append(Receiver(list(answers), **more))
+        return receivers[-1]
+
+    yield start
+    for one in receivers:
+        one.stop()
+
+
+@pytest.fixture
+def program() -> Iterator[Any]:
+    """Its modules, imported as they import each other."""
+    sys.path.insert(0, str(PROGRAM))
+    yield {name: importlib.import_module(name) for name in MODULES}
+    sys.path.remove(str(PROGRAM))
+    for name in MODULES:
+        del sys.modules[name]
+
+
+def test_a_webhook_is_told_in_order_with_the_secret_where_it_belongs(site: Site, receiver: Callable[..., Receiver]) -> None:
+    there = receiver(200)
+    (site.folder / "secret").write_text(f"{SECRET}\n")
+    (site.folder / "secret").chmod(0o600)
+    for number, event in enumerate(["serving", "failing", "restarting"], 1):
+        site.note(number, event)
+    url = f"http://127.0.0.1:{there.port}/hooks/{{secret}}?who=a"
+    site.start(url=url, headers={"Authorization": "Bearer {secret}"}, secret_file=str(site.folder / "secret"))
+    output = site.ends()
+    assert [item["body"]["event"] for item in there.requests] == ["serving", "failing", "restarting"]
+    first = there.requests[0]
+    assert first["path"] == f"/hooks/{SECRET}?who=a"
+    assert (first["headers"]["Authorization"], first["headers"]["Content-Type"]) == (f"Bearer {SECRET}", "application/json")
+    assert first["body"] == {
+        "sequence": 1, "time": 1764500000.5, "event": "serving", "profile": "tiny", "node": "n0", "launch": "sha256:1", "generation": 1,
+        "restarts": 0, "limit": 3, "reason": "", "text": "tiny: serving", "dropped": 0,
+    }  # fmt: skip
+    assert SECRET not in output
+    assert list(site.spool.iterdir()) == []
+    assert [path.name for path in site.queue.rglob("*") if path.is_file()] == ["webhook.last"]
+
+
+def test_nobody_listens_then_errors_then_200_and_nothing_is_lost(site: Site, receiver: Callable[..., Receiver]) -> None:
+    port = free_port()
+    for number in range(1, 6):
+        site.note(number)
+    site.start(url=f"http://127.0.0.1:{port}/x")
+    assert eventually(lambda: not list(site.spool.iterdir()), 10), "a receiver that is away keeps the spool"
+    site.note(6)
+    time.sleep(0.5)
+    there = receiver(500, 503, 404, 429, 200, port=port)
+    output = site.ends()
+    assert there.told() == [1, 2, 3, 4, 5, 6]
+    assert [item["body"]["sequence"] for item in there.requests][:5] == [1, 1, 1, 1, 1]
+    assert "Connection refused" in output
+    assert "found status 500; wanted 2xx; tried again in" in output
+
+
+def test_it_is_killed_and_the_next_one_goes_on(site: Site, receiver: Callable[..., Receiver]) -> None:
+    port = free_port()
+    for number in range(1, 4):
+        site.note(number)
+    site.start(url=f"http://127.0.0.1:{port}/x")
+    assert eventually(lambda: not list(site.spool.iterdir()), 10)
+    site.kill()
+    site.note(4)
+    there = receiver(200, port=port)
+    site.start(url=f"http://127.0.0.1:{port}/x")
+    site.ends()
+    assert there.told() == [1, 2, 3, 4]
+
+
+def test_an_outage_beyond_the_bound_says_what_it_dropped(site: Site, receiver: Callable[..., Receiver]) -> None:
+    port = free_port()
+    for number in range(1, 3):
+        site.note(number)
+    there = receiver(200, port=port)
+    site.start(url=f"http://127.0.0.1:{port}/x", bound=5)
+    site.ends()
+    there.stop()
+    for number in range(3, 15):
+        site.note(number)
+    site.start(url=f"http://127.0.0.1:{port}/x", bound=5)
+    assert eventually(lambda: not list(site.spool.iterdir()), 10)
+    assert len(list((site.queue / "webhook").iterdir())) == 5
+    later = receiver(200, port=port)
+    output = site.ends()
+    assert there.told() + later.told() == [1, 2, 10, 11, 12, 13, 14]
+    assert [item["body"]["dropped"] for item in later.requests if item["answer"] == 200] == [7, 0, 0, 0, 0]
+    assert "notice 10 (serving): 7 before it were dropped" in output
+
+
+def test_a_receiver_that_hangs_or_drips_holds_up_nobody_else(
+    site: Site, receiver: Callable[..., Receiver], program: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The webhook's own try has an end; the command is told at once, whatever the webhook does."""
+    there = receiver(HANG)
+    site.note(1)
+    site.note(2)
+    out = site.folder / "out"
+    site.start(url=f"http://127.0.0.1:{there.port}/x", command=["/bin/sh", "-c", f"cat >>{out}"])
+    assert eventually(lambda: out.exists() and out.read_text().count('"sequence"') == 2, 5)
+    monkeypatch.setattr(program["webhook"], "SECONDS", 0.5)
+    monkeypatch.setattr(program["webhook"], "IN_ALL", 1.0)
+    for answer in (HANG, DRIP):
+        slow = receiver(answer)
+        start = time.monotonic()
+        with pytest.raises(program["sender"].Later, match="found none in time; wanted an answer"):
+            program["webhook"].Webhook(f"http://127.0.0.1:{slow.port}/x", {}, None).tell(b'{"sequence": 1}')
+        assert time.monotonic() - start < 5
+
+
+def test_a_redirect_is_not_followed_and_carries_no_secret(site: Site, receiver: Callable[..., Receiver], program: Any) -> None:
+    thief = receiver(200)
+    there = receiver(307)
+    there.headers["Location"] = f"http://127.0.0.1:{thief.port}/caught"
+    (site.folder / "secret").write_text(SECRET)
+    (site.folder / "secret").chmod(0o600)
+    hook = program["webhook"].Webhook(f"http://127.0.0.1:{there.port}/{{secret}}", {"X-Key": "{secret}"}, str(site.folder / "secret"))
+    with pytest.raises(program["sender"].Later) as caught:
+        hook.tell(b'{"sequence": 1}')
+    assert "found status 307; wanted 2xx. It leads elsewhere" in str(caught.value)
+    assert SECRET not in str(caught.value)
+    assert there.requests[0]["path"] == f"/{SECRET}"
+    assert thief.requests == []
+
+
+def test_what_the_receiver_refuses_is_dropped_and_counted(site: Site, receiver: Callable[..., Receiver]) -> None:
+    there = receiver(200, 400, 200)
+    for number in range(1, 4):
+        site.note(number)
+    site.start(url=f"http://127.0.0.1:{there.port}/x")
+    output = site.ends()
+    assert [(item["body"]["sequence"], item["body"]["dropped"]) for item in there.requests] == [(1, 0), (2, 0), (3, 1)]
+    assert "notice 2 (serving): 127.0.0.1" in output and "found status 400; wanted 2xx; it is dropped" in output
+
+
+def test_a_certificate_that_nobody_vouches_for_is_none(site: Site, receiver: Callable[..., Receiver], program: Any) -> None:
+    names = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run(
+        [*names, *subject, "-keyout", str(site.folder / "key"), "-out", str(site.folder / "cert")], check=True, capture_output=True
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(site.folder / "cert", site.folder / "key")
+    there = receiver(200, context=context)
+    with pytest.raises(program["sender"].Later, match="a certificate that does not hold"):
+        program["webhook"].Webhook(f"https://localhost:{there.port}/x", {}, None).tell(b'{"sequence": 1}')
+    assert there.requests == []
+    # The same one, vouched for by the node's own store.
+    site.note(1)
+    site.start(url=f"https://localhost:{there.port}/x", env={"SSL_CERT_FILE": str(site.folder / "cert")})
+    site.ends()
+    assert there.told() == [1]
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "why"), [(SECRET, 0o644, "mode 0644"), ("two\nlines", 0o600, "something else"), ("", 0o600, "something else")]
+)
+def test_a_secret_that_is_none_sends_nothing(
+    site: Site, receiver: Callable[..., Receiver], program: Any, content: str, mode: int, why: str
+) -> None:
+    there = receiver(200)
+    (site.folder / "secret").write_text(content)
+    (site.folder / "secret").chmod(mode)
+    hook = program["webhook"].Webhook(f"http://127.0.0.1:{there.port}/{{secret}}", {}, str(site.folder / "secret"))
+    with pytest.raises(program["sender"].Later, match=f"gx10_notify_secret_file.*found {why}"):
+        hook.tell(b"{}")
+    assert there.requests == []
+
+
+def test_a_command_gets_json_and_its_exit_code_counts(site: Site) -> None:
+    """0: told; 75: again; another: dropped; in order."""
+    script = site.folder / "hook"
+    script.write_text(
+        f"#!{sys.executable}\nimport json, os, sys\nfound = json.load(sys.stdin)\n"
+        f"seen = open('{site.folder}/seen', 'a')\nprint(found['sequence'], found['event'], file=seen)\n"
+        f"first = not os.path.exists('{site.folder}/again')\n"
+        f"if found['sequence'] == 2 and first:\n    open('{site.folder}/again', 'w')\n    sys.exit(75)\n"
+        "sys.exit(1 if found['sequence'] == 3 else 0)\n"
+    )
+    script.chmod(0o755)
+    for number in range(1, 5):
+        site.note(number, "down")
+    site.start(command=[str(script), "with an argument"])
+    output = site.ends()
+    assert (site.folder / "seen").read_text().split("\n") == ["1 down", "2 down", "2 down", "3 down", "4 down", ""]
+    assert "asks for another try" in output and "found exit code 1; wanted 0, or 75" in output
+    assert "notice 4 (down): 1 before it were dropped" in output
+
+
+def test_a_command_that_does_not_end_is_killed_with_what_it_started(site: Site, program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program["command"], "SECONDS", 0.5)
+    mark = f"{free_port()}8642"
+    with pytest.raises(program["sender"].Later, match="did not end within"):
+        program["command"].Command(["/bin/sh", "-c", f"sleep {mark} & sleep {mark}"]).tell(b"{}")
+    assert eventually(lambda: not [1 for path in Path("/proc").glob("[0-9]*/cmdline") if mark.encode() in read(path)], 5)
+    with pytest.raises(program["sender"].Refused, match="wanted a program"):
+        program["command"].Command([str(site.folder / "none")]).tell(b"{}")
+
+
+def read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_what_whoever_is_root_in_the_container_puts_there_does_no_harm(site: Site, receiver: Callable[..., Receiver]) -> None:
+    there = receiver(200)
+    victim = site.folder / "victim"
+    victim.mkdir()
+    (victim / "kept.json").write_text("{}")
+    (site.spool / "1.json").symlink_to(victim / "kept.json")
+    os.mkfifo(site.spool / "2.json")
+    (site.spool / "3.json").write_text("x" * 20000)
+    (site.spool / "4.json").write_text("[" * 5000)
+    (site.spool / "5.json").mkdir()
+    (site.spool / ".hidden").write_text("{}")
+    with socket.socket(socket.AF_UNIX) as one:
+        # Its path has a bound.
+        before = os.getcwd()
+        os.chdir(site.spool)
+        one.bind("6.json")
+        os.chdir(before)
+    changes: list[dict[str, Any]] = [{"event": "other"}, {"generation": -1}, {"text": 1}, {"time": "x"}, {"limit": True}]
+    for number, change in enumerate(changes, 10):
+        site.note(number, **change)
+    site.note(20, text="tiny:\nserving\x1b[31m", more="x")
+    site.start(url=f"http://127.0.0.1:{there.port}/x")
+    site.ends()
+    assert [(item["body"]["sequence"], item["body"]["text"]) for item in there.requests] == [(20, "tiny: serving [31m")]
+    assert "more" not in there.requests[0]["body"]
+    assert list(site.spool.iterdir()) == []
+    assert (victim / "kept.json").read_text() == "{}"
+    # A link in the place of the folder leads nowhere.
+    site.spool.rmdir()
+    site.spool.symlink_to(victim)
+    site.start(url=f"http://127.0.0.1:{there.port}/x")
+    site.ends()
+    assert (victim / "kept.json").exists() and not site.spool.is_symlink()
+
+
+def test_who_is_not_told_any_more_has_nothing_left(site: Site) -> None:
+    site.note(1)
+    site.start(url=f"http://127.0.0.1:{free_port()}/x")
+    assert eventually(lambda: (site.queue / "webhook").is_dir() and len(list((site.queue / "webhook").iterdir())) == 1, 10)
+    site.kill()
+    site.start(command=["/bin/true"])
+    site.ends()
+    assert not (site.queue / "webhook").exists()
+
+
+def test_pauses_grow_and_a_receiver_may_ask_for_more(program: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    sender = program["sender"]
+    pauses: list[float] = []
+    asked = iter([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 100.0, 9999.0])
+
+    class Away:
+        def tell(self, _body: bytes) -> None:
+            raise sender.Later("away", next(asked))
+
+    class Rest:
+        def wait(self, seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 9:
+                raise SystemExit
+
+    box = program["outbox"].Outbox(str(tmp_path), "webhook")
+    box.put({"sequence": 1, "event": "down"})
+    one = sender.Sender("webhook", Away(), box, 1.0)
+    monkeypatch.setattr(one, "_rest", Rest())
+    with pytest.raises(SystemExit):
+        one.run()
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 100.0, 300.0]
