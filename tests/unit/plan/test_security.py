@@ -144,3 +144,20 @@ def test_a_variable_that_opens_the_engine_or_is_a_secret_is_refused(resolve: Any
 def test_a_folder_for_profiles_of_sglang_is_refused(resolve: Any) -> None:
     answer = resolve("nemotron3-super-sglang", override={"env": {"SGLANG_TORCH_PROFILER_DIR": "/tmp"}}, accept_untested=True)
     assert any("env.SGLANG_TORCH_PROFILER_DIR: found '/tmp'" in problem for problem in answer["problems"])
+
+
+def test_a_container_writes_into_its_run_folder_alone() -> None:
+    tasks = yaml.safe_load((ROOT / "roles/engine/tasks/replace.yml").read_text())
+    (task,) = [task for task in tasks if task["name"] == "replace | Start the container"]
+    assert task["community.docker.docker_container"]["mounts"] == "{{ [__weights, __ours] | flatten(levels=1) }}"
+    assert [(mount["source"], mount["target"], mount.get("read_only", False)) for mount in task["vars"]["__ours"]] == [
+        ("{{ __engine_home }}", "/opt/gx10", True),
+        ("{{ __engine_run_dir }}", "/run/gx10", False),
+        ("/run/systemd/journal/socket", "/run/systemd/journal/socket", True),
+    ]
+
+
+@pytest.mark.parametrize("key", ["api-key", "admin-api-key", "enable-custom-logit-processor", "tool-server", "grpc-mode", "config"])
+def test_a_flag_that_opens_sglang_or_shows_a_secret_is_refused(resolve: Any, key: str) -> None:
+    answer = resolve("nemotron3-super-sglang", override={"args": {key: "x"}}, accept_untested=True)
+    assert answer["plan"] is None and any(f"args.{key}: found" in problem for problem in answer["problems"])
