@@ -138,3 +138,5 @@ def test_parts_of_a_wrong_type_are_empty() -> None:
     found = check({"engine": None, "args": [], "env": "x"}, ["vllm"])
     assert ([problem.key for problem in found[0]], found[1]) == (["env.HF_HUB_OFFLINE", "env.TRANSFORMERS_OFFLINE"], [])
     assert broken({"speculative-config": "qwen3_next_mtp"}) == []
+    for drafts, found in (([{"repo": "a/b"}, "x", {"repo": "c/d"}], ["a/b", "c/d"]), ("a/b", []), (None, [])):
+        assert _rules.view({"model": {"drafts": drafts}}, {}, "p").drafts == found
