@@ -108,8 +108,8 @@ def test_a_machine_with_sixteen_times_too_much_to_do(launch: Callable[..., Launc
         time.sleep(LONG)
         assert spent([one.pid for one in busy]) / count < LONG / 8, "the machine was not busy"
         still_serves(one)
-        # Each of the five threads on the way waits for its turn (4.4 to 5.3 s were seen).
-        tells_a_loss(one, within=TOLD + 1)
+        # Each of the five threads on the way waits for its turn, beside all that this machine has to do anyway (4.4 to 6.0 s were seen).
+        tells_a_loss(one, within=2 * TOLD)
     finally:
         for process in busy:
             process.kill()

@@ -65,6 +65,8 @@ class Ranks:
         self._known.clear()
 
     def _scan(self) -> None:
+        if not hasattr(os, "pidfd_open"):  # a Python that was built on an older system
+            return
         for pid in below(stats(), self.root):
             if pid in self._known:
                 continue
