@@ -216,7 +216,12 @@ def slow(cluster: Cluster, nodes: list[str], words: tuple[str, ...]) -> Done:
     shown = [cluster.sh(name, f"tc qdisc show dev {port}").strip() for name, port in ports.items()]
     if any("tbf" not in line for line in shown):
         raise Unproven(f"found {shown}")
-    return Done(at, shown[0], lambda: [cluster.sh(name, f"tc qdisc del dev {port} root") for name, port in ports.items()] and None)
+
+    def mend() -> None:
+        for name, port in ports.items():
+            cluster.sh(name, f"tc qdisc del dev {port} root")
+
+    return Done(at, shown[0], mend)
 
 
 def clock(_cluster: Cluster, _nodes: list[str], words: tuple[str, ...]) -> Done:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import json
 import os
 import subprocess
@@ -95,7 +96,7 @@ class Driver:
             "fault": fault.name,
             "moment": moment,
             "nodes": len(self.group.nodes),
-            "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+            "date": datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d %H:%M"),
             "commit": commit(),
             "load": round(os.getloadavg()[0], 1),
         }
@@ -156,6 +157,9 @@ class Driver:
             "held": 0.0 if _stands_still(fault) else _round(held) or 0.0,
             "broken": tuple(broken),
         }
+        if outcome == catalogue.HEALS:
+            # Of this start: others on the machine make each of them another one.
+            cluster.measure_boot()
         if outcome == catalogue.HEALS and fault.on != "control":
             found.update(self._culprit(fault, looks, heard))
         return found
@@ -251,6 +255,10 @@ class Driver:
 
     # -- after ---------------------------------------------------------------------------------------------------------
 
+    def _quietly(self, script: str, node: str) -> None:
+        with contextlib.suppress(Failed):
+            self.cluster.sh(node, f"{script}; true", 120, check=False)
+
     def _evidence(self, row: Row, before: verdict.Looks) -> None:
         folder = EVIDENCE / f"{row.fault}-{row.moment.replace(' ', '-')}-{datetime.datetime.now(tz=datetime.UTC):%H%M%S}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -285,7 +293,7 @@ class Driver:
             f"test ! -e {resources.KEPT} || mv {resources.KEPT} {resources.SHARD}",
             "rm -rf /root/.ansible/tmp/* /home/spark/.ansible/tmp/*; systemctl reset-failed 2>/dev/null",
         ):
-            cluster.each(lambda node, script=script: cluster.sh(node, f"{script}; true", 120, check=False), cluster.nodes)
+            cluster.each(functools.partial(self._quietly, script), cluster.nodes)
         run = cluster.serve(cluster.served or catalogue.USUAL)
         if run.code:
             Playbook("stop", quiet=True)

@@ -126,9 +126,8 @@ def supervisors() -> list[dict[str, Any]]:
 def journal(since: float) -> list[dict[str, Any]]:
     """What the supervisors have said, oldest first; it outlives containers and reboots."""
     lines = output("journalctl", "--identifier", "gx10", "--since", f"@{int(since)}", "--no-pager", "--output", "json").splitlines()
-    found = [json.loads(line) for line in lines]
-    said = [{"at": int(item["__REALTIME_TIMESTAMP"]) / 1e6, "text": str(item["MESSAGE"])} for item in found]
-    return sorted((item for item in said if item["at"] >= since), key=lambda item: item["at"])
+    found = sorted((int(item["__REALTIME_TIMESTAMP"]) / 1e6, str(item["MESSAGE"])) for item in map(json.loads, lines))
+    return [{"at": at, "text": text} for at, text in found if at >= since]
 
 
 def look(since: float | None) -> dict[str, Any]:
