@@ -53,6 +53,8 @@ class FilterModule:
             "_engine_parts": _engine.parts,
             "_engine_decide": _engine_actions.decide,
             "_engine_replaces": _engine_actions.replaces,
+            "_engine_heals": _engine.heals,
+            "_engine_waits": _engine_actions.waits,
             "_actions_text": lambda actions: "\n".join(_actions.lines(actions)) or "Nothing differs from the plan.",
             "_evidence_checks": _gate.evidence_checks,
             "_folder": _sources.absolute,

@@ -80,7 +80,9 @@ boot_id:
   type: str
   returned: always
 log:
-  description: "facts, signs (known causes of failure) and tail of the container's log."
+  description:
+    - "facts and signs (known causes of failure) of the last generation in the container's log, and the log's tail."
+    - "whole: the last generation's start is still in it."
   type: dict
   returned: when O(log) is true and the container exists
 """
@@ -128,7 +130,8 @@ def main() -> None:
         # In one stream: a traceback stands on stderr, between lines of stdout that say when.
         command = ["sh", "-c", 'exec docker logs "$0" 2>&1', module.params["container"]]
         _code, text, _err = module.run_command(command, errors="replace")
-        log["log"] = {"facts": _log_facts.facts(text), "signs": _log_facts.signs(text), "tail": _log_facts.tail(text)}
+        last, whole = _log_facts.last_generation(text)
+        log["log"] = {"facts": _log_facts.facts(last), "whole": whole, "signs": _log_facts.signs(last), "tail": _log_facts.tail(text)}
     module.exit_json(changed=False, **result, **log)
 
 

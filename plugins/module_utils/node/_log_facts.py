@@ -46,7 +46,15 @@ _SIGNS = (
     ("Ray killed workers for memory", r"killed due to the node running low on memory"),
     ("wrong flag", r"^\S*(?:vllm|usage).*error: .*$|unrecognized arguments: .*"),
 )
+# What the supervisor says when a generation starts (status.py): a container's log holds all of them.
+_GENERATION = re.compile(r"^supervisor \| .* \| generation \d+$", re.MULTILINE)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def last_generation(text: str) -> tuple[str, bool]:
+    """The log from the start of its last generation on, and whether that start is in it: Docker rotates a log away."""
+    starts = [match.start() for match in _GENERATION.finditer(text)]
+    return (text[starts[-1] :], True) if starts else (text, False)
 
 
 def facts(text: str) -> Facts:

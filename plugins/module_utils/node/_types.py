@@ -191,6 +191,8 @@ class Status(TypedDict, total=False):
 
     phase: str
     reason: str
+    generation: int
+    restarts: str
     phases: list[Phase]
     evidence: dict[str, Any]
 
@@ -253,7 +255,10 @@ class Facts(TypedDict, total=False):
 
 
 class Log(TypedDict, total=False):
+    """`facts` and `signs` are of the last generation; `whole`: its start is in the log, so that what it does not say was not said."""
+
     facts: Facts
+    whole: bool
     signs: list[str]
     tail: list[str]
 

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 
-from ..node._types import Container, Engine, EngineInfo, Listener
+from ..node._types import Container, Engine, EngineInfo, Listener, Status
 from ..plan._resolve import digest
 from ..plan._types import Node, Plan
 from ..plan.engines._engines import MODELS
@@ -82,6 +83,37 @@ def own(node: Node, look: Engine | None) -> Container | None:
 def over(container: Container) -> bool:
     """Has it ended, or does it only stay to say why it starts nothing any more?"""
     return not container["running"] or container["status"].get("phase") == "failed"
+
+
+# Of a supervisor whose generation starts, is waited for, or ends so that the next one can start.
+COMING = ("starting", "mods", "waiting", "ray", "members", "engine")
+
+
+def comes(container: Container) -> bool:
+    """Will it serve without anybody? It starts, or its group heals: one that has ended where it may restart is about to be told so."""
+    status = container["status"]
+    again = status.get("phase") == "failing" and status.get("restarts", "never") != "never"
+    return container["running"] and (again or status.get("phase") in COMING)
+
+
+def heals(plan: Plan, infos: Mapping[str, EngineInfo]) -> bool:
+    """May a group that does not serve yet still come by itself?"""
+    found = [own(node, infos.get(node["name"])) for node in plan["nodes"]]
+    return plan["group"]["restarts_per_hour"] > 0 and not any(item is None or over(item) for item in found)
+
+
+def restarting(status: Status) -> str:
+    """What a supervisor says whose group starts again: generation, restarts, who has ended the last one and when. Empty where none does."""
+    phase, evidence = status.get("phase", ""), status.get("evidence") or {}
+    culprit = status.get("reason", "") if phase == "failing" else evidence.get("ended", "")
+    if status.get("restarts", "never") == "never" or not culprit or phase not in (*COMING, "failing"):
+        return ""
+    failing = [item["at"] for item in status.get("phases", []) if item["name"] == "failing"]
+    at = failing[-1] if phase == "failing" and failing else evidence.get("ended_at")
+    since = f" since {datetime.datetime.fromtimestamp(at, datetime.UTC):%Y-%m-%d %H:%M:%S} UTC" if at else ""
+    reason = status.get("reason", "")
+    waits = f" {reason.removesuffix(culprit).rstrip('; ')}" if phase == "waiting" and reason else ""
+    return f"restarting{since}: {phase}{waits}, generation {status.get('generation')}, restart {status['restarts']}; {culprit}"
 
 
 def holds(container: Container) -> bool:

@@ -12,10 +12,11 @@ from ..node._types import Container, Engine
 from ..plan._resolve import other_format
 from ..plan._types import Mod, Node, Plan
 from ._actions import Action, action
-from ._engine import LABEL, own, parts
+from ._engine import LABEL, comes, own, parts, restarting
 from ._types import Part, Record
 
 PHASE = "engine"
+WAIT = "wait"
 UNKNOWN = "image or weights turn out to be others"
 
 
@@ -44,7 +45,7 @@ def decide(plan: Plan, looks: Mapping[str, Engine], image_id: str, weights_hash:
         depends = [action(PHASE, "", "depends", f"replace the group, if {UNKNOWN}")] if reasons else []
         remove = {name: left for name in looks if (left := [item["name"] for item in _left_over(plan, name, looks[name])])}
         removals = [action(PHASE, name, "remove", f"remove {one}: left over") for name, left in remove.items() for one in left]
-        return {"parts": wanted, "remove": remove, "actions": depends + removals}
+        return {"parts": wanted, "remove": remove, "actions": depends + removals + _awaited(plan, looks)}
     running = [name for name, look in looks.items() if any(item["running"] for item in look["containers"])]
     records: list[Record] = [look["record"] for look in looks.values() if look["record"]]
     told = changes(records[0], plan, image_id, weights_hash) if running and records else []
@@ -55,7 +56,24 @@ def decide(plan: Plan, looks: Mapping[str, Engine], image_id: str, weights_hash:
 
 def replaces(actions: Sequence[Action]) -> bool:
     """Is the group itself touched, or may it be?"""
-    return any(item["do"] != "remove" for item in actions)
+    return any(item["do"] not in ("remove", WAIT) for item in actions)
+
+
+def waits(actions: Sequence[Action]) -> bool:
+    """Is the group waited for?"""
+    return any(item["do"] == WAIT for item in actions)
+
+
+def _awaited(plan: Plan, looks: Mapping[str, Engine]) -> list[Action]:
+    """A group that starts, or starts again by itself, is as planned, and only has to come."""
+    ours = {node["name"]: own(node, looks.get(node["name"])) for node in plan["nodes"]}
+    coming = {name: item["status"] for name, item in ours.items() if item and comes(item)}
+    if not coming:
+        return []
+    # The head knows of all.
+    told = next((text for status in coming.values() if (text := restarting(status))), "")
+    why = told or "; ".join(f"{name} is in phase {status.get('phase')}" for name, status in coming.items())
+    return [action(PHASE, "", WAIT, f"wait for the group: {why}")]
 
 
 def _left_over(plan: Plan, name: str, look: Engine) -> list[Container]:
@@ -78,7 +96,7 @@ def _node(plan: Plan, name: str, look: Engine, wanted: Part | None, known: bool)
     if not ours["running"]:
         return [f"the container on {name} has ended with code {ours['exit_code']}"]
     phase = ours["status"].get("phase")
-    if phase in ("failing", "failed", "stopping"):
+    if phase in ("failing", "failed", "stopping") and not comes(ours):
         return [f"{name} is {phase}: {ours['status'].get('reason') or 'no reason given'}"]
     # Whatever image and weights will be, another plan is another one.
     which, expected = ("hash", wanted["hash"]) if wanted else ("plan", plan["hash"])

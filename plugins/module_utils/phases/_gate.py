@@ -18,7 +18,7 @@ from ..node._types import Engine, EngineInfo, Facts, Log
 from ..plan._resolve import other_format
 from ..plan._types import Node, Plan
 from ._actions import Action, action
-from ._engine import LABEL, own, owns
+from ._engine import LABEL, own, owns, restarting
 from ._types import Api, BootPhase, Check, Rank, Record, Result
 
 PHASE = "gate"
@@ -136,7 +136,9 @@ def _planned(node: Node, record: Record, info: EngineInfo) -> list[Check]:
     same = ours["image"] == record["image_id"]
     checks.append(check("image", name, same, ours["image"][:19], record["image_id"][:19], again))
     phase = "serving" if node["role"] == "head" else "joined"
-    checks.append(check("phase", name, status.get("phase") == phase, status.get("phase", "unknown"), phase, status.get("reason", "")))
+    again = restarting(status)
+    hint = "ansible-playbook serve.yml waits for it." if again else status.get("reason", "")
+    checks.append(check("phase", name, status.get("phase") == phase, again or status.get("phase", "unknown"), phase, hint))
     return checks
 
 
@@ -243,11 +245,18 @@ def document(record: Record, checks: list[Check], infos: Mapping[str, EngineInfo
         "url": plan["ready"]["url"],
         "model": plan["ready"]["served_name"],
         "nodes": nodes,
+        "restarting": _restarting(plan, infos),
         "deviations": plan["deviations"],
         "boot": boot,
         "answer": api["chat"]["text"] if api else "",
         "checks": checks,
     }
+
+
+def _restarting(plan: Plan, infos: Mapping[str, EngineInfo]) -> str:
+    """What the first rank that runs says of a group that heals by itself; the head knows of all."""
+    found = [own(node, infos.get(node["name"])) for node in plan["nodes"]]
+    return next((text for ours in found if ours and ours["running"] and (text := restarting(ours["status"]))), "")
 
 
 def lines(checks: list[Check]) -> list[str]:
@@ -262,7 +271,8 @@ def lines(checks: list[Check]) -> list[str]:
 
 def text(result: Result) -> str:
     """A result for a terminal: what serves where, or what is wrong, and what to do."""
-    out = [f"{result['profile']}: {'serving' if result['ok'] else 'NOT serving'} at {result['url']}", *lines(result["checks"])]
+    state = "serving" if result["ok"] else f"NOT serving, {result['restarting']}," if result["restarting"] else "NOT serving"
+    out = [f"{result['profile']}: {state} at {result['url']}", *lines(result["checks"])]
     if result["ok"]:
         out.append(f"  model   {result['model']}")
         out += [f"  rank {node['rank']}  {node['name']} ({node['role']}, {node['address']})" for node in result["nodes"]]

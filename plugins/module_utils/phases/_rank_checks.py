@@ -28,8 +28,10 @@ def boot_facts(plan: Plan, infos: Mapping[str, EngineInfo]) -> dict[str, Boot]:
     for name, info in infos.items():
         started = next((item["started_at"] for item in info.get("containers", []) if item["name"] == container), None)
         before = ((info.get("record") or {}).get("boots") or {}).get(name) or {}
-        kept: Facts = before["facts"] if started and before.get("started_at") == started else {}
-        log = info.get("log", {}).get("facts", {})
+        said = info.get("log", {})
+        # A log that has the whole start needs nobody's word; the record's may be of an earlier generation of this container.
+        kept: Facts = before["facts"] if started and before.get("started_at") == started and not said.get("whole") else {}
+        log = said.get("facts", {})
         logged: Any = {key: value for key, value in log.items() if key in BOOT}
         facts: Facts = {**kept, **logged}
         if len(kept.get("kv_cache_gib", [])) > len(logged.get("kv_cache_gib", [])):

@@ -116,7 +116,7 @@ class BootPhase(TypedDict):
 
 
 class Result(TypedDict):
-    """The playbook's result; ok only if every check passed."""
+    """The playbook's result; ok only if every check passed. `restarting`: what a group says that heals by itself, else empty."""
 
     ok: bool
     profile: str
@@ -124,6 +124,7 @@ class Result(TypedDict):
     url: str
     model: str
     nodes: list[Rank]
+    restarting: str
     deviations: list[Deviation]
     boot: list[BootPhase]
     answer: str

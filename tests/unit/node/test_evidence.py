@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -88,6 +90,28 @@ def test_what_is_no_record_counts_as_none(tmp_path: Path, text: str) -> None:
     look = _look.engine(docker, str(tmp_path), [])
     assert (look["record"], look["good"]["last"], look["good"]["previous"], look["image_gone"]) == ({}, {}, {}, False)
     assert isinstance(look["containers"][0]["status"], dict)
+
+
+def test_a_log_of_several_generations_counts_from_the_last_ones_start() -> None:
+    first = "supervisor | gx10-1 | generation 1\nGPU KV cache size: 1,000 tokens\nEngineCore encountered a fatal error\n"
+    second = "supervisor | gx10-1 | generation 2\nsupervisor | gx10-1 | engine\nGPU KV cache size: 2,000 tokens\n"
+    last, whole = _log_facts.last_generation(f"a mod's words\n{first}{second}")
+    assert (last, whole) == (second, True)
+    assert (_log_facts.facts(last), _log_facts.signs(last)) == ({"kv_cache_tokens": 2000}, [])
+    # Rotated away, or none has started yet.
+    assert _log_facts.last_generation("generation 3\nx supervisor | n | generation 3\n") == (
+        "generation 3\nx supervisor | n | generation 3\n",
+        False,
+    )
+
+
+def test_the_supervisors_line_is_the_one_that_is_looked_for(tmp_path: Path) -> None:
+    program = "import sys, status; status.Status(sys.argv[1], {'node': 'gx10-1', 'profile': 'p'}).begin(7, 1, 3)"
+    home = ROOT / "roles/engine/files/supervisor"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "status.json")], cwd=home, capture_output=True, text=True, check=True
+    )
+    assert _log_facts.last_generation(f"before\n{done.stderr}after") == (f"{done.stderr}after", True)
 
 
 EXPECT: Any = {"torch": "2.11.0+cu130", "cuda": "13.0", "imports": ["vllm"], "versions": {"transformers": ">=5.0.0"}}

@@ -61,6 +61,16 @@ def test_what_a_boot_said_outlives_its_log(plan: Plan) -> None:
     assert judge(plan, _rank_checks.boot_facts(plan, {"gx10-1": again}))["ok"] is None
 
 
+def test_a_whole_log_of_another_generation_needs_no_record(plan: Plan) -> None:
+    """The same container: its record is of the generation before, which had one rank more to say."""
+    container = {"name": plan["nodes"][0]["container"]["name"], "started_at": "2026-11-24T07:00:00Z"}
+    before: Any = {"containers": [container], "log": log(RAY), "record": {}}
+    boots = _rank_checks.boot_facts(plan, {"gx10-1": before})
+    short = {**log(RAY[RAY.index("(RayWorkerProc pid=90") :]), "whole": True}
+    now: Any = {"containers": [container], "log": short, "record": {"boots": boots}}
+    assert judge(plan, _rank_checks.boot_facts(plan, {"gx10-1": now}))["ok"] is None
+
+
 def test_the_plan_asks_ray_for_every_line(plan: Plan) -> None:
     assert [node["runtime_env"]["RAY_DEDUP_LOGS"] for node in plan["nodes"]] == ["0"] * 4
 

@@ -3,9 +3,11 @@
 usage: stub_engine.py PORT [FILE]
 
 Serves /health, /metrics and /v1/completions. FILE holds JSON that changes how it answers, read at each request:
-{"running": 0, "waiting": 0, "tokens": 1, "hang": false, "metrics": 200, "completions": 200}; the last two are statuses.
+{"running": 0, "waiting": 0, "tokens": 1, "hang": false, "metrics": 200, "completions": 200, "slow": 0}; metrics and completions are
+statuses, slow is the seconds that /health takes.
 """
 
+import contextlib
 import json
 import sys
 import time
@@ -15,7 +17,7 @@ from pathlib import Path
 STATE = Path(sys.argv[2]) if len(sys.argv) > 2 else None
 
 
-DEFAULTS = {"running": 0, "waiting": 0, "tokens": 1, "hang": False, "metrics": 200, "completions": 200}
+DEFAULTS = {"running": 0, "waiting": 0, "tokens": 1, "hang": False, "metrics": 200, "completions": 200, "slow": 0}
 
 
 def state() -> dict:
@@ -38,7 +40,9 @@ class Handler(BaseHTTPRequestHandler):
                 f'vllm:generation_tokens_total{{engine="0"}} {now["tokens"]}\n'
             )
         else:
-            self.answer("{}")
+            time.sleep(now["slow"])
+            with contextlib.suppress(BrokenPipeError):
+                self.answer("{}")
 
     def do_POST(self) -> None:
         while state()["hang"]:

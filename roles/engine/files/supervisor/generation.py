@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any, Callable
@@ -23,6 +24,8 @@ from watch import Watch
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LOOK = 0.25
+# Seconds for one answer of /health.
+HEALTH = 5.0
 # Ray ends with either of them, a second later, and does not say by which.
 RAY_PROCESSES = ("raylet", "gcs_server")
 
@@ -35,8 +38,21 @@ class Failed(Exception):
         self.kind = kind
 
 
+class Answers(threading.Thread):
+    """Asks until an URL answers 200; an answer that takes long holds nobody up."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(name="answers", daemon=True)
+        self.url, self.yes, self.over = url, False, threading.Event()
+
+    def run(self) -> None:
+        while not self.yes and not self.over.wait(LOOK):
+            self.yes = probe.get(self.url, timeout=HEALTH)[0] == 200
+
+
 class Generation:
-    """Ray and the engine of this node. `check` raises when it must not go on."""
+    """Ray and the engine of this node. `check` raises when it must not go on, and says whether the whole group serves; `pause` waits, but
+    not longer than until the group has news."""
 
     def __init__(
         self,
@@ -45,9 +61,11 @@ class Generation:
         family: Family,
         env: Mapping[str, str],
         status: Status,
-        check: Callable[[], None],
+        check: Callable[[], bool],
+        pause: Callable[[float], None],
     ) -> None:
-        self.part, self.deadlines, self.family, self.env, self.status, self.check = part, deadlines, family, env, status, check
+        self.part, self.deadlines, self.family, self.env, self.status = part, deadlines, family, env, status
+        self.check, self.pause = check, pause
         self.cwd = os.getcwd()
         self.ray: Child | None = None
         self.kin: Kin | None = None
@@ -111,7 +129,12 @@ class Generation:
             return  # a worker rank has no API; that its process lives is all there is to see
         url = f"{engine['health']}/health"
         # A server that is not ours may answer there; then our engine cannot bind, ends, and `look` says so.
-        self._until(lambda: probe.get(url, timeout=5)[0] == 200, self.deadlines["engine"], f"{url} did not answer 200")
+        answers = Answers(url)
+        answers.start()
+        try:
+            self._until(lambda: answers.yes, self.deadlines["engine"], f"{url} did not answer 200")
+        finally:
+            answers.over.set()
 
     def _until(self, done: Callable[[], bool], seconds: float, otherwise: str) -> None:
         """Wait for `done` while all children live; Failed with `otherwise` when the time ran out."""
@@ -120,7 +143,7 @@ class Generation:
             self.look()
             if time.monotonic() >= deadline:
                 raise Failed(f"{otherwise} within {seconds:.0f} s")
-            time.sleep(LOOK)
+            self.pause(LOOK)
         self.look()
 
     # -- watch ---------------------------------------------------------------------------------------------------------

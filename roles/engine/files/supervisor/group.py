@@ -127,6 +127,7 @@ def order(group: Group) -> dict[str, Any]:
         do = "down"
     found = {"do": do, "generation": group.generation, "reason": group.reason, "kind": group.kind}
     asked = missing(group) if group.phase in (WAITING, ENDING) else []
+    found["serving"] = group.phase == SERVING
     return {**found, "restarts": len(group.restarts), "limit": group.limit, "missing": asked}
 
 

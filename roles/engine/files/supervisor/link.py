@@ -70,6 +70,7 @@ class Link(threading.Thread):
         self.lock = threading.Lock()
         self.mine = group.Report(rank, self.session, "starting up", 0)
         self.over = threading.Event()
+        self._news = threading.Event()
         self._selector = selectors.DefaultSelector()
         self._waker, self._woken = socket.socketpair()
         for end in (self._waker, self._woken):
@@ -86,6 +87,11 @@ class Link(threading.Thread):
     def order(self) -> dict[str, Any]:
         """What this rank has to do now."""
         raise NotImplementedError
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but not longer than until the order has changed."""
+        self._news.wait(seconds)
+        self._news.clear()
 
     def wake(self) -> None:
         """Say it at once, not with the next heartbeat."""

@@ -35,6 +35,7 @@ class Head(Link):
         self._pending: list[Connection] = []
         self._ranks: dict[int, Connection] = {}
         self._told: dict[int, tuple[dict[str, Any], float]] = {}
+        self._state: tuple[str, int] | None = None
         self._listener: socket.socket | None = None
         self.refusals: dict[str, int] = {}
         if len(self.names) > 1:
@@ -128,6 +129,10 @@ class Head(Link):
                 self._count("a greeting that took too long")
                 self._gone(connection)
         found = self.order()
+        state = self.group.phase, self.group.generation
+        if state != self._state:
+            self._state = state
+            self._news.set()
         for rank, connection in list(self._ranks.items()):
             told, at = self._told.get(rank, ({}, 0.0))
             if found != told or now - at >= group.BEAT:

@@ -101,7 +101,9 @@ class Worker(Link):
         if not isinstance(message.get("do"), str) or not isinstance(message.get("generation"), int):
             raise wire.Refused("no order")
         with self.lock:
-            self._order, self.heard = message, now
+            before, self._order, self.heard = self._order, message, now
+        if [before.get(key) for key in ("do", "generation")] != [message["do"], message["generation"]]:
+            self._news.set()
 
     def _turn(self, now: float) -> None:
         trying = self._trying
@@ -116,7 +118,11 @@ class Worker(Link):
 
     def _try(self, now: float) -> None:
         self._tried = now
-        connection = Connection(socket.socket(socket.AF_INET, socket.SOCK_STREAM), now)
+        try:
+            connection = Connection(socket.socket(socket.AF_INET, socket.SOCK_STREAM), now)
+        except OSError as error:  # no descriptor, no memory: the next attempt may have it
+            self.trouble = f"no socket: {error.strerror}"
+            return
         self._trying = connection
         code = connection.sock.connect_ex(self.address)
         if code not in (0, 115):  # EINPROGRESS

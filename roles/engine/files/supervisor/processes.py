@@ -15,6 +15,9 @@ import time
 from collections.abc import Iterable, Mapping
 
 PR_SET_CHILD_SUBREAPER = 36
+# fork(2) for children (Python 3.11 and later; 3.9 has no other way): under vfork(2) this whole process stands still, the link's heartbeats
+# with it, until the disk has brought the child's program.
+vars(subprocess)["_USE_VFORK"] = False
 
 
 def stay_in_memory() -> bool:
@@ -86,6 +89,8 @@ class Family:
 
     def __init__(self) -> None:
         self.children: dict[int, Child] = {}
+        # No process of the engine's: it lives as long as this one.
+        self.spared: set[int] = set()
 
     def start(self, name: str, argv: list[str], env: Mapping[str, str], cwd: str) -> Child:
         """Start a child; raises OSError if the program cannot be run."""
@@ -102,6 +107,7 @@ class Family:
                 return
             if pid == 0:
                 return
+            self.spared.discard(pid)
             child = self.children.pop(pid, None)
             if child:
                 child.code = os.waitstatus_to_exitcode(status)
@@ -120,20 +126,28 @@ class Family:
             time.sleep(0.05)
         return True
 
+    def ask(self) -> None:
+        """SIGTERM to every descendant, and no waiting."""
+        _signal(self.all(), signal.SIGTERM)
+
     def kill(self) -> None:
         """SIGKILL to every descendant; another thread reaps."""
-        _signal(descendants(os.getpid()), signal.SIGKILL)
+        _signal(self.all(), signal.SIGKILL)
+
+    def all(self) -> list[tuple[int, str]]:
+        """(pid, name) of everything that runs below this process for the engine."""
+        return [one for one in descendants(os.getpid()) if one[0] not in self.spared]
 
     def sweep(self, grace: float) -> list[str]:
         """End every descendant: SIGTERM, after `grace` seconds SIGKILL. Returns the names of those that were left."""
-        left = descendants(os.getpid())
+        left = self.all()
         names = sorted({name for _pid, name in left})
         deadline = time.monotonic() + grace
         _signal(left, signal.SIGTERM)
         # Bounded: a process that the kernel cannot end must not keep the supervisor from saying so.
         for _attempt in range(200):
             self.reap()
-            left = descendants(os.getpid())
+            left = self.all()
             if not left:
                 break
             if time.monotonic() >= deadline:
@@ -148,19 +162,17 @@ def _signal(processes: Iterable[tuple[int, str]], number: int) -> None:
             os.kill(pid, number)
 
 
-def stats() -> dict[int, list[str]]:
-    """[name, state, parent, …] of every process, as in /proc/PID/stat (proc(5)) from its second field on."""
+def stats(pids: Iterable[int] | None = None) -> dict[int, list[str]]:
+    """[name, state, parent, …] of every process, or of these, as in /proc/PID/stat (proc(5)) from its second field on."""
     found: dict[int, list[str]] = {}
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
-            continue
+    for entry in pids if pids is not None else [int(name) for name in os.listdir("/proc") if name.isdigit()]:
         try:
             with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as file:
                 stat = file.read()
         except OSError:
             continue
         # The name stands in parentheses and may hold anything, so split at the last one.
-        found[int(entry)] = [stat[stat.index("(") + 1 : stat.rindex(")")], *stat[stat.rindex(")") + 2 :].split()]
+        found[entry] = [stat[stat.index("(") + 1 : stat.rindex(")")], *stat[stat.rindex(")") + 2 :].split()]
     return found
 
 

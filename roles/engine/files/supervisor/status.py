@@ -13,12 +13,16 @@ from typing import Any
 
 import journal
 
+# Seconds after which a file that could not be written is tried again.
+RETRY = 5.0
+
 
 class Status:
     """Phases with their times (Unix seconds) and evidence, written at each change."""
 
     def __init__(self, path: str, about: dict[str, Any]) -> None:
         self.path = path
+        self._trouble, self._tried = "", 0.0
         self.data: dict[str, Any] = {**about, "phase": "starting", "reason": "", "generation": 0, "started": time.time()}
         self.data.update(phases=[], evidence={})
 
@@ -35,6 +39,8 @@ class Status:
         """A generation has phases of its own; those of the mods count to the first."""
         if self.data["generation"]:
             self.data["phases"] = []
+        # plugins/module_utils/node/_log_facts.py looks for it.
+        print(f"supervisor | {self.data['node']} | generation {generation}", file=sys.stderr, flush=True)
         self.data.update(generation=generation, restarts=f"{restarts} of {limit} within an hour" if limit else "never")
 
     def enter(self, phase: str, reason: str = "") -> None:
@@ -49,14 +55,32 @@ class Status:
         self.write()
         journal.tell(f"{self.data['profile']}: {text}", journal.ERROR if phase.startswith("fail") else journal.NOTICE)
 
+    def again(self) -> None:
+        """Write what could not be written, now and then."""
+        if self._trouble and time.monotonic() - self._tried >= RETRY:
+            self.write()
+
     def evidence(self, **facts: Any) -> None:
         """Add facts to the record."""
         self.data["evidence"].update(facts)
         self.write()
 
+    def ended(self, reason: str, own: str) -> None:
+        """A generation is over: by whom, and what this node knows of it by itself."""
+        self.evidence(ended=reason, own=own, ended_at=round(time.time(), 3))
+
     def write(self) -> None:
-        """Replace the file in one step, so that a reader never sees half of it."""
-        temporary = f"{self.path}.new"
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump({**self.data, "updated": time.time()}, file, indent=1)
-        os.replace(temporary, self.path)
+        """Replace the file in one step, so that a reader never sees half of it. A full disk ends nothing that serves."""
+        temporary, self._tried = f"{self.path}.new", time.monotonic()
+        try:
+            with open(temporary, "w", encoding="utf-8") as file:
+                json.dump({**self.data, "updated": time.time()}, file, indent=1)
+            os.replace(temporary, self.path)
+            self._trouble = ""
+        except OSError as error:
+            if self._trouble == str(error):
+                return
+            self._trouble = str(error)
+            text = f"{self.path} cannot be written: {error}; what it says is old"
+            print(f"supervisor | {self.data['node']} | {text}", file=sys.stderr, flush=True)
+            journal.tell(f"{self.data['profile']}: {text}", journal.ERROR)

@@ -28,6 +28,7 @@ from link_worker import Worker
 from memory import Floor, Guard
 from processes import Family, adopt_orphans, stay_in_memory
 from status import Status
+from watchdog import Feeder
 
 # Seconds that each step may take, and what stop grants. `engine` comes with the plan: weights take minutes.
 DEADLINES = {"mods": 600, "ray": 180, "members": 300, "engine": 1800, "drain": 20, "stop": 30}
@@ -92,6 +93,7 @@ class Supervisor:
             signal.signal(number, self._on_signal)
         self.status.evidence(stays_in_memory=stay_in_memory())
         self.guard.start()
+        Feeder(self.family, self.limit, self.part["status_file"], self.part["node"], self.part["profile"]).start()
         try:
             try:
                 self._network()
@@ -222,7 +224,7 @@ class Supervisor:
                 self.number = order["generation"]
                 self.link.report(group.IDLE, self.number)
             self._say_waiting(order)
-            time.sleep(LOOK)
+            self.link.pause(LOOK)
 
     def _say_waiting(self, order: dict[str, Any]) -> None:
         if not order["missing"] and order["do"] == "run":
@@ -237,7 +239,7 @@ class Supervisor:
         self.number = number
         order = self.link.order()
         self.status.begin(number, order["restarts"], order["limit"])
-        self.life = Generation(self.part, self.deadlines, self.family, self.env, self.status, self._check)
+        self.life = Generation(self.part, self.deadlines, self.family, self.env, self.status, self._check, self.link.pause)
         self.link.report(group.STARTING, number)
         own, kind = "", ""
         try:
@@ -246,25 +248,27 @@ class Supervisor:
             self.status.enter("serving" if self.life.watch else "joined")
             while True:
                 self.life.look()
-                time.sleep(LOOK)
+                self.link.pause(LOOK)
         except Ended as end:
             reason = str(end)
             self.link.report(group.CLOSING, number)
+            self.family.ask()  # before anything that waits for a disk
             self.status.enter("stopping" if end.kind == group.STOP else "failing", reason)
         except (Failed, OSError, RuntimeError) as error:
             own, kind = self.guard.verdict or str(error), group.FLOOR if self.guard.verdict else getattr(error, "kind", group.SETUP)
             # First, so that the others end at the same time.
             self.link.report(group.CLOSING, number, own, kind)
+            self.family.ask()
             reason = self.link.order()["reason"] or own if isinstance(self.link, Head) else own
             self.status.enter("failing", reason)
         self.life.end(0 if self.guard.verdict else GRACE)
         self.life = None
-        self.status.evidence(ended=reason, own=own)
+        self.status.ended(reason, own)
         self._watch_memory_anew()
         self.link.report(group.IDLE, number, own, kind)
 
-    def _check(self) -> None:
-        """Raise what ends this generation from outside of it."""
+    def _check(self) -> bool:
+        """Raise what ends this generation from outside of it, or say whether the group serves."""
         assert self.link is not None
         if self.term:
             raise Stopped
@@ -275,6 +279,7 @@ class Supervisor:
             if order.get("unheard"):
                 raise Failed(order["reason"], group.LINK)
             raise Ended(order)
+        return bool(order.get("serving"))
 
     def _order(self) -> dict[str, Any]:
         assert self.link is not None
@@ -295,6 +300,7 @@ class Supervisor:
 
     def _keep(self) -> None:
         """Put what the head must not forget on disk, before a generation is told to anybody."""
+        self.status.again()
         link = self.link
         if not isinstance(link, Head):
             return
