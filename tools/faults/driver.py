@@ -174,6 +174,8 @@ class Driver:
             time.sleep(min(1.0, max(0.05, done.at + fault.hold - time.time())))
         if fault.hold < LONG or stopped or fault.outcome == catalogue.EITHER:
             return []
+        if cluster.generation() > generation:
+            return []  # ended, and starting again already
         looks = cluster.looks()
         # What is frozen with all that is in it cannot end.
         frozen = cluster.targets(fault.on) if fault.how == ("container", "pause") else []
