@@ -101,6 +101,7 @@ class FilterModule:
             "_setting": _inventory.setting,
             "_sources_of_weights": _inventory.weights_sources,
             "_start_problems": _engine.start_problems,
+            "_unstopped": _engine.unstopped,
             "_weights_differences": _weights.differences,
             "_weights_document": _plan_weights.of_models,
             "_weights_downloaded": _weights.downloaded,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 
+from ..common._problem import Problem
 from ..node._types import Container, Engine, EngineInfo, Listener, Status
 from ..plan._resolve import digest
 from ..plan._types import Node, Plan
@@ -126,6 +127,21 @@ def owns(container: Container, listener: Listener) -> bool:
     if listener["container"] is not None:
         return listener["container"] == container["id"]
     return "docker-proxy" in listener["command"] and listener["port"] in container["ports"]
+
+
+def unstopped(away: Sequence[str], looks: Sequence[Engine]) -> list[str]:
+    """Nodes that could not be asked to stop, and what they will do when they return; `looks`: what was seen of the others."""
+    plans = [look["record"]["plan"] for look in looks if look.get("record")]
+    problems = []
+    for name in away:
+        plan = next((plan for plan in plans if name in [node["name"] for node in plan["nodes"]]), None)
+        if plan and len(plan["nodes"]) > 1:
+            returns = f"its rank of {plan['profile']} waits for ranks that are gone, and starts nothing"
+        else:
+            returns = "a rank of several nodes waits and starts nothing, but what it serves alone may serve again (gx10_restarts_per_hour)"
+        hint = f"When it returns, {returns}. Then run stop.yml again."
+        problems.append(str(Problem(name, "node", "no answer", "one on which nothing of ours is left", hint, code="no-answer")))
+    return problems
 
 
 def start_problems(plan: Plan, infos: Mapping[str, EngineInfo]) -> list[str]:

@@ -22,6 +22,8 @@ SECRET = "a secret of the launch"
 class Node:
     """One node: its part, its process, its status."""
 
+    program = HOME
+
     def __init__(self, folder: Path, rank: int, part: dict[str, Any]) -> None:
         self.folder, self.rank, self.part = folder, rank, part
         folder.mkdir()
@@ -29,7 +31,7 @@ class Node:
 
     def start(self) -> None:
         (self.folder / "node.json").write_text(json.dumps(self.part))
-        self.process = subprocess.Popen([sys.executable, str(HOME), str(self.folder / "node.json")], cwd=self.folder)
+        self.process = subprocess.Popen([sys.executable, str(self.program), str(self.folder / "node.json")], cwd=self.folder)
 
     def status(self) -> dict[str, Any]:
         try:

@@ -214,6 +214,23 @@ def test_a_head_that_was_stopped_and_is_started_again_costs_no_restart(launch: C
     assert one.head.status()["restarts"] == "0 of 3 within an hour"
 
 
+def test_one_node_alone_heals_until_the_cap_also_over_a_reboot(launch: Callable[..., Launch]) -> None:
+    one = launch(ranks=1, restarts=2)
+    one.serves()
+    one.head.kill_rank()
+    one.serves(2)
+    assert one.head.status()["restarts"] == "1 of 2 within an hour"
+    assert one.head.status()["evidence"]["ended"].startswith("the engine was ended by SIGKILL")
+    power_off(one.nodes)
+    one.head.start()
+    one.serves(3)
+    assert one.head.status()["restarts"] == "2 of 2 within an hour"
+    one.head.kill_rank()
+    one.down("no restart is left of 2 within an hour")
+    time.sleep(1)
+    assert one.head.process.poll() is None
+
+
 def test_a_fabric_that_comes_after_docker_is_waited_for(launch: Callable[..., Launch]) -> None:
     one = launch(ranks=2)
     one.serves()

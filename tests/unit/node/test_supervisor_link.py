@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from launches import GENEROUS, Launch, Node, launching
-from test_supervisor import eventually
+from test_supervisor import STUBS, eventually
 
 
 @pytest.fixture
@@ -108,6 +108,21 @@ def test_a_connection_that_breaks_and_comes_back_ends_nothing(launch: Callable[.
     one.nodes[1].process.send_signal(signal.SIGCONT)
     time.sleep(5)
     one.serves(1, 1)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_link_whose_thread_has_ended_costs_one_restart(launch: Callable[..., Launch], monkeypatch: pytest.MonkeyPatch, rank: int) -> None:
+    monkeypatch.setattr(Node, "program", STUBS / "stub_broken_link.py")
+    one = launch(ranks=2)
+    one.serves()
+    victim = one.nodes[rank]
+    (victim.folder / "break").touch()
+    assert victim.process.wait(GENEROUS) == 1
+    assert "the thread of the group's link has ended" in victim.status()["reason"]
+    (victim.folder / "break").unlink()
+    victim.start()  # as Docker does
+    one.serves(2)
+    assert one.head.status()["restarts"] == "1 of 3 within an hour"
 
 
 @pytest.mark.parametrize("change", ["launch", "secret", "rank"])

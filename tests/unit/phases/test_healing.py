@@ -103,9 +103,10 @@ def test_only_one_that_may_still_come_is_left_to_heal(plan: Plan, seen: Any, res
     infos: Any = {name: world["engine"] for name, world in seen["worlds"].items()}
     assert _engine.heals(plan, infos) is True
     assert _engine.heals(resolve("sim-tiny-tp2", variables=hostvars(3, gx10_restarts_per_hour=0))["plan"], infos) is False
-    down = {**infos["gx10-2"]["containers"][0], "status": {"phase": "failed"}}
-    assert _engine.heals(plan, {**infos, "gx10-2": {**infos["gx10-2"], "containers": [down]}}) is False
-    assert _engine.heals(plan, {**infos, "gx10-2": {**infos["gx10-2"], "containers": []}}) is False
+    gone: Any = {**infos["gx10-2"], "containers": []}
+    down: Any = {**gone, "containers": [{**infos["gx10-2"]["containers"][0], "status": {"phase": "failed"}}]}
+    for one in (gone, down):
+        assert _engine.heals(plan, {**infos, "gx10-2": one}) is False
 
 
 def test_status_says_how_far_it_is(plan: Plan, seen: Any) -> None:
@@ -124,3 +125,17 @@ def test_status_says_how_far_it_is(plan: Plan, seen: Any) -> None:
     says(seen, phase="serving")
     infos = {name: world["engine"] for name, world in seen["worlds"].items()}
     assert _gate.document(record, checks, infos, None)["restarting"] == ""
+
+
+def test_who_could_not_be_stopped_is_named_with_what_it_will_do(plan: Plan, seen: Any) -> None:
+    looks = [seen["worlds"][name]["engine"] for name in ("gx10-1", "gx10-3")]
+    group, other = _engine.unstopped(["gx10-2", "gx10-3"], looks)
+    assert group == (
+        "gx10-2: node: found no answer; wanted one on which nothing of ours is left. When it returns, its rank of sim-tiny-tp2 waits for "
+        "ranks that are gone, and starts nothing. Then run stop.yml again. [no-answer]"
+    )
+    assert "what it serves alone may serve again (gx10_restarts_per_hour). Then run stop.yml again." in other
+    # One node's own launch, which no other has a record of, is never said to wait.
+    alone: Any = {**looks[0], "record": {**looks[0]["record"], "plan": {**plan, "nodes": plan["nodes"][:1]}}}
+    assert "may serve again" in _engine.unstopped(["gx10-1"], [alone])[0]
+    assert _engine.unstopped([], looks) == []

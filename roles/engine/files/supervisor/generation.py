@@ -19,6 +19,7 @@ import group
 import probe
 import ray_env
 from processes import Child, Family, Kin
+from ranks import Ranks
 from status import Status
 from watch import Watch
 
@@ -71,6 +72,7 @@ class Generation:
         self.kin: Kin | None = None
         self.engine: Child | None = None
         self.watch: Watch | None = None
+        self.ranks = Ranks(os.getpid())
 
     # -- start ---------------------------------------------------------------------------------------------------------
 
@@ -153,13 +155,17 @@ class Generation:
         if self.kin:
             self.kin.look()
         self.family.reap()
-        self.check()
+        self.ranks.look()
+        serves = self.check()
         if self.kin and self.kin.killed:
             raise Failed(f"{self.kin.killed}; see this container's log", group.SIGNAL)
         for child in (self.engine, self.ray):
             if child and child.code is not None:
                 what = "Ray (its head went away, or a Ray process died)" if child is self.ray else "the engine"
                 raise Failed(f"{what} {child.ended()}; see this container's log", group.SIGNAL if child.code < 0 else group.EXIT)
+        # Before it serves, its own words on why it does not start count.
+        if self.ranks.killed and serves:
+            raise Failed(f"{self.ranks.killed}; see this container's log", group.SIGNAL)
         if self.watch and self.watch.verdict:
             assert self.engine is not None
             self.engine.signal(signal.SIGKILL)
@@ -172,6 +178,7 @@ class Generation:
         if self.watch:
             self.watch.stopping.set()
         self.family.sweep(grace)
+        self.ranks.close()
 
     def drain(self, go_on: Callable[[], bool]) -> None:
         """Let running requests finish, within the deadline and while `go_on`."""
@@ -195,5 +202,6 @@ class Generation:
                 if not self.family.wait(child, grace):
                     child.signal(signal.SIGKILL)
         left = self.family.sweep(grace=5)
+        self.ranks.close()
         if left:
             self.status.evidence(swept=left)

@@ -82,7 +82,7 @@ class Head(Link):
         try:
             for line in connection.lines():
                 self._hear(connection, line)
-        except (OSError, wire.Refused, ValueError) as error:
+        except (OSError, wire.Refused, ValueError, RecursionError) as error:
             if isinstance(error, wire.Refused):
                 self._count(str(error))
             self._gone(connection)

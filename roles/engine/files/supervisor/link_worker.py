@@ -71,7 +71,7 @@ class Worker(Link):
                 return
             for line in connection.lines():
                 self._hear(connection, line)
-        except (OSError, wire.Refused, ValueError) as error:
+        except (OSError, wire.Refused, ValueError, RecursionError) as error:
             self._failed(connection, getattr(error, "strerror", None) or str(error))
 
     def _connected(self, connection: Connection) -> None:

@@ -38,6 +38,14 @@ def adopt_orphans() -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
+def name_of(number: int) -> str:
+    """A signal's name; those of real time have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 class Child:
     """A child in a session of its own. `code` is None while it runs, else its exit code (minus the signal number)."""
 
@@ -60,7 +68,7 @@ class Child:
         code = self.code
         if code is None:
             return "runs"
-        return f"exited with code {code}" if code >= 0 else f"was ended by {signal.Signals(abs(code)).name}"
+        return f"exited with code {code}" if code >= 0 else f"was ended by {name_of(-code)}"
 
 
 class Kin:
@@ -81,7 +89,7 @@ class Kin:
             code = os.waitstatus_to_exitcode(int(fields[-1])) if fields[-1].isdigit() else 0
             # Ray's own way of ending them.
             if code < 0 and code != -signal.SIGTERM:
-                self.killed = f"{fields[0]} (process {pid}) was ended by {signal.Signals(-code).name}"
+                self.killed = f"{fields[0]} (process {pid}) was ended by {name_of(-code)}"
 
 
 class Family:

@@ -283,9 +283,12 @@ class Supervisor:
 
     def _order(self) -> dict[str, Any]:
         assert self.link is not None
-        if len(self.settings["names"]) > 1 and not self.link.is_alive():
+        if not self._linked():
             raise Failed("the thread of the group's link has ended; see this container's log", group.SETUP)
         return self.link.order()
+
+    def _linked(self) -> bool:
+        return self.link is None or len(self.settings["names"]) == 1 or self.link.is_alive()
 
     def _spared(self) -> None:
         """Raise Failed once memory was under the floor."""
@@ -329,7 +332,8 @@ class Supervisor:
         deadline = time.monotonic() + FAREWELL
         while isinstance(self.link, Head) and not self.limit and not self.link.alone() and time.monotonic() < deadline:
             time.sleep(LOOK)
-        while self.limit and not self.term:
+        # Without the thread of its link it can neither ask nor be told: Docker starts it again.
+        while self.limit and not self.term and self._linked():
             self.family.reap()
             time.sleep(LOOK)
 
