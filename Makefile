@@ -7,7 +7,7 @@ export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.build/molecule
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 SIM := $(BIN)/ansible-playbook -i inventories/sim molecule/shared
 
-.PHONY: setup setup-dev demo test static cluster lint unit matrix mutants security-mutants molecule proofs bench sim-up sim-down lock clean
+.PHONY: setup setup-dev demo test static cluster lint unit matrix mutants security-mutants molecule proofs faults bench sim-up sim-down lock clean
 
 setup: .venv/.ready
 
@@ -83,6 +83,14 @@ proofs: setup
 	$(SIM)/destroy.yml
 	rm -rf $(MOLECULE_EPHEMERAL_DIRECTORY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" molecule test --scenario-name boot --scenario-name proofs
+
+# The fault matrix, hours in all: rows that docs/faults.jsonl does not have yet. FAULTS="raylet-*,gcs-*", MOMENTS=idle,streams, MINUTES=30,
+# AGAIN=1 and NODES=4 choose; RANDOM=50 SEED=1 does as many in a row. The cluster stays.
+faults: setup
+	@tools/start-docker
+	$(SIM)/create.yml
+	$(BIN)/python -m tools.faults $(if $(NODES),--nodes $(NODES)) $(if $(FAULTS),--faults '$(FAULTS)') $(if $(MOMENTS),--moments '$(MOMENTS)') \
+	    $(if $(MINUTES),--minutes $(MINUTES)) $(if $(AGAIN),--again) $(if $(RANDOM),--random $(RANDOM)) $(if $(SEED),--seed $(SEED))
 
 # Small: it shows that the benchmarks run and that their byte counters hold; times are only printed.
 bench: setup

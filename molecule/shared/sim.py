@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -30,18 +31,36 @@ class Playbook:
         argv += ["-e", json.dumps(extra)]
         env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
         env["ANSIBLE_STDOUT_CALLBACK"] = "ansible.builtin.default"
-        self._process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, cwd="/")
+        streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        # Of its own, so that all of it can be ended at once, as a terminal does.
+        self._process = subprocess.Popen(argv, env=env, cwd="/", start_new_session=background, **streams)
         self.code, self.output, self._quiet = -1, "", quiet
         if not background:
             self.wait()
 
     def wait(self) -> Playbook:
         """Until it ends."""
-        self.output, _none = self._process.communicate()
+        rest, _none = self._process.communicate()
+        self.output += rest
         self.code = self._process.returncode
         if not self._quiet:
             print(self.output)
         return self
+
+    def until(self, pattern: str, seconds: float) -> str:
+        """Read until a task's name matches; its line, or "" where the run ended first or took longer."""
+        stream, deadline = self._process.stdout, time.monotonic() + seconds
+        assert stream
+        while time.monotonic() < deadline:
+            line = stream.readline()
+            self.output += line
+            if not line or (line.startswith("TASK [") and re.search(pattern, line)):
+                return line.strip()
+        return ""
+
+    def end(self, number: int) -> None:
+        """A signal to a run in the background, and to all that it has started."""
+        os.killpg(self._process.pid, number)
 
     def ok(self) -> Playbook:
         assert self.code == 0, self.output[-3000:]
@@ -115,11 +134,11 @@ def head(nodes: dict[str, Node]) -> Node:
     return nodes[HEAD]
 
 
-def ask(text: str = "hello", api: str = API) -> str:
+def ask(text: str = "hello", api: str = API, timeout: float = 60) -> str:
     """A chat completion over the management network."""
     body = {"model": "tiny-qwen3", "messages": [{"role": "user", "content": text}], "max_tokens": 16, "temperature": 0}
     request = urllib.request.Request(f"{api}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=timeout) as answer:
         content: str = json.load(answer)["choices"][0]["message"]["content"]
         return content
 

@@ -1,0 +1,1 @@
+"""Faults done to a group that serves on the virtual cluster, and what came of each."""
