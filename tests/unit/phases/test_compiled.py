@@ -25,7 +25,7 @@ def folder(name: str, stamp: str = "L", size: int = GIB, gone: bool = False) -> 
 
 @pytest.fixture
 def plan(resolve: Any) -> Any:
-    return resolve("sim-tiny-tp2", variables=hostvars(3))["plan"]
+    return resolve("sim-tiny-tp2", variables=hostvars(3, gx10_compiled_gib=20))["plan"]
 
 
 def decide(plan: Any, one: list[Any], two: list[Any], idle: list[Any] | None = None) -> Any:
@@ -36,7 +36,7 @@ def test_a_folder_is_of_one_engine_image_set_of_mods_and_order_of_ranks(resolve:
     key = _compiled.key(plan, IMAGE)
     assert key.startswith(f"vllm-{'1' * 12}-")
     assert _compiled.key(plan, OTHER) != key
-    variables = hostvars(3)
+    variables = hostvars(3, gx10_compiled_gib=20)
     variables["gx10-1"]["gx10_rank"], variables["gx10-2"]["gx10_rank"] = 1, 0
     variables["gx10-3"]["gx10_rank"] = 2
     assert _compiled.key(resolve("sim-tiny-tp2", variables=variables)["plan"], IMAGE) != key
@@ -44,7 +44,7 @@ def test_a_folder_is_of_one_engine_image_set_of_mods_and_order_of_ranks(resolve:
     modded["nodes"][0]["mods"] = [{"name": "m", "hash": "sha256:1", "path": "", "ready": True}]
     assert _compiled.key(modded, IMAGE) != key
     # Another flag, and another length of context, is the engine's own business.
-    assert _compiled.key(resolve("sim-tiny-tp2", variables=hostvars(3), override={"args": {"max-num-seqs": 3}})["plan"], IMAGE) == key
+    assert _compiled.key(resolve("sim-tiny-tp2", variables=hostvars(3, gx10_compiled_gib=20), override={"args": {"max-num-seqs": 3}})["plan"], IMAGE) == key
 
 
 def test_all_ranks_use_what_one_launch_of_theirs_has_left(plan: Any) -> None:

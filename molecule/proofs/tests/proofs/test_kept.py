@@ -7,7 +7,7 @@ from typing import Any
 from sim import HEAD, Node, Playbook, ask
 
 RANKS = (HEAD, "gx10-sim-2")
-PROFILE = {"profile": "sim-tiny-tp2"}
+PROFILE: dict[str, Any] = {"profile": "sim-tiny-tp2", "gx10_compiled_gib": 20}
 
 
 def files(node: Node) -> list[str]:
@@ -50,7 +50,7 @@ def test_ranks_that_differ_start_with_none_of_it(nodes: dict[str, Any]) -> None:
 
 
 def test_nothing_is_left_where_nothing_shall_be_kept(nodes: dict[str, Any]) -> None:
-    Playbook("serve", gx10_compiled_gib=0, **PROFILE).ok()
+    Playbook("serve", **{**PROFILE, "gx10_compiled_gib": 0}).ok()
     for node in nodes.values():
         assert node.run("ls /var/lib/gx10/compiled 2>/dev/null || true") == "", node.name
     assert all(mount["Destination"] != "/var/cache/gx10" for mount in nodes[HEAD].containers()[0]["Mounts"])
