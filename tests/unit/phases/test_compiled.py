@@ -12,8 +12,8 @@ import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.node import _compiled as _look
 from ansible_collections.gx10.serving.plugins.module_utils.node._docker import Docker
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _compiled
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _commands
-from conftest import ROOT, hostvars, launch
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _commands, _resolve, _sources
+from conftest import ROOT, edited, hostvars
 
 IMAGE, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 GIB = 1024**3
@@ -26,6 +26,12 @@ def folder(name: str, stamp: str = "L", size: int = GIB, gone: bool = False) -> 
 @pytest.fixture
 def plan(resolve: Any) -> Any:
     return resolve("sim-tiny-tp2", variables=hostvars(3, gx10_compiled_gib=20))["plan"]
+
+
+def launch(name: str, **own: Any) -> Any:
+    """The plan of a profile, with some of its top keys otherwise, where what is compiled is kept."""
+    variables = hostvars(gx10_compiled_gib=20)
+    return _resolve.resolve(edited(_sources.read(name), **own), variables, list(variables), None, True)["plan"]
 
 
 def decide(plan: Any, one: list[Any], two: list[Any], idle: list[Any] | None = None) -> Any:
@@ -44,7 +50,12 @@ def test_a_folder_is_of_one_engine_image_set_of_mods_and_order_of_ranks(resolve:
     modded["nodes"][0]["mods"] = [{"name": "m", "hash": "sha256:1", "path": "", "ready": True}]
     assert _compiled.key(modded, IMAGE) != key
     # Another flag, and another length of context, is the engine's own business.
-    assert _compiled.key(resolve("sim-tiny-tp2", variables=hostvars(3, gx10_compiled_gib=20), override={"args": {"max-num-seqs": 3}})["plan"], IMAGE) == key
+    assert (
+        _compiled.key(
+            resolve("sim-tiny-tp2", variables=hostvars(3, gx10_compiled_gib=20), override={"args": {"max-num-seqs": 3}})["plan"], IMAGE
+        )
+        == key
+    )
 
 
 def test_all_ranks_use_what_one_launch_of_theirs_has_left(plan: Any) -> None:

@@ -269,7 +269,8 @@ def test_a_long_decode_that_degenerates_fails(plan: Any, answers: Any, said: str
 
 def test_real_prose_is_neither_a_loop_nor_a_mixture() -> None:
     """Everything that this project documents, in pieces of the size of an answer."""
-    for path in [ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")]:
+    pages = {*(ROOT / "docs").glob("*.md")} - {ROOT / "docs/faults.md"}  # a list of names, by a tool
+    for path in [ROOT / "README.md", ROOT / "SECURITY.md", *sorted(pages)]:
         words = path.read_text(encoding="utf-8")
         for start in range(0, len(words) - 1000, 1000):
             piece = words[start : start + 1000]

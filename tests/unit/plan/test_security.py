@@ -149,7 +149,13 @@ def test_a_folder_for_profiles_of_sglang_is_refused(resolve: Any) -> None:
 def test_a_container_writes_into_its_run_folder_alone() -> None:
     tasks = yaml.safe_load((ROOT / "roles/engine/tasks/replace.yml").read_text())
     (task,) = [task for task in tasks if task["name"] == "replace | Start the container"]
-    assert task["community.docker.docker_container"]["mounts"] == "{{ [__weights, __ours] | flatten(levels=1) }}"
+    more = "[__notices] if __engine_is_head else [], [__compiled] if __engine_keeps else []"
+    assert task["community.docker.docker_container"]["mounts"] == f"{{{{ [__weights, __ours, {more}] | flatten(levels=1) }}}}"
+    # The head's notices, and what the engine compiles: folders of this launch's that the host only reads, or that no other container sees.
+    assert [(task["vars"][name]["source"], task["vars"][name]["target"]) for name in ("__notices", "__compiled")] == [
+        ("{{ engine_plan.state_dir }}/notices", "/run/gx10/notices"),
+        ("{{ __engine_compiled_home }}/files", "/var/cache/gx10"),
+    ]
     assert [(mount["source"], mount["target"], mount.get("read_only", False)) for mount in task["vars"]["__ours"]] == [
         ("{{ __engine_home }}", "/opt/gx10", True),
         ("{{ __engine_run_dir }}", "/run/gx10", False),
