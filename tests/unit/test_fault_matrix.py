@@ -66,6 +66,12 @@ def test_a_group_that_serves_and_one_that_is_down_with_a_reason_break_nothing() 
     assert verdict.broken(healthy(), healthy(), GROUP, answers=True) == []
     assert verdict.serves(healthy(), GROUP)
     assert verdict.broken(down(), healthy(), GROUP, answers=False) == []
+    killed = down()
+    killed["b"]["containers"][1]["running"] = False
+    killed["b"]["statuses"]["p"].update(phase="joined", reason="")
+    assert verdict.broken(killed, healthy(), GROUP, answers=False) == [], "its supervisor could say nothing more; the head does"
+    killed["a"] = killed["b"]
+    assert "nobody says why" in verdict.broken(killed, healthy(), GROUP, answers=False)[0]
     gone = down()
     del gone["b"]
     assert verdict.broken(gone, healthy(), GROUP, answers=False) == [], "a node that is off runs nothing"

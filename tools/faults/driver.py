@@ -160,7 +160,7 @@ class Driver:
         if outcome == catalogue.HEALS:
             # Of this start: others on the machine make each of them another one.
             cluster.measure_boot()
-        if outcome == catalogue.HEALS and fault.on != "control":
+        if outcome != catalogue.GOES_ON and fault.on != "control":
             found.update(self._culprit(fault, looks, heard))
         return found
 

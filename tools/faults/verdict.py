@@ -64,8 +64,10 @@ def serves(looks: Looks, group: Group) -> bool:
 
 
 def is_down(looks: Looks, group: Group) -> list[str]:
-    """What contradicts that the group is down with a reason. A node that is not seen runs nothing."""
+    """What contradicts that the group is down with a reason. A node that is not seen runs nothing, and where a container was ended from
+    outside its supervisor could say nothing more: then the others must."""
     found = []
+    why = False
     for name in group.nodes:
         if name not in looks:
             continue
@@ -73,8 +75,12 @@ def is_down(looks: Looks, group: Group) -> list[str]:
         if left:
             found.append(f"{name}: half down: found {_few(left)}; wanted no engine")
         said = status(looks[name], group)
-        if ours(looks[name]) and (said.get("phase") not in DOWN or not said.get("reason")):
+        says = said.get("phase") in DOWN and bool(said.get("reason"))
+        why = why or says
+        if any(item["running"] for item in ours(looks[name])) and not says:
             found.append(f"{name}: phase {said.get('phase')!r}, reason {said.get('reason', '')!r}; wanted down with a reason")
+    if not why and any(ours(looks[name]) for name in group.nodes if name in looks):
+        found.append("down, and nobody says why")
     return found
 
 
