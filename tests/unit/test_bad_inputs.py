@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,23 @@ def test_one_that_waits_is_counted_and_the_rest_goes_on(monkeypatch: pytest.Monk
     monkeypatch.setattr(runner, "case", case)
     monkeypatch.setattr(entry, "time", importlib.import_module("time"), raising=False)
     assert [(number, verdict.found) for number, verdict in runner.run(1, 3)] == [(0, []), (1, ["hang"]), (2, [])]
+
+
+@pytest.mark.parametrize(
+    ("override", "settings"),
+    [
+        ({"env": {"A": "://" + ":" * 60_000}}, {}),
+        ({"args": {"attention-config": "{" + '\\"' * 30_000 + "}"}}, {}),
+        ({"args": {"hf-overrides": {"a": "1" * 60_000 + "x"}}}, {}),
+        ({}, {"gx10_container_options": {"devices": ["/dev/x:/dev/x:" + "".join(map(chr, range(0x4E00, 0x4E00 + 14_000)))]}}),
+        ({}, {"gx10_env": {f"A{number}": "://" + ":" * 60_000 for number in range(40)}}),
+    ],
+)
+def test_no_expression_goes_back_and_forth(override: dict[str, Any], settings: dict[str, Any]) -> None:
+    hosts = {name: {**host, **settings} for name, host in entry.HOSTVARS.items()}
+    start = time.process_time()
+    entry.plan(entry.read(), hosts, override=override)
+    assert time.process_time() - start < runner.SECONDS
 
 
 def test_a_case_is_its_seed_and_number() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -117,6 +117,45 @@ def slow_case(random: Random) -> Case:
             about=f"block {around} {piece!r}",
         )
     return Case("slow texts", lambda _folder: entry.plan(with_profile(text)), about=f"{around} {piece!r}")
+
+
+# Where a text is looked into by an expression.
+SLOW_PLACES = (
+    *("env.A", "env.PYTORCH_CUDA_ALLOC_CONF", "env.VLLM_LOGGING_LEVEL", "env.NCCL_DEBUG", "args.x-y", "args.max-model-len", "args.seed"),
+    *("args.compilation-config", "args.attention-config", "args.kv-transfer-config", "args.hf-overrides", "args.limit-mm-per-prompt"),
+    *("args.chat-template", "args.otlp-traces-endpoint", "args.quantization", "args.override-generation-config", "model.repo", "image"),
+    *("container.shm_size", "model.served_name", "summary"),
+)
+SLOW_SETTINGS: tuple[tuple[str, Callable[[str], Any]], ...] = (
+    *(("gx10_env", lambda text: {"A": text}), ("gx10_env", lambda text: {"NCCL_IB_HCA": text})),
+    *[
+        ("gx10_container_options", make)
+        for make in (
+            *(lambda text: {"devices": [text]}, lambda text: {"ulimits": [text]}),
+            *(lambda text: {"cap_add": [text]}, lambda text: {"runtime": text}),
+        )
+    ],
+    ("gx10_weights_sources", lambda text: {text: "/x"}),
+    *((key, lambda text: text) for key in ("gx10_hub_endpoint", "gx10_models_root", "gx10_fabric_address", "gx10_management_address")),
+)  # fmt: skip
+
+
+def slow_value_case(random: Random) -> Case:
+    """A text at the place of a value, on which an expression may go back and forth: much of one piece, after what a match begins with."""
+    piece = random.choice([*("a", ":", "1", "_", "-", "/", ".", "0.", "a.", '\\"', "\\", "[", "{", "://", '{"a":', ",", " ", "=")])
+    size = random.choice([20_000, 60_000]) // len(piece)
+    body = "".join(map(chr, range(0x4E00, 0x4E00 + 14_000))) if random.random() < 0.1 else piece * size
+    around = random.choice(
+        [("", ""), ("://", ""), ("://a", "x"), ("{", "}"), ('{"a": "', '"}'), ("/dev/x:/dev/x:", ""), ("1", "x"), ("a/", "")]
+    )
+    text = around[0] + body + around[1]
+    if random.random() < 0.3:
+        key, make = random.choice(SLOW_SETTINGS)
+        hosts = {name: {**host, key: make(text)} for name, host in entry.HOSTVARS.items()}
+        return Case("slow texts", lambda _folder: entry.plan(entry.read(), hosts), about=f"{key} {around} {piece!r}")
+    place = random.choice(SLOW_PLACES)
+    changed = dump(put(profile(), place, text))
+    return Case("slow texts", lambda _folder: entry.plan(with_profile(changed)), about=f"{place} {around} {piece!r}")
 
 
 def crowded_case(random: Random) -> Case:
@@ -334,6 +373,7 @@ MAKERS = (
     extreme_case,
     extreme_case,
     slow_case,
+    slow_value_case,
     crowded_case,
     profile_case,
     profile_case,

@@ -87,7 +87,7 @@ def _device(value: object, accepted: Container[str]) -> Device | Refusal:
     parts = value.split(":") if isinstance(value, str) else [""]
     host, container = (_path(part) for part in (parts[0], parts[1] if len(parts) > 1 else parts[0]))
     permissions = parts[2] if len(parts) > 2 else "rwm"
-    if len(parts) > 3 or not host or not container or not re.fullmatch(r"(?!.*(.).*\1)[rwm]+", permissions):
+    if len(parts) > 3 or not host or not container or not 0 < len(permissions) == len(set(permissions) & set("rwm")):
         if isinstance(value, str) and re.match(r"[\w.-]+/[\w.-]+=", value):
             return Refusal("a path below /dev, as /dev/infiniband; a GPU by its CDI name is asked for with gpus: all")
         return Refusal("a path below /dev, as /dev/infiniband or HOST:CONTAINER:rwm; never the machine's memory")

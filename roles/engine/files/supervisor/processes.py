@@ -68,7 +68,7 @@ class Child:
         code = self.code
         if code is None:
             return "runs"
-        return f"exited with code {code}" if code >= 0 else f"was ended by {name_of(-code)}"
+        return f"exited with code {code}" if code >= 0 else f"was ended by {name_of(abs(code))}"
 
 
 class Kin:
