@@ -54,6 +54,8 @@ class Node(Supervised):
 class Launch:
     """Some nodes of one launch."""
 
+    node = Node
+
     def __init__(self, folder: Path, ranks: int, restarts: int, **changes: Any) -> None:
         self.folder, self.ranks = folder, ranks
         self.link_port, self.api_port = free_port(), free_port()
@@ -65,7 +67,7 @@ class Launch:
             "names": self.names, "launch": "sha256:l", "address": f"127.0.0.1:{self.link_port}", "secret_file": str(folder / "secret"),
             "restarts_per_hour": restarts, "gather_seconds": 30, **changes,
         }  # fmt: skip
-        self.nodes = [Node(folder / name, rank, self.part(rank)) for rank, name in enumerate(self.names)]
+        self.nodes = [self.node(folder / name, rank, self.part(rank)) for rank, name in enumerate(self.names)]
 
     def part(self, rank: int, port: int | None = None) -> dict[str, Any]:
         url = f"http://127.0.0.1:{self.api_port}"

@@ -14,6 +14,8 @@ from typing import Callable
 SECONDS = 2.0
 # Between two readings.
 LOOK = 0.2
+# After an end under the floor, before the next start; the group waits 60 s for a rank that ends.
+WAIT = 45.0
 
 
 def available_gib() -> float:
@@ -46,6 +48,20 @@ class Floor:
             f"the host has had less than {self.gib:g} GiB of memory available for {SECONDS:.0f} s ({available:.1f} now):"
             " stopped before it freezes"
         )
+
+
+def wait(floor: Floor, over: Callable[[], bool], pause: Callable[[float], None]) -> None:
+    """Until the host has had enough memory for as long as its lack would end an engine; at most WAIT seconds, or until `over`.
+
+    Who started again at once would be ended again at once, and restarts are counted.
+    """
+    deadline, since = floor.clock() + WAIT, None
+    while not over() and floor.clock() < deadline:
+        now = floor.clock()
+        since = (since or now) if floor.read() >= floor.gib else None
+        if since is not None and now - since > SECONDS:
+            return
+        pause(LOOK)
 
 
 class Guard(threading.Thread):

@@ -271,8 +271,20 @@ class Supervisor:
         self.life.end(0 if self.guard.verdict else GRACE)
         self.life = None
         self.status.ended(reason, own)
+        if kind == group.FLOOR and self.limit:
+            memory.wait(self.guard.floor, self._no_more, self._rest)
         self._watch_memory_anew()
         self.link.report(group.IDLE, number, own, kind)
+
+    def _no_more(self) -> bool:
+        """Will there be no further generation?"""
+        assert self.link is not None
+        return self.term or self.link.order()["do"] == "down"
+
+    def _rest(self, seconds: float) -> None:
+        assert self.link is not None
+        self._keep()
+        self.link.pause(seconds)
 
     def _check(self) -> bool:
         """Raise what ends this generation from outside of it, or say whether the group serves."""
