@@ -86,7 +86,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-NODE_URL = re.compile(r"http://(\[[0-9A-Fa-f:.]+(%[\w.-]+)?\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?):[0-9]{1,5}")
+NODE_URL = re.compile(r"http://(\[[0-9A-Fa-f:.]+(%[\w.-]+)?\]|[A-Za-z0-9_][A-Za-z0-9_.-]*):[0-9]{1,5}")
 
 # The node talks to itself over HTTP: no file, no other scheme, no other address that an answer names, no proxy of the environment.
 OPENER = urllib.request.OpenerDirector()

@@ -149,7 +149,7 @@ def main() -> None:
             os.makedirs(root, exist_ok=True)
             os.chmod(root, mode)
     for path in [*wanted, *sorted(set(have) - set(wanted))]:
-        if wanted.get(path) == have.get(path):
+        if path in wanted and wanted[path] == have.get(path):
             continue
         full = os.path.join(root, path)
         actions.append(f"{'write' if path in wanted else 'remove'} {full}")

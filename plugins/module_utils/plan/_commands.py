@@ -76,7 +76,7 @@ def additions(node: Node) -> list[tuple[str, str]]:
 def restart(plan: Plan) -> tuple[str, str]:
     """Docker's restart policy, and its reason."""
     if plan["group"]["restarts_per_hour"]:
-        return "--restart always", "after a reboot; the supervisor asks the group's head before it starts anything"
+        return "--restart unless-stopped", "after a reboot; the supervisor asks the group's head before it starts anything"
     return "--restart no", "half a group never starts by itself"
 
 

@@ -72,7 +72,10 @@ def test_a_sample_that_is_cut_is_passed_by(capsys: pytest.CaptureFixture[str], t
         assert run(capsys, url)["metrics"] == {"vllm:b": 2.0}
 
 
-@pytest.mark.parametrize("url", ["http://10.0.0.1:8000", "http://[fd00::1]:8000", "http://[fe80::1%eth0]:8000", "http://gx10-1.local:8000"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://10.0.0.1:8000", "http://[fd00::1]:8000", "http://[fe80::1%eth0]:8000", "http://gx10-1.local:8000", "http://spark_1:8000"],
+)
 def test_the_urls_of_plans_are_taken(url: str) -> None:
     assert api_info.NODE_URL.fullmatch(url)
 

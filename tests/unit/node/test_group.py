@@ -3,6 +3,7 @@ come back, heads that are started again. The ranks here follow orders as the sup
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -322,3 +323,23 @@ def test_a_record_of_another_launch_is_none(tmp_path: Path) -> None:
     assert found is not None
     assert (found.phase, found.generation, found.served) == (group.WAITING, 1, True)
     assert json.loads(Path(path).read_text())["phase"] == "serving"
+
+
+def test_a_rank_short_of_memory_holds_up_no_end_and_starts_nothing() -> None:
+    """Nothing of ours runs there, while another rank of the generation still ends."""
+    state = serving()
+    state = group.step(state, group.Report(1, "s", group.CLOSING, 1, "the host has had less than 2 GiB", group.FLOOR), 10.0)
+    state = group.step(state, group.Report(0, "s", group.IDLE, 1), 11.0)
+    state = group.step(state, group.Report(2, "s", group.SHORT, 1), 12.0)
+    assert state.phase == group.ENDING
+    state = group.step(state, group.Report(1, "s", group.IDLE, 1), 13.0)
+    assert (state.phase, state.generation) == (group.WAITING, 1)
+    state = group.step(state, group.Report(2, "s", group.IDLE, 1), 14.0)
+    assert (state.phase, state.generation, len(state.restarts)) == (group.STARTING, 2, 1)
+
+
+def test_only_the_restarts_of_the_last_hour_count() -> None:
+    state = dataclasses.replace(serving(), restarts=(100.0, 3000.0))
+    assert group.recent(state, 3500.0) == (100.0, 3000.0)
+    assert group.recent(state, 3700.0) == (3000.0,)
+    assert group.recent(state, 10**6) == ()

@@ -108,3 +108,19 @@ def test_a_folders_mode_is_what_was_asked_for(tmp_path: Path, capsys: pytest.Cap
         assert not run(capsys, root, {}, exclusive=False, mode="0700")["changed"]
     assert run(capsys, tmp_path / "x" / "y", {}, mode="0700")["changed"]
     assert (tmp_path / "x" / "y").stat().st_mode & 0o7777 == 0o700
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_what_shall_go_goes_whatever_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str], exclusive: bool) -> None:
+    """A group's record that is a folder would keep its head from starting, for ever."""
+    (tmp_path / "link").symlink_to("nothing")
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "large").touch()
+    os.truncate(tmp_path / "large", 17 * 1024**2)
+    if not exclusive:
+        (tmp_path / "folder").mkdir()
+    names = sorted(path.name for path in tmp_path.iterdir())
+    options: dict[str, Any] = {} if exclusive else {"exclusive": False, "absent": names}
+    assert run(capsys, tmp_path, {}, **options)["actions"] == [f"remove {tmp_path}/{name}" for name in names]
+    assert list(tmp_path.iterdir()) == []
+    assert not run(capsys, tmp_path, {}, **options)["changed"]

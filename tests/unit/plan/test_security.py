@@ -71,7 +71,7 @@ def test_a_container_has_no_more_rights_than_it_needs() -> None:
 
 
 # Who may restart at all asks the group's head first: docs/recovery.md.
-RESTART = "{{ 'always' if engine_plan.group.restarts_per_hour else 'no' }}"
+RESTART = "{{ 'unless-stopped' if engine_plan.group.restarts_per_hour else 'no' }}"
 
 
 def test_a_container_keeps_dockers_seccomp_profile_and_namespaces() -> None:

@@ -114,11 +114,13 @@ class Generation:
         self._until(lambda: child.code is not None, wanted["seconds"] + 60, "Ray's node table did not answer")
         if child.code == 0:
             return
-        with open(answers, encoding="utf-8") as file:
-            lines = file.read().splitlines()
-        if child.code != 1 or not lines:
+        try:
+            with open(answers, encoding="utf-8") as file:
+                last = json.loads(file.read().splitlines()[-1])
+        except (OSError, ValueError, IndexError):
+            last = None  # it ended before its first answer, or a full disk has cut it
+        if child.code != 1 or last is None:
             raise Failed(f"Ray's node table could not be read: membership {child.ended()}; see this container's log")
-        last = json.loads(lines[-1])
         found = [f"{key} {', '.join(last[key])}" for key in ("missing", "unexpected", "twice") if last[key]]
         raise Failed(
             f"Ray has not exactly the planned nodes after {wanted['seconds']} s: {'; '.join(found) or 'all nodes'};"

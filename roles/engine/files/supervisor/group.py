@@ -28,6 +28,8 @@ WAITING, STARTING, SERVING, ENDING, DOWN, STOPPED = "waiting", "starting", "serv
 # What one rank does; a generation that a rank "starts", is "up" in or is "closing" holds memory and ports on its node.
 AWAY, IDLE, CLOSING, UP = "away", "idle", "closing", "up"
 RUNNING = (STARTING, UP, CLOSING)
+# Nothing of ours runs there: it is waited for, as a node that is away.
+SHORT = "short of memory"
 # Why a generation ended: a process or link that died may live again, and a stop is nobody's failure. All else is EXIT or SETUP, and
 # would end the same way again, where the launch has never served.
 SIGNAL, LINK, WEDGE, FLOOR, STOP, EXIT, SETUP = "signal", "link", "wedge", "floor", "stop", "exit", "setup"
@@ -190,7 +192,7 @@ def _next(group: Group, now: float) -> Group:
     if group.phase == STARTING and all(rank.doing == UP for rank in ranks):
         return _to(group, SERVING, now, served=True)
     if group.phase == ENDING:
-        left = [rank.name for rank in ranks if rank.heard is not None and not _over(rank, group)]
+        left = [rank.name for rank in ranks if rank.heard is not None and not _over(rank, group, (IDLE, SHORT))]
         if left and now - group.since < ENDING_BOUND:
             return group
         if left:
@@ -206,9 +208,9 @@ def _next(group: Group, now: float) -> Group:
     return group
 
 
-def _over(rank: Rank, group: Group) -> bool:
+def _over(rank: Rank, group: Group, doing: tuple[str, ...] = (IDLE,)) -> bool:
     """Does it run nothing, and has it passed this generation, so that a late order cannot start it?"""
-    return rank.doing == IDLE and rank.generation >= group.generation
+    return rank.doing in doing and rank.generation >= group.generation
 
 
 def _after(group: Group, now: float) -> Group:
@@ -217,13 +219,13 @@ def _after(group: Group, now: float) -> Group:
         return _to(group, DOWN, now)
     if not group.served and group.generation == 1 and group.kind not in PASSING:
         return _to(group, DOWN, now, reason=f"{group.reason}; it has never served, so it is not tried again")
-    if group.kind != STOP and len(_recent(group, now)) >= group.limit:
+    if group.kind != STOP and len(recent(group, now)) >= group.limit:
         return _to(group, DOWN, now, reason=f"{group.reason}; no restart is left of {group.limit} within an hour")
     return _to(group, WAITING, now)
 
 
 def _start(group: Group, now: float) -> Group:
-    restarts = _recent(group, now)
+    restarts = recent(group, now)
     # Not counted: the first start, and one after a stop.
     if group.generation and group.kind != STOP:
         if len(restarts) >= group.limit:
@@ -232,7 +234,8 @@ def _start(group: Group, now: float) -> Group:
     return _to(group, STARTING, now, generation=group.generation + 1, restarts=restarts)
 
 
-def _recent(group: Group, now: float) -> tuple[float, ...]:
+def recent(group: Group, now: float) -> tuple[float, ...]:
+    """The restarts that still count."""
     return tuple(at for at in group.restarts if now - at < HOUR)
 
 

@@ -17,6 +17,7 @@ from link import Connection, Link
 
 # Seconds for a whole attempt to connect: from half of LOST on, so that two fit before the verdict.
 ATTEMPT = 0.9
+UNREACHABLE = "cannot be reached"
 
 
 class Worker(Link):
@@ -77,7 +78,7 @@ class Worker(Link):
     def _connected(self, connection: Connection) -> None:
         code = connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
-            raise OSError(code, "refused the connection" if code == 111 else "cannot be reached")
+            raise OSError(code, "refused the connection" if code == 111 else UNREACHABLE)
         self._selector.modify(connection.sock, selectors.EVENT_READ, connection)
         self._caller = wire.Caller(self.key, self.launch, self.rank, self.names[self.rank], self.session)
         connection.send(wire.pack(self._caller.hello))
@@ -108,7 +109,8 @@ class Worker(Link):
     def _turn(self, now: float) -> None:
         trying = self._trying
         if trying and now - trying.since >= ATTEMPT:
-            self._failed(trying, "does not answer")
+            # What the kernel says of a peer that is off comes with every other attempt; one text is one line in the journal.
+            self._failed(trying, self.trouble if self.trouble == UNREACHABLE else "does not answer")
         with self.lock:
             silent = self._up is None or self.heard is None or now - self.heard >= group.LOST / 2
         if silent and self._trying is None and now - self._tried >= ATTEMPT / 2:
@@ -126,7 +128,7 @@ class Worker(Link):
         self._trying = connection
         code = connection.sock.connect_ex(self.address)
         if code not in (0, 115):  # EINPROGRESS
-            self._failed(connection, "cannot be reached")
+            self._failed(connection, UNREACHABLE)
             return
         self._selector.register(connection.sock, selectors.EVENT_WRITE, connection)
 

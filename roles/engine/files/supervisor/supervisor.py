@@ -10,6 +10,7 @@ process says why. Without restarts (`restarts_per_hour: 0`) it ends then, and th
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import time
@@ -133,6 +134,7 @@ class Supervisor:
             if self.term:
                 raise Stopped
             self.status.enter("waiting", missing)
+            self.status.again()
             time.sleep(LOOK)
             interface = probe.interface_of(address)
         if interface is None:
@@ -207,9 +209,8 @@ class Supervisor:
             self.family.reap()
             if self.term:
                 raise Stopped
-            if self.guard.verdict and self.number:
-                # Nothing of ours runs here: it is waited for, as a node that is away.
-                self.link.report("short of memory", self.number)
+            if self.guard.verdict and (self.number or self.again):
+                self.link.report(group.SHORT, self.number)
                 self._watch_memory_anew()
                 short = time.monotonic()
             elif short and time.monotonic() - short > 2 * memory.SECONDS:
@@ -260,6 +261,7 @@ class Supervisor:
             reason = str(end)
             self.link.report(group.CLOSING, number)
             self.family.ask()  # before anything that waits for a disk
+            self._keep()
             self.status.enter("stopping" if end.kind == group.STOP else "failing", reason)
         except (Failed, OSError, RuntimeError) as error:
             own, kind = self.guard.verdict or str(error), group.FLOOR if self.guard.verdict else getattr(error, "kind", group.SETUP)
@@ -292,12 +294,13 @@ class Supervisor:
         if self.term:
             raise Stopped
         self._spared()
-        self._keep()
         order = self._order()
         if group.follow(order, self.number, running=True) == "end":
             if order.get("unheard"):
                 raise Failed(order["reason"], group.LINK)
             raise Ended(order)
+        # After the order to end: a disk may hang.
+        self._keep()
         return bool(order.get("serving"))
 
     def _order(self) -> dict[str, Any]:
@@ -328,6 +331,12 @@ class Supervisor:
             return
         state = link.group
         self.notices.see(state)
+        self._record(state)
+        link.keep(state.generation)
+
+    def _record(self, state: group.Group) -> None:
+        # After a power cut nobody can tell how old a restart is: those that count no more are taken out before.
+        state = dataclasses.replace(state, restarts=group.recent(state, time.monotonic()))
         phase = state.phase if state.phase in (group.DOWN, group.STOPPED) else ""
         now = (phase, state.generation, state.restarts, state.served)
         if self.limit and now != self._kept:
@@ -335,7 +344,6 @@ class Supervisor:
             with contextlib.suppress(OSError):
                 record.write(self.record, self.settings["launch"], self.status.data["boot_id"], state)
                 self._kept = now
-        link.keep(state.generation)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -356,6 +364,9 @@ class Supervisor:
         # Without the thread of its link it can neither ask nor be told: Docker starts it again.
         while self.limit and not self.term and self._linked():
             self.family.reap()
+            self.status.again()
+            if isinstance(self.link, Head):
+                self._record(self.link.group)
             time.sleep(LOOK)
 
     def _stop(self) -> None:
