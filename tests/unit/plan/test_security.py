@@ -136,7 +136,9 @@ def test_a_flag_that_opens_the_engine_or_shows_a_secret_is_refused(resolve: Any,
 )
 @pytest.mark.parametrize("site", [False, True])
 def test_a_variable_that_opens_the_engine_or_is_a_secret_is_refused(resolve: Any, key: str, site: bool) -> None:
-    more: dict[str, Any] = {"variables": hostvars(1, gx10_env={key: "x"})} if site else {"override": {"env": {key: "x"}}}
+    # A value that the engine reads: another one is refused in any case.
+    env = {key: "1"}
+    more: dict[str, Any] = {"variables": hostvars(1, gx10_env=env)} if site else {"override": {"env": env}}
     answer = resolve("sim-tiny-solo", accept_untested=True, **more)
     assert answer["plan"] is None and any(f"env.{key}: found" in problem for problem in answer["problems"])
 
