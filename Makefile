@@ -7,7 +7,7 @@ export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.build/molecule
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 SIM := $(BIN)/ansible-playbook -i inventories/sim molecule/shared
 
-.PHONY: setup setup-dev demo test static cluster lint unit matrix mutants security-mutants molecule proofs faults bench sim-up sim-down lock clean
+.PHONY: setup setup-dev demo test static cluster lint unit stress matrix mutants security-mutants molecule proofs faults bench sim-up sim-down lock clean
 
 setup: .venv/.ready
 
@@ -52,6 +52,10 @@ lint: setup-dev
 unit: setup-dev
 	$(BIN)/python -m pytest tests/unit
 	$(BIN)/python -m pytest tests/engines
+
+# The group's link beside 16 times too much to do, and short of memory: nothing else may run on the machine.
+stress: setup-dev
+	cd tests/unit/node && $(CURDIR)/$(BIN)/python -m pytest stress_supervisor.py
 
 # Minutes each, so not in `make test`: unit tests and sanity with every ansible-core and Python that is supported.
 matrix: setup-dev
