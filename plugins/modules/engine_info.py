@@ -37,6 +37,10 @@ options:
     description: Read the log of O(container) for facts, known causes of failure and its last lines.
     type: bool
     default: false
+  good:
+    description: Read what has passed a gate, too; two records of 16 KiB for each node, which few ask for.
+    type: bool
+    default: false
 extends_documentation_fragment: [gx10.serving.attributes.info]
 """
 
@@ -68,7 +72,9 @@ record:
   type: dict
   returned: always
 good:
-  description: "What has passed a gate: C(last) and C(previous), each a record, empty where there is none; C(at), seconds since the epoch."
+  description:
+    - "What has passed a gate: C(last) and C(previous), each a record, empty where there is none; C(at), seconds since the epoch."
+    - Empty unless O(good) is true.
   type: dict
   returned: always
 image_gone:
@@ -120,13 +126,14 @@ def main() -> None:
             "container": {"type": "str"},
             "timeout": {"type": "float", "default": 0},
             "log": {"type": "bool", "default": False},
+            "good": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
     docker = _docker.Docker(module.run_command)
     try:
         found = wait(module, docker)
-        result = _look.engine(docker, module.params["state_dir"], module.params["ports"], found)
+        result = _look.engine(docker, module.params["state_dir"], module.params["ports"], found, module.params["good"])
     except _docker.DockerError as error:
         module.fail_json(msg=f"{error} (systemctl start docker)")
     log: dict[str, Log] = {}

@@ -150,8 +150,8 @@ def good(state_dir: str) -> Good:
     return {"last": record(path), "previous": record(state_dir, "previous-good.json"), "at": at}
 
 
-def engine(docker: Docker, state_dir: str, ports: Sequence[int], found: list[Container] | None = None) -> Engine:
-    """Containers (`found`: looked up already), listeners, engine processes, records, who is told."""
+def engine(docker: Docker, state_dir: str, ports: Sequence[int], found: list[Container] | None = None, proven: bool = True) -> Engine:
+    """Containers (`found`: looked up already), listeners, engine processes, records (`proven`: the gate's good ones, too), who is told."""
     current = record(state_dir, "current.json")
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         boot_id = file.read().strip()
@@ -160,7 +160,7 @@ def engine(docker: Docker, state_dir: str, ports: Sequence[int], found: list[Con
         "listeners": _processes.listeners(list(ports)),
         "processes": _processes.engine_processes(),
         "record": current,
-        "good": good(state_dir),
+        "good": good(state_dir) if proven else {"last": {}, "previous": {}, "at": 0.0},
         "image_gone": bool(current) and not docker.inspect("image", [current["image_id"]]),
         "boot_id": boot_id,
         "notifier": _notifier.look(docker.run, state_dir),
