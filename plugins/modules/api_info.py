@@ -107,7 +107,10 @@ def ask(url: str, timeout: float, body: Any = None) -> tuple[int, str]:
                 raise http.client.IncompleteRead(text, answer.length)
             return answer.status, text.decode("utf-8", "replace")
     except urllib.error.HTTPError as error:
-        return error.code, error.read(LARGEST).decode("utf-8", "replace")
+        # What it says beside its code may be cut off with it.
+        with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+            return error.code, error.read(LARGEST).decode("utf-8", "replace")
+        return error.code, ""
     # An answer that is cut, or no HTTP, is neither an OSError nor a ValueError.
     except (OSError, ValueError, http.client.HTTPException) as error:
         return 0, str(error) or type(error).__name__

@@ -80,11 +80,11 @@ def _loader() -> Any:
             result: dict[Any, Any] = super().construct_mapping(node, deep=True)
             return result
 
-    # YAML 1.2's core schema without its octals and infinities: `no`, `010`, `1_000`, `12:30`, `.inf` and dates stay text.
+    # YAML 1.2's core schema without 0o17, 0xff and infinities: `no`, `010`, `1_000`, `12:30`, `.inf` and dates stay text.
     Loader.yaml_implicit_resolvers = {}
     whole = "(?:0|[1-9][0-9]{0,18})"
     for tag, pattern, first in (
-        ("null", r"(?:~|null|)", ["~", "n", ""]),
+        ("null", r"(?:~|null|Null|NULL|)", ["~", "n", "N", ""]),
         ("bool", r"(?:true|True|TRUE|false|False|FALSE)", list("tTfF")),
         ("int", r"[-+]?(?:0|[1-9][0-9]{0,18})", list("-+0123456789")),
         # Of two digits, an exponent leaves it finite.

@@ -14,7 +14,7 @@ import json
 import os
 import re
 
-from ._types import Gid, Gpu, Hardware, Link, Pcie, Rdma, SmiGpu
+from ._hardware_types import Gid, Gpu, Hardware, Link, Pcie, Rdma, SmiGpu
 
 # Of /proc/meminfo; CmaFree beyond CmaTotal is memory that cannot be pinned for RDMA.
 MEMORY = ("MemTotal", "MemFree", "MemAvailable", "Cached", "SwapTotal", "SwapFree", "CmaTotal", "CmaFree")

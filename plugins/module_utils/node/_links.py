@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ._types import Fabric
+from ._hardware_types import Fabric
 
 ETH_P_ARP = 0x0806
 # sshd's; whether anybody listens does not matter.

@@ -13,7 +13,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from . import _firewall, _hardware, _left, _links, _manifest, _notifier, _oci, _paths, _processes
@@ -93,16 +93,41 @@ def status(folder: str) -> Any:
     """What a supervisor wrote of itself. Its container is root in that folder: what is no status counts as none, and no text of it can
     tell a terminal what to do."""
     found = read_json(folder, "status.json")
-    kinds = {"phase": str, "reason": str, "phases": list, "evidence": dict}
-    phases = found.get("phases", [])
-    if not all(isinstance(found.get(key, kind()), kind) for key, kind in kinds.items()) or not all(
-        isinstance(item, dict) for item in phases
-    ):
-        return {}
     try:
-        return _printable(found)
+        return _printable(found) if _fits(found, STATUS) else {}
     except ValueError:
         return {}
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _number(value: Any) -> bool:
+    """Can it be a count, or seconds since the epoch?"""
+    return isinstance(value, (int, float)) and 0 <= value < 2**40
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_text, value))
+
+
+def _fits(value: Any, form: Mapping[str, Callable[[Any], bool]]) -> bool:
+    """Is it a mapping that has what it has of these keys in their form?"""
+    return isinstance(value, dict) and all(right(value[key]) for key, right in form.items() if key in value)
+
+
+def _phases(value: Any) -> bool:
+    form = {"name": _text, "at": _number}
+    return isinstance(value, list) and all(_fits(item, form) and form.keys() <= item.keys() for item in value)
+
+
+def _evidence(value: Any) -> bool:
+    return _fits(value, {"ended": _text, "ended_at": _number, "mods": _texts, "members": _texts})
+
+
+# What others compute with, or print.
+STATUS = {"phase": _text, "reason": _text, "generation": _number, "restarts": _text, "phases": _phases, "evidence": _evidence}
 
 
 def _printable(value: Any, depth: int = 0) -> Any:

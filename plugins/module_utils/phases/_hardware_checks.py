@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from ..common._problem import Problem
-from ..node._types import Hardware, Host, Link
+from ..node._hardware_types import Hardware, Link
+from ..node._types import Host
 from ..plan._types import Node, Plan
 from . import _link_checks
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..common._problem import Problem
-from ..node._types import Fabric, Host
+from ..node._hardware_types import Fabric
+from ..node._types import Host
 from ..plan._types import Plan
 
 

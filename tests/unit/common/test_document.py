@@ -48,9 +48,13 @@ def test_any_yaml_like_text_gives_a_mapping_or_one_problem(pieces: list[str]) ->
         ("a: +5", 5),
         ("a:", None),
         ("a: ~", None),
+        ("a: NULL", None),
+        ("a: Null", None),
         # What YAML 1.1 would turn into something else stays text.
         ("a: no", "no"),
         ("a: 010", "010"),
+        ("a: 0o17", "0o17"),
+        ("a: 0xff", "0xff"),
         ("a: 1_000", "1_000"),
         ("a: 12:30:45", "12:30:45"),
         ("a: 1e400", "1e400"),

@@ -62,6 +62,16 @@ def test_a_reply_that_is_none_is_status_0(capsys: pytest.CaptureFixture[str], te
     assert error in found["chat"]["error"] and found["chat"]["error"]
 
 
+@pytest.mark.parametrize(
+    "rest", [b"Transfer-Encoding: chunked\r\n\r\n5\r\nab", b"Transfer-Encoding: chunked\r\n\r\nzz", b"Content-Length: 9\r\n\r\nx"]
+)
+def test_an_error_that_is_cut_within_its_words_is_its_status(capsys: pytest.CaptureFixture[str], rest: bytes) -> None:
+    """Of an engine that dies while it says so."""
+    with replies(b"HTTP/1.1 500 No\r\n" + rest) as url:
+        found = run(capsys, url)
+    assert (found["health"], found["chat"]["status"], found["models"]) == (500, 500, [])
+
+
 def test_a_redirect_is_an_answer_and_is_not_followed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with replies(b'HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{"data": [{}]}\r\n') as elsewhere:
         assert run(capsys, elsewhere)["health"] == 200

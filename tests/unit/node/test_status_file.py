@@ -16,8 +16,17 @@ HEALTHY: dict[str, Any] = {
     "reason": "",
     "generation": 2,
     "phases": [{"name": "serving", "at": 1.5}],
-    "evidence": {"members": ["10.0.0.1"], "ended": None},
+    "restarts": "1 of 3 within an hour",
+    "evidence": {"members": ["10.0.0.1"], "mods": ["m"], "ended": "gx10-2: killed", "ended_at": 1.5, "other": [None]},
 }
+# Whoever asks what a group does computes with these.
+WRONG: list[tuple[str, Any]] = [
+    *[("phase", {}), ("reason", 1), ("generation", "2"), ("generation", 1e30), ("restarts", 3), ("phases", 7), ("evidence", [])],
+    *[("phases", [one]) for one in (1, {}, {"name": "failing"}, {"name": "failing", "at": "x"}, {"name": [], "at": 1})],
+    *[("evidence", {"ended": 5}), ("evidence", {"ended_at": 1e30}), ("evidence", {"ended_at": "x"})],
+    *[("evidence", {key: "x"}) for key in ("mods", "members")],
+    *[("evidence", {"members": [1]}), ("evidence", {"mods": {}})],
+]
 
 
 def link(to: str) -> Callable[[Path], None]:
@@ -48,10 +57,7 @@ def text(value: str) -> Callable[[Path], None]:
         *[text('{"a":' * depth + "1" + "}" * depth) for depth in (900, 1200, 1400, 3000)],
         text("{"),
         text("[]"),
-        *[
-            text(json.dumps({**HEALTHY, key: value}))
-            for key, value in (("phase", {}), ("reason", 1), ("phases", 7), ("phases", [1]), ("evidence", []))
-        ],
+        *[text(json.dumps({**HEALTHY, key: value})) for key, value in WRONG],
     ],
 )
 def test_what_is_no_status_counts_as_none(tmp_path: Path, leave: Callable[[Path], None]) -> None:
