@@ -19,6 +19,7 @@ SAYS = {
     "filter": "asked by roles",
     "lookup": "reads files",
     "action": "runs beside Ansible",
+    "plugin_utils": "base of actions",
     "phases": "plan + world → actions",
     "plan": "profile + inventory → plan",
     "common": "problems, documents",
@@ -65,7 +66,7 @@ def edges() -> dict[tuple[str, str], int]:
 HEAD, LINE, SPACE = 46, 15, 24
 # x, width, and the parts from top to bottom: (name, columns of file names).
 COLUMNS = (
-    (12, 150, (("filter", 1), ("action", 1), ("lookup", 1))),
+    (12, 150, (("filter", 1), ("action", 1), ("plugin_utils", 1), ("lookup", 1))),
     (240, 152, (("phases", 1),)),
     (470, 172, (("plan", 1),)),
     (732, 228, (("common", 1), ("node", 2), ("modules", 2))),

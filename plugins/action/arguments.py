@@ -6,30 +6,23 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
-from ansible.plugins.action import ActionBase
 from ansible.vars.plugins import get_vars_from_inventory_sources
 from ansible_collections.gx10.serving.plugins.module_utils.common import _problem
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _arguments, _inventory
-
-ARGUMENTS = {
-    "verb": {"type": "str", "required": True},
-    "refuse": {"type": "bool", "default": True},
-}
+from ansible_collections.gx10.serving.plugins.plugin_utils._control import ControlAction
 
 
-class ActionModule(ActionBase):
-    """Reads variables on the control node; touches no host."""
+class ActionModule(ControlAction):
+    """Reads variables."""
 
-    TRANSFERS_FILES = False
-    _requires_connection = False
+    ARGUMENTS: ClassVar = {
+        "verb": {"type": "str", "required": True},
+        "refuse": {"type": "bool", "default": True},
+    }
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
-        _validation, given = self.validate_argument_spec(ARGUMENTS)
-        variables = task_vars or {}
-
+    def answer(self, given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         def lookup(name: str) -> Any:
             return self._templar.template(variables[name])
 
@@ -39,8 +32,8 @@ class ActionModule(ActionBase):
             hosts = variables["groups"].get(found.get("nodes"), [])
             problems += _inventory.settings(variables["hostvars"], hosts, "inventory")
         if given["refuse"] and problems:
-            return {**result, "failed": True, "msg": _problem.report(f"Cannot run {given['verb']}.yml", problems)}
-        return {**result, "changed": False, "given": found, "problems": [problem.as_dict() for problem in problems]}
+            return {"failed": True, "msg": _problem.report(f"Cannot run {given['verb']}.yml", problems)}
+        return {"given": found, "problems": [problem.as_dict() for problem in problems]}
 
     def _owners(self, variables: dict[str, Any]) -> str:
         """The inventory's own variables, extra ones apart, as one text."""

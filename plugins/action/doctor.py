@@ -7,38 +7,33 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
-from ansible.plugins.action import ActionBase
 from ansible_collections.gx10.serving.plugins.action.cluster_lock import gone
 from ansible_collections.gx10.serving.plugins.module_utils.node import _oci
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _doctor, _doctor_checks, _image_actions
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _context
 from ansible_collections.gx10.serving.plugins.module_utils.plan._types import Plan
-
-ARGUMENTS = {
-    "plan": {"type": "dict", "default": {}},
-    "image_id": {"type": "str", "default": ""},
-    "unread": {"type": "str", "default": ""},
-    "looks": {"type": "dict", "required": True},
-    "more": {"type": "dict", "default": {}},
-    "api": {"type": "dict", "default": {}},
-    "head": {"type": "str", "required": True},
-    "addresses": {"type": "dict", "default": {}},
-    "state_dir": {"type": "path", "required": True},
-    "fanout_port": {"type": "int", "required": True},
-}
+from ansible_collections.gx10.serving.plugins.plugin_utils._control import ControlAction
 
 
-class ActionModule(ActionBase):
-    """Reads the control node's side and judges; touches no host."""
+class ActionModule(ControlAction):
+    """Reads the control node's side and judges."""
 
-    TRANSFERS_FILES = False
-    _requires_connection = False
+    ARGUMENTS: ClassVar = {
+        "plan": {"type": "dict", "default": {}},
+        "image_id": {"type": "str", "default": ""},
+        "unread": {"type": "str", "default": ""},
+        "looks": {"type": "dict", "required": True},
+        "more": {"type": "dict", "default": {}},
+        "api": {"type": "dict", "default": {}},
+        "head": {"type": "str", "required": True},
+        "addresses": {"type": "dict", "default": {}},
+        "state_dir": {"type": "path", "required": True},
+        "fanout_port": {"type": "int", "required": True},
+    }
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
-        _validation, given = self.validate_argument_spec(ARGUMENTS)
+    def answer(self, given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         looks, more, plan = given["looks"], given["more"], given["plan"] or None
         names = dict.fromkeys([*([node["name"] for node in plan["nodes"]] if plan else []), *looks])
         # A module that failed has a message, and nothing else.
@@ -59,7 +54,7 @@ class ActionModule(ActionBase):
             api=cast(Any, given["api"] if "chat" in given["api"] else None),
         )
         wanted = _wanted(plan, given)
-        return {**result, "changed": False, "diagnosis": _doctor.diagnose(wanted, seen)}
+        return {"diagnosis": _doctor.diagnose(wanted, seen)}
 
 
 def _wanted(plan: Plan | None, given: dict[str, Any]) -> _doctor.Wanted:

@@ -6,33 +6,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest, _oci
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _image_actions, _reconcile
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _context, _pins, _secret, _sources
-
-ARGUMENTS = {
-    "plan": {"type": "dict", "required": True},
-    "worlds": {"type": "dict", "required": True},
-    "present": {"type": "list", "elements": "str", "required": True},
-    "archived": {"type": "list", "elements": "dict"},
-    "sources": {"type": "dict", "default": {}},
-    "image": {"type": "dict", "required": True},
-}
+from ansible_collections.gx10.serving.plugins.plugin_utils._control import ControlAction
 
 
-class ActionModule(ActionBase):
-    """Reads the control node's side, decides, and prints what will be done; touches no host."""
+class ActionModule(ControlAction):
+    """Reads the control node's side, decides, and prints what will be done."""
 
-    TRANSFERS_FILES = False
-    _requires_connection = False
+    ARGUMENTS: ClassVar = {
+        "plan": {"type": "dict", "required": True},
+        "worlds": {"type": "dict", "required": True},
+        "present": {"type": "list", "elements": "str", "required": True},
+        "archived": {"type": "list", "elements": "dict"},
+        "sources": {"type": "dict", "default": {}},
+        "image": {"type": "dict", "required": True},
+    }
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
-        _validation, given = self.validate_argument_spec(ARGUMENTS)
+    def answer(self, given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         plan = given["plan"]
         hashes = _manifest.HashCache(str(Path("~/.cache/gx10/hashes.json").expanduser()))
         repos = [model["repo"] for model in plan["weights"]["models"]]
@@ -49,6 +44,6 @@ class ActionModule(ActionBase):
         problems = [*map(str, _secret.problems(str(secrets))), *decision["problems"]]
         if problems:
             lines = "\n  - ".join(problems)
-            return {**result, "failed": True, "msg": f"Cannot serve {plan['profile']}; nothing was changed:\n  - {lines}"}
+            return {"failed": True, "msg": f"Cannot serve {plan['profile']}; nothing was changed:\n  - {lines}"}
         Display().display("\n".join(_reconcile.lines(decision)))
-        return {**result, "changed": False, **decision}
+        return {**decision}

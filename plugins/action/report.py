@@ -5,21 +5,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.gx10.serving.plugins.plugin_utils._control import ControlAction
 
 
-class ActionModule(ActionBase):
-    """Prints on the control node; touches no host."""
+class ActionModule(ControlAction):
+    """Prints."""
 
-    TRANSFERS_FILES = False
-    _requires_connection = False
+    ARGUMENTS: ClassVar = {
+        "text": {"type": "str", "required": True},
+        "data": {"type": "dict"},
+    }
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        _validation, arguments = self.validate_argument_spec({"text": {"type": "str", "required": True}, "data": {"type": "dict"}})
-        Display().display(arguments["text"])
-        published = {"data": arguments["data"], "per_host": False, "aggregate": True}
-        return {"changed": False, **({"ansible_stats": published} if arguments["data"] else {})}
+    def answer(self, given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        Display().display(given["text"])
+        published = {"data": given["data"], "per_host": False, "aggregate": True}
+        return {"ansible_stats": published} if given["data"] else {}

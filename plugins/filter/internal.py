@@ -99,6 +99,8 @@ class FilterModule:
             "_profile_table": _catalogue.table,
             "_rank_checks": _rank_checks.rank_checks,
             "_boot_facts": _rank_checks.boot_facts,
+            "_other_records": _gate.other_records,
+            "_record_checks": _gate.record_checks,
             "_record_files": _gate.record_files,
             "_rollback_differing": _rollback.differing,
             "_rollback_kept": _rollback.kept,

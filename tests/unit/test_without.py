@@ -111,22 +111,51 @@ def test_who_does_not_answer_is_named_with_the_way_out(tmp_path: Path) -> None:
     assert "gx10-2: Docker engine: found Cannot connect to the Docker daemon" in output, "the others' problems are not told"
 
 
-def record(plan: Any, image: str = "sha256:1") -> dict[str, Any]:
-    return {"record": {"plan": plan, "image_id": image}}
+def record(plan: Any, started: str = "", image: str = "sha256:1") -> dict[str, Any]:
+    boots = {node["name"]: {"started_at": started} for node in plan.get("nodes", [])} if started else {}
+    return {"record": {"plan": plan, "image_id": image, "boots": boots}}
 
 
-def test_a_record_that_others_have_left_does_not_count() -> None:
+def test_a_record_that_others_have_left_does_not_count_whatever_its_clock_said() -> None:
     old, new = resolve()["plan"], resolve("gx10-1")["plan"]
-    infos: Any = {"gx10-1": record(old), "gx10-2": record(new), "gx10-3": record(new), "gx10-4": {"record": {}}}
-    assert _gate.served_record(infos)["plan"] == new
+    for at in ("", "2026-06-13T03:41:00.5Z", "2099-01-01T00:00:00Z"):
+        now = record(new, "2026-07-01T00:00:00Z")
+        infos: Any = {"gx10-1": record(old, at), "gx10-2": now, "gx10-3": now, "gx10-4": {"record": {}}}
+        assert _gate.served_record(infos)["plan"] == new
+        assert _gate.record_checks(infos["gx10-2"]["record"], infos) == []
+        (text,) = _gate.other_records(infos["gx10-2"]["record"], infos)
+        assert text.startswith("gx10-1: has the record of 'sim-tiny-tp2' by plan 'sha256:")
     # The one that was gone is away again; then the others are.
     assert _gate.served_record({name: infos[name] for name in ("gx10-2", "gx10-3")})["plan"] == new
     assert _gate.served_record({"gx10-1": infos["gx10-1"]})["plan"] == old
-    # Where every record is denied by somebody, the first is judged, and says where the nodes differ.
-    infos["gx10-3"] = record(new, "sha256:2")
-    assert _gate.served_record(infos)["plan"] == old
     none: Any = {"gx10-1": {"record": {}}}
     assert _gate.served_record(none) == {}
-    # An older release's plan may have no nodes.
-    older: Any = {"gx10-1": record({"hash": "x"})}
-    assert _gate.served_record(older) == older["gx10-1"]["record"]
+    # An older release's plan may have no nodes, and whoever is root on a node writes what it wants.
+    for nodes in ({}, {"nodes": "x"}, {"nodes": ["x", {"name": ["x"]}]}):
+        strange: Any = {"gx10-1": {"record": {"plan": {"hash": "x", **nodes}, "image_id": "sha256:1", "boots": ["x"]}}}
+        assert _gate.served_record(strange) == strange["gx10-1"]["record"]
+
+
+def test_of_launches_that_know_nothing_of_each_other_the_newest_counts() -> None:
+    """One was served while the other's node was gone, and the other way round."""
+    first, second = resolve("gx10-3", "gx10-4")["plan"], resolve("gx10-1", "gx10-2")["plan"]
+    for one, other, counts in (("2026-06-13", "2026-06-14", second), ("2026-06-14", "2026-06-13", first)):
+        infos: Any = {name: record(first, f"{one}T00:00:00Z") for name in ("gx10-1", "gx10-2")}
+        infos |= {name: record(second, f"{other}T00:00:00Z") for name in ("gx10-3", "gx10-4")}
+        assert _gate.served_record(infos)["plan"] == counts
+        assert len(_gate.other_records(_gate.served_record(infos), infos)) == 2
+
+
+def test_a_head_is_believed_against_its_workers_and_they_are_named() -> None:
+    """A run that died while it wrote the records: the head's comes with the others' or before them."""
+    plan = resolve()["plan"]
+    before: Any = record(plan, "2026-06-13T00:00:00Z", "sha256:1")
+    now: Any = record(plan, "2026-06-14T00:00:00Z", "sha256:2")
+    infos: Any = {"gx10-2": before, "gx10-1": now}
+    assert _gate.served_record(infos)["image_id"] == "sha256:2"
+    (found,) = _gate.record_checks(now["record"], infos)
+    assert (found["node"], found["ok"]) == ("gx10-2", False)
+    assert found["found"].endswith("with image 'sha256:1'") and found["wanted"].endswith("with image 'sha256:2'")
+    # A node that is up to date, or has none yet, is none of them.
+    infos["gx10-2"] = {"record": {}}
+    assert _gate.record_checks(now["record"], {**infos, "gx10-3": now}) == []

@@ -13,6 +13,7 @@ from ..plan._resolve import other_format
 from ..plan._types import Mod, Node, Plan
 from ._actions import Action, action
 from ._engine import LABEL, comes, own, parts, restarting
+from ._gate import served_record
 from ._types import Part, Record
 
 PHASE = "engine"
@@ -47,8 +48,8 @@ def decide(plan: Plan, looks: Mapping[str, Engine], image_id: str, weights_hash:
         removals = [action(PHASE, name, "remove", f"remove {one}: left over") for name, left in remove.items() for one in left]
         return {"parts": wanted, "remove": remove, "actions": depends + removals + _awaited(plan, looks)}
     running = [name for name, look in looks.items() if any(item["running"] for item in look["containers"])]
-    records: list[Record] = [look["record"] for look in looks.values() if look["record"]]
-    told = changes(records[0], plan, image_id, weights_hash) if running and records else []
+    record = served_record(looks)
+    told = changes(record, plan, image_id, weights_hash) if running and record else []
     why = "; ".join(dict.fromkeys(told or certain))
     do = "replace" if running else "start"
     return {"parts": wanted, "remove": {}, "actions": [action(PHASE, "", do, f"{do} the group: {why}")]}

@@ -11,9 +11,10 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..common._problem import show
 from ..node._types import Engine, EngineInfo, Facts, Log
 from ..plan._resolve import other_format
 from ..plan._types import Node, Plan
@@ -30,18 +31,56 @@ def answered(infos: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def served_record(infos: Mapping[str, Engine]) -> Record:
-    """The record of what is served, from the first node (in inventory order) that has one with which no node of its plan disagrees.
+    """The record of what is served: of the newest launch that its own head does not deny. Empty if no node has one.
 
-    Of a launch that others have left (serve without a node that was gone) only that node has a record. Empty if none has.
+    A launch that others have left (serve without a node that was gone) is recorded on that node alone: whatever the clocks say, it is older
+    than one of which a node of its plan has the record.
     """
     held: dict[str, Record] = {name: info["record"] for name, info in infos.items() if info.get("record")}
-    agreed = [record for record in held.values() if not _disagreed(record, held)]
-    return [*agreed, *held.values(), Record()][0]
+    launches = {name: record for name, record in held.items() if not _denied(record, held, _ranks(record)[:1])}
+    left = [record for record in launches.values() if not _denied(record, launches, _ranks(record))]
+    return max(left or launches.values() or held.values(), key=_started, default=Record())
 
 
-def _disagreed(record: Record, held: Mapping[str, Record]) -> bool:
-    names = [node.get("name", "") for node in record["plan"].get("nodes") or []]
+def _ranks(record: Record) -> list[str]:
+    """The nodes of a record's plan in rank order, as far as it has any: whoever is root on a node writes there what it wants."""
+    nodes: Any = record["plan"].get("nodes")
+    found = [node.get("name") for node in nodes if isinstance(node, dict)] if isinstance(nodes, list) else []
+    return [name for name in found if isinstance(name, str)]
+
+
+def _denied(record: Record, held: Mapping[str, Record], names: Sequence[str]) -> bool:
     return any(record_differs(held[name], record) for name in names if name in held)
+
+
+def _started(record: Record) -> str:
+    """When the containers of a record were started, by their nodes' clocks and as Docker writes it; empty if nobody knows."""
+    boots: Any = record.get("boots")
+    times = [boot.get("started_at") for boot in boots.values() if isinstance(boot, dict)] if isinstance(boots, dict) else []
+    return max((time for time in times if isinstance(time, str)), default="")
+
+
+def record_checks(record: Record, infos: Mapping[str, Engine]) -> list[Check]:
+    """Nodes of what is served that have the record of something else."""
+    others = [name for name in _ranks(record) if name in infos and record_differs(infos[name]["record"], record)]
+    hint = "ansible-playbook serve.yml, with what it was served with, writes the record on all of its nodes."
+    return [check("record", name, False, said(infos[name]["record"]), said(record), hint) for name in others]
+
+
+def other_records(record: Record, infos: Mapping[str, Engine]) -> list[str]:
+    """What nodes have a record of that take no part in what is served."""
+    others = {name: info["record"] for name, info in infos.items() if name not in _ranks(record)}
+    return [
+        f"{name}: has the record of {said(one)}, and no part in what is served"
+        for name, one in others.items()
+        if record_differs(one, record)
+    ]
+
+
+def said(record: Record) -> str:
+    """What a record names, for people."""
+    plan: Any = record["plan"]
+    return f"{show(plan.get('profile'), 60)} by plan {show(plan.get('hash'), 24)} with image {show(record['image_id'], 24)}"
 
 
 def unasked(record: Record, infos: Mapping[str, Engine]) -> str:

@@ -22,7 +22,7 @@ from ..node._types import Engine
 from ..plan._resolve import other_format
 from ..plan._types import Plan
 from ._engine_actions import changes
-from ._gate import record_differs, served_record
+from ._gate import record_differs, said, served_record
 from ._types import Record
 
 HASH = r"sha256:[0-9a-f]{64}"
@@ -49,12 +49,6 @@ def named(record: Record) -> tuple[Any, ...]:
     return plan.get("profile"), plan.get("hash"), record["image_id"]
 
 
-def _said(record: Record) -> str:
-    """What a record names, in a message."""
-    profile, plan, image = named(record)
-    return f"{show(profile, 60)} by plan {show(plan, 24)} with image {show(image, 24)}"
-
-
 def misformed(record: Record, infos: Mapping[str, Engine]) -> list[str]:
     """What a record names in no form that it can have."""
     return [
@@ -67,12 +61,12 @@ def misformed(record: Record, infos: Mapping[str, Engine]) -> list[str]:
 def differing(record: Record, plan: Plan, infos: Mapping[str, Engine]) -> list[str]:
     """Nodes of the plan whose records name something else; one without any, as a new one, says nothing."""
     hint = "ansible-playbook serve.yml -e profile=NAME serves a profile as this control node has it, and writes all records anew."
-    wanted = f"{_said(record)}, as on {_source(record, infos)}"
+    wanted = f"{said(record)}, as on {_source(record, infos)}"
     found = []
     for node in plan["nodes"]:
         goods = _goods(infos, node["name"])
         if goods and named(record) not in map(named, goods):
-            told = " or ".join(_said(good) for good in goods)
+            told = " or ".join(said(good) for good in goods)
             found.append(str(Problem(f"{node['name']}: what passed a gate", "", told, wanted, hint, "records-differ")))
     return found
 
@@ -83,7 +77,7 @@ def unconfirmed(record: Record, plan: Plan, infos: Mapping[str, Engine]) -> list
     Nobody but the nodes says then which image passed the gate, so that each must.
     """
     silent = [node["name"] for node in plan["nodes"] if not _goods(infos, node["name"])]
-    wanted = f"{_said(record)}, as on {_source(record, infos)}"
+    wanted = f"{said(record)}, as on {_source(record, infos)}"
     found = [str(Problem(f"{name}: what passed a gate", "", "no record", wanted, code="no-record")) for name in silent]
     if record["plan"].get("hash") == plan["hash"]:
         return found

@@ -134,6 +134,17 @@ def test_without_a_record_the_reasons_are_the_nodes(plan: Any, seen: Any) -> Non
     )
 
 
+def test_what_a_node_recorded_that_was_left_out_since_is_no_reason(plan: Any, seen: Any) -> None:
+    """gx10-1 comes back: what it served before is not what is served."""
+    first, second = plan["nodes"]
+    left = {**plan, "hash": "sha256:left", "nodes": [{**first, "name": "gx10-2"}, {**second, "name": "gx10-3"}]}
+    engine("gx10-1", lambda look: look["record"]["plan"].update(profile="before"))(seen)
+    for name in ("gx10-2", "gx10-3"):
+        engine(name, lambda look: look.update(record={"plan": left, "image_id": IMAGE}))(seen)
+    engine("gx10-2", lambda look: look["containers"][0].update(labels={}))(seen)
+    assert [action["text"] for action in decided(plan, seen)["actions"]] == ["replace the group: nodes gx10-2, gx10-3 → gx10-1, gx10-2"]
+
+
 @pytest.mark.parametrize(("image", "weights"), [("", str(MANIFEST["hash"])), (IMAGE, ""), ("", "")])
 def test_what_is_not_known_yet_replaces_only_if_it_differs(plan: Any, seen: Any, image: str, weights: str) -> None:
     decision = decided(plan, seen, image, weights)
