@@ -20,7 +20,7 @@ from ..plan._types import Image, Node, Plan
 from . import _actions, _engine_actions, _gate, _hardware_checks, _image_actions, _link_checks, _preflight, _rollback, _weights_actions
 from ._doctor_checks import MEND, MENDS, Seen, busy, problems, stale
 from ._doctor_text import facts
-from ._engine import LABEL, holds, own
+from ._engine import LABEL, ending, holds, own
 from ._types import Chosen, Diagnosis, Finding, Mending
 
 # As scripts know them from monitoring.
@@ -195,9 +195,10 @@ def _state(node: Node, ours: Container | None) -> tuple[str, str]:
     """In what state a rank is that should be up, and the reason, which names the culprit; empty if it is up."""
     if ours is None:
         return "no container", ""
-    phase, reason = ours["status"].get("phase", "unknown"), ours["status"].get("reason", "")
     if not ours["running"]:
-        return f"a container that exited with code {ours['exit_code']}", reason
+        how, why = ending(ours)
+        return f"a container that {how}", why
+    phase, reason = ours["status"].get("phase", "unknown"), ours["status"].get("reason", "")
     wanted = "serving" if node["role"] == "head" else "joined"
     return ("", "") if phase == wanted else (f"phase {phase}", reason)
 
@@ -319,8 +320,10 @@ def _unplanned(seen: Seen) -> list[Problem]:
         if error:
             found.append(Problem(name, "Docker engine", error, "an engine that answers", "systemctl start docker", code="no-answer"))
         for item in world["engine"]["containers"] if "engine" in world else ():
-            profile, reason = item["labels"].get(f"{LABEL}profile", "NAME"), item["status"].get("reason", "")
-            state = f"phase {item['status'].get('phase', 'unknown')}" if item["running"] else f"exited with code {item['exit_code']}"
+            profile = item["labels"].get(f"{LABEL}profile", "NAME")
+            state, reason = f"phase {item['status'].get('phase', 'unknown')}", item["status"].get("reason", "")
+            if not item["running"]:
+                state, reason = ending(item)
             told = f"container {item['name']} of {profile}, {state}{': ' + reason if reason else ''}"
             mend = f"ansible-playbook serve.yml -e profile={profile} starts it again, stop.yml removes it"
             found.append(Problem(name, "container", told, "none, as nothing is recorded as served", mend, code="left-over"))

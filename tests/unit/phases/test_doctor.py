@@ -247,6 +247,22 @@ def test_a_group_that_is_down_names_its_culprit_once(plan: Any, seen: Any) -> No
     assert one["found"] == "no container; so on gx10-1, gx10-2"
 
 
+def test_what_a_killed_container_said_last_is_not_believed(plan: Any, seen: Any) -> None:
+    engine("gx10-2", lambda look: look["containers"][0].update(running=False, exit_code=137))(seen)
+    status("gx10-2", reason="gx10-1: of before")(seen)
+    found = diagnosed(plan, seen, api=None)
+    assert named(found) == [("gx10-2", "group", "not-serving")]
+    assert found["findings"][0]["found"] == "a container that exited with code 137; its last word was joined"
+    (told,) = found["nodes"]["gx10-2"]["containers"]
+    assert (told["phase"], told["generation"], told["restarts"]) == (None, None, None)
+    (told,) = found["nodes"]["gx10-1"]["containers"]
+    assert (told["phase"], told["generation"]) == ("serving", 1)
+    # What it said as it ended is the reason.
+    status("gx10-2", phase="failed", reason="gx10-1: raylet was killed")(seen)
+    (one,) = diagnosed(plan, seen, api=None)["findings"]
+    assert (one["node"], one["found"]) == ("gx10-1", "a container that exited with code 137: gx10-1: raylet was killed; so on gx10-2")
+
+
 @pytest.mark.parametrize(
     ("why", "culprit"),
     [
