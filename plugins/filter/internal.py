@@ -79,6 +79,7 @@ class FilterModule:
             "_image_unheld_base": _image.unheld_base,
             "_code_file": _pins.code_file,
             "_pins_folder": _inventory.pins,
+            "_notify_secret": _inventory.notify_secret,
             "_image_problems": _image.problems,
             "_image_asked": _image_actions.asked,
             "_image_decide": lambda image, looks, contexts, archived, wish: _image_actions.decide(

@@ -38,6 +38,10 @@ options:
     description: Folder of what the control node recorded at its first use; none if empty.
     type: str
     default: ""
+  notify_secret:
+    description: File of the notifier's secret, which is judged and not returned; none if empty.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -70,5 +74,5 @@ class LookupModule(LookupBase):
             for path in map(Path, (variables or {}).get("ansible_inventory_sources") or [])
         ]
         profiles = [*self.get_option("model_profiles_path"), *beside]
-        rest = [self.get_option(option) for option in ("images_path", "mods_path", "checkpoints", "pins")]
+        rest = [self.get_option(option) for option in ("images_path", "mods_path", "checkpoints", "pins", "notify_secret")]
         return [_sources.read(None if name is None else str(name), profiles, *rest) for name in terms or [None]]

@@ -69,6 +69,16 @@ def test_every_verb_plans_with_the_sites_own_profile_image_and_mod(verb: str, si
         assert f'"folder": "{site["images_path"]}/own"' in output
 
 
+@pytest.mark.parametrize("verb", ["serve", "plan", "stage"])
+def test_the_notifiers_secret_is_judged_with_the_rest_by_whoever_launches(verb: str, tmp_path: Path) -> None:
+    hook = {"gx10_notify_url": "https://a.example.org/{secret}", "gx10_notify_secret_file": str(tmp_path / "hook")}
+    output = run(verb, tmp_path, profile="sim-tiny-solo", variables={**AWAY, **hook, "gx10_api_port": "x"})
+    told = f"{tmp_path}/hook: gx10_notify_secret_file: found nothing; wanted a file of mode 0600 on the control node"
+    assert (told in output.replace("\n", " ")) is (verb != "stage")
+    assert f"Cannot plan sim-tiny-solo: {1 if verb == 'stage' else 2} problem" in output
+    assert VERBS[verb] not in output
+
+
 @pytest.mark.parametrize("verb", ["serve", "stage"])
 def test_what_is_not_found_is_named_before_a_host_is_touched(verb: str, site: dict[str, str], tmp_path: Path) -> None:
     output = run(verb, tmp_path, profile="own", model_profiles_path=site["model_profiles_path"])

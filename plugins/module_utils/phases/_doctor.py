@@ -20,7 +20,7 @@ from ..plan._types import Image, Node, Plan
 from . import _actions, _engine_actions, _gate, _hardware_checks, _image_actions, _link_checks, _preflight, _rollback, _weights_actions
 from ._doctor_checks import MEND, MENDS, Seen, busy, problems, stale
 from ._doctor_text import facts
-from ._engine import LABEL, holds, own
+from ._engine import LABEL, ending, holds, own
 from ._types import Chosen, Diagnosis, Finding, Mending
 
 # As scripts know them from monitoring.
@@ -73,7 +73,7 @@ def diagnose(wanted: Wanted, seen: Seen) -> Diagnosis:
         engines = {name: world["engine"] for name, world in seen.worlds.items() if "engine" in world}
         found += _preflight.unfit(plan, hosts, {name: _planned_ports(engine, seen) for name, engine in engines.items()})
         found += _hardware_checks.noticed(plan, hosts)
-        image_id, more = _image(plan, seen, wanted)
+        image_id, more, moved = _image(plan, seen, wanted)
         weights_hash, beside = _weights(plan, seen)
         found += more + beside
         group = _group(plan, engines)
@@ -81,7 +81,7 @@ def diagnose(wanted: Wanted, seen: Seen) -> Diagnosis:
         found += [_left_over(plan, seen, name, item) for name in engines for item in _beside(plan, name, engines)]
         found += [_idle(seen, name, engines[name]) for name in plan["idle"] if name in engines and engines[name]["record"]]
         serving, told, told_api = _serving(plan, seen)
-        notes += told
+        notes += moved + told
         found += told_api if not group else []
     order = [*seen.worlds, *seen.silent]
     # Whoever mends has the lock.
@@ -156,15 +156,17 @@ def _of(plan: Plan, actions: Sequence[_actions.Action]) -> list[Problem]:
     return found
 
 
-def _image(plan: Plan, seen: Seen, wanted: Wanted) -> tuple[str, list[Problem]]:
-    """The image's ID, empty where nobody knows it, and what differs."""
+def _image(plan: Plan, seen: Seen, wanted: Wanted) -> tuple[str, list[Problem], list[str]]:
+    """The image's ID, empty where nobody knows it, what differs, and notes."""
     looks: dict[str, Images] = {
         node["name"]: seen.worlds[node["name"]]["images"]
         for node in plan["image"]["nodes"]
         if node["name"] in seen.worlds and "images" in seen.worlds[node["name"]]
     }
     if not looks:
-        return wanted.wish.wanted, []
+        return wanted.wish.wanted, [], []
+    notes = _moved(plan, looks, wanted.wish.wanted)
+    looks = {name: _started(look, plan["image"]["reference"], wanted.wish.wanted) for name, look in looks.items()}
     builder = plan["image"]["builder"]
     image: Image = {**plan["image"], "builder": builder if builder in looks else next(iter(looks))}
     targets = [node["name"] for node in plan["nodes"] if node["name"] in looks]
@@ -174,7 +176,29 @@ def _image(plan: Plan, seen: Seen, wanted: Wanted) -> tuple[str, list[Problem]]:
     said = [
         Problem(plan["profile"], "image", text, "as the plan says", _again(plan), code="differs-from-plan") for text in decision["problems"]
     ]
-    return decision["id"] or wish.wanted, [*said, *_of(plan, [*decision["actions"], *decision["good"]])]
+    # What is served by its ID has passed what its definition was then; the tag that says so goes with the next build.
+    actions = [item for item in decision["actions"] if not (wish.wanted and item["do"] == "verify")]
+    return decision["id"] or wish.wanted, [*said, *_of(plan, [*actions, *decision["good"]])], notes
+
+
+def _started(look: Images, reference: str, wanted: str) -> Images:
+    """Containers are started by ID: where Docker has what is `wanted`, its tag may name another one, and nothing that is served differs."""
+    there = look["images"].get(wanted)
+    return {**look, "images": {**look["images"], reference: there}} if there else look
+
+
+def _moved(plan: Plan, looks: Mapping[str, Images], wanted: str) -> list[str]:
+    """A nightly rebuild moves the tag, and touches nothing that runs."""
+    reference, found = plan["image"]["reference"], dict[str, list[str]]()
+    for node in plan["nodes"]:
+        tagged = looks[node["name"]]["images"].get(reference) if node["name"] in looks else None
+        if wanted and tagged and tagged["id"] != wanted and wanted in looks[node["name"]]["images"]:
+            found.setdefault(tagged["id"], []).append(node["name"])
+    return [
+        f"Image {wanted[7:19]} is served; {reference} names {image[7:19]} on {', '.join(names)}, as a nightly rebuild that was promoted "
+        f"leaves it. {_again(plan)} starts that one."
+        for image, names in found.items()
+    ]
 
 
 def _weights(plan: Plan, seen: Seen) -> tuple[str, list[Problem]]:
@@ -195,9 +219,10 @@ def _state(node: Node, ours: Container | None) -> tuple[str, str]:
     """In what state a rank is that should be up, and the reason, which names the culprit; empty if it is up."""
     if ours is None:
         return "no container", ""
-    phase, reason = ours["status"].get("phase", "unknown"), ours["status"].get("reason", "")
     if not ours["running"]:
-        return f"a container that exited with code {ours['exit_code']}", reason
+        how, why = ending(ours)
+        return f"a container that {how}", why
+    phase, reason = ours["status"].get("phase", "unknown"), ours["status"].get("reason", "")
     wanted = "serving" if node["role"] == "head" else "joined"
     return ("", "") if phase == wanted else (f"phase {phase}", reason)
 
@@ -319,8 +344,10 @@ def _unplanned(seen: Seen) -> list[Problem]:
         if error:
             found.append(Problem(name, "Docker engine", error, "an engine that answers", "systemctl start docker", code="no-answer"))
         for item in world["engine"]["containers"] if "engine" in world else ():
-            profile, reason = item["labels"].get(f"{LABEL}profile", "NAME"), item["status"].get("reason", "")
-            state = f"phase {item['status'].get('phase', 'unknown')}" if item["running"] else f"exited with code {item['exit_code']}"
+            profile = item["labels"].get(f"{LABEL}profile", "NAME")
+            state, reason = f"phase {item['status'].get('phase', 'unknown')}", item["status"].get("reason", "")
+            if not item["running"]:
+                state, reason = ending(item)
             told = f"container {item['name']} of {profile}, {state}{': ' + reason if reason else ''}"
             mend = f"ansible-playbook serve.yml -e profile={profile} starts it again, stop.yml removes it"
             found.append(Problem(name, "container", told, "none, as nothing is recorded as served", mend, code="left-over"))

@@ -32,7 +32,8 @@ def facts(plan: Plan | None, seen: Seen, name: str) -> dict[str, Any]:
                 "image": item["image"],
                 "running": item["running"],
                 "labels": item["labels"],
-                **{key: item["status"].get(key) for key in ("phase", "generation", "restarts")},
+                # Where it has ended, the file is of before.
+                **{key: item["status"].get(key) if item["running"] else None for key in ("phase", "generation", "restarts")},
                 "mods": item["status"].get("evidence", {}).get("mods", []),
             }
             for item in (engine["containers"] if engine else [])

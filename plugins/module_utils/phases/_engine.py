@@ -86,6 +86,18 @@ def over(container: Container) -> bool:
     return not container["running"] or container["status"].get("phase") == "failed"
 
 
+# What a supervisor says when it ends, or is ended by somebody who asks; what it said before tells nothing of its end.
+ENDING = ("failing", "failed", "stopping")
+
+
+def ending(container: Container) -> tuple[str, str]:
+    """How a container ended, and why: its supervisor's own word; empty where somebody killed it before it could say one."""
+    how, phase = f"exited with code {container['exit_code']}", container["status"].get("phase", "")
+    if phase in ENDING:
+        return how, container["status"].get("reason") or f"last phase {phase}"
+    return f"{how}; its last word was {phase}" if phase else f"{how} without a word of its supervisor", ""
+
+
 # Of a supervisor whose generation starts, is waited for, or ends so that the next one can start.
 COMING = ("starting", "mods", "waiting", "ray", "members", "engine")
 
@@ -156,12 +168,14 @@ def start_problems(plan: Plan, infos: Mapping[str, EngineInfo]) -> list[str]:
         if ours is None:
             problems.append(f"{node['name']} (rank {node['rank']}): found no container; wanted {node['container']['name']}")
             continue
-        status = ours["status"]
-        phase = status.get("phase", "nothing from the supervisor")
+        phase, why = ours["status"].get("phase", "nothing from the supervisor"), ours["status"].get("reason") or ""
         if ours["running"] and phase == wanted:
             continue
-        state = f"phase {phase}" if ours["running"] else f"exited with code {ours['exit_code']} in phase {phase}"
-        text = f"{node['name']} (rank {node['rank']}): found {state}; wanted {wanted}. {status.get('reason') or ''}".rstrip()
+        state = f"phase {phase}"
+        if not ours["running"]:
+            how, why = ending(ours)
+            state = f"{how} in phase {phase}" if why else how
+        text = f"{node['name']} (rank {node['rank']}): found {state}; wanted {wanted}. {why}".rstrip()
         log = info.get("log", {})
         lines = [f"    {line}" for line in [*log.get("signs", []), *log.get("tail", [])]]
         problems.append("\n".join([text, *lines]))

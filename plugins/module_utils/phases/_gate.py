@@ -19,7 +19,7 @@ from ..node._types import Engine, EngineInfo, Facts, Log
 from ..plan._resolve import other_format
 from ..plan._types import Node, Plan
 from ._actions import Action, action
-from ._engine import LABEL, own, owns, restarting
+from ._engine import LABEL, ending, own, owns, restarting
 from ._types import Api, BootPhase, Check, Rank, Record, Result
 
 PHASE = "gate"
@@ -187,10 +187,9 @@ def _planned(node: Node, record: Record, info: EngineInfo) -> list[Check]:
         gone = [check("image kept", name, False, "gone from Docker", record["image_id"][:19], hint)]
     if ours is None:
         return [*gone, check("container", name, False, "no container", node["container"]["name"], again)]
-    status = ours["status"]
     if not ours["running"]:
-        reason = status.get("reason") or f"last phase {status.get('phase', 'unknown')}"
-        found = f"exited with code {ours['exit_code']} ({reason})"
+        how, why = ending(ours)
+        found = f"{how} ({why})" if why else how
         return [*gone, check("container", name, False, found, "running", f"docker logs {ours['name']} on {name}; {again}")]
     checks = [*gone, check("container", name, True, f"{ours['name']} running", "running")]
     label = ours["labels"].get(f"{LABEL}hash", "none")
@@ -199,7 +198,7 @@ def _planned(node: Node, record: Record, info: EngineInfo) -> list[Check]:
     checks.append(check("plan hash", name, label == wanted, label[:19], wanted[:19], again))
     same = ours["image"] == record["image_id"]
     checks.append(check("image", name, same, ours["image"][:19], record["image_id"][:19], again))
-    phase = "serving" if node["role"] == "head" else "joined"
+    status, phase = ours["status"], "serving" if node["role"] == "head" else "joined"
     again = restarting(status)
     hint = "ansible-playbook serve.yml waits for it." if again else status.get("reason", "")
     checks.append(check("phase", name, status.get("phase") == phase, again or status.get("phase", "unknown"), phase, hint))

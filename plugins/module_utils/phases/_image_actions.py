@@ -124,7 +124,8 @@ def decide(
         actions.append(action(PHASE, builder, "restore", f"bring {reference} back from {_place(restore, builder)}: {_why(now, wish)}"))
     elif lost and not wish.build:
         problems.append(_nowhere(image, look["architecture"], looks, archived, wish, wanted))
-    outdated = wish.build and not restore and (now is None or stale)
+    # Whoever pulled a base asks of the lowest definition whether it is another one now.
+    outdated = wish.build and not restore and (now is None or stale or wish.pull_base)
     builds: dict[str, Build] = {}
     for item in [*image["lineage"], image] if outdated else [image]:
         if not wish.build or (restore and item is image):

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..common import _document
 from ..common._problem import Problem, nearest, printable, show
-from . import _pins, _site, _variables
+from . import _notify, _pins, _site, _variables
 from ._site import SITE_DEFAULTS, Site
 
 # In paths, options of ssh and names of containers and files.
@@ -176,6 +176,13 @@ def pins(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> str:
     variables, _broken, _problems = _variables.read(hostvars, hosts[:1], "inventory")
     found = next(iter(variables.values()), {}).get("gx10_secrets_dir")
     return _pins.folder(found if isinstance(found, str) else None)
+
+
+def notify_secret(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> str:
+    """The file of the notifier's secret; "" where there is none, or `read` has a problem with the setting."""
+    variables, _broken, _problems = _variables.read(hostvars, hosts[:1], "inventory")
+    found = next(iter(variables.values()), {}).get("gx10_notify_secret_file")
+    return found if _notify.is_file(found) else ""
 
 
 def _settings(settings: Mapping[str, Any]) -> tuple[list[Problem], dict[str, Any]]:

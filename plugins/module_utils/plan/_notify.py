@@ -9,7 +9,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
 from ..common._problem import Problem, show
@@ -55,7 +55,7 @@ def check(site: Mapping[str, Any], where: str) -> list[Problem]:
             bad(f"headers.{name}", "something else", "a text of one line in ASCII", code="wrong-text")
         elif PLACE not in value and (SECRET_NAME.search(name) or SECRET_TEXT.search(value)):
             bad(f"headers.{name}", "a secret", "no secret in the inventory", HINT, "secret")
-    if secret not in (None, "") and not (isinstance(secret, str) and secret.startswith(("/", "~/"))):
+    if secret not in (None, "") and not is_file(secret):
         bad("secret_file", show(secret), "an absolute path on the control node, or one below ~/", code="wrong-path")
     if (headers or secret) and not url:
         bad("headers" if headers else "secret_file", "no gx10_notify_url", "one that they are for", code="needs")
@@ -69,6 +69,11 @@ def check(site: Mapping[str, Any], where: str) -> list[Problem]:
     elif uses and url.startswith("http:"):
         bad("url", "http:// with a secret", "https://", "It would travel as it is.", "secret")
     return problems
+
+
+def is_file(value: object) -> TypeGuard[str]:
+    """May it be a file on the control node? ~user would be another's."""
+    return isinstance(value, str) and value.startswith(("/", "~/"))
 
 
 def _is_argv(command: object) -> bool:

@@ -1,7 +1,10 @@
 # Copyright (c) 2026 GX10 Serving contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The secret of launches on the control node: Ray's token, of which the key of the group's link is made. PRIVATE to the collection."""
+"""Secrets that lie on the control node: the launches' (Ray's token, of which the key of the group's link is made), and the notifier's.
+
+PRIVATE to the collection.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,9 @@ from ..common._problem import Problem
 
 NAME = "ray_token"
 FORM = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
+# As roles/notify/files/notifier/webhook.py takes it.
+LINE = re.compile(rb"[\x21-\x7e]{1,4096}")
+MOST = 64 * 1024
 
 
 def problems(folder: str) -> list[Problem]:
@@ -24,7 +30,6 @@ def problems(folder: str) -> list[Problem]:
     path = Path(folder).expanduser() / NAME
     try:
         text = _files.read(str(path), 4096).decode("utf-8", "replace").rstrip("\n")
-        mode = path.stat().st_mode & 0o777
     except Refused as refused:
         return (
             []
@@ -35,6 +40,26 @@ def problems(folder: str) -> list[Problem]:
     if not FORM.fullmatch(text):
         hint = "Remove the file: the next launch makes a new one."
         found.append(Problem(str(path), "", f"{len(text)} characters", "64 hexadecimal digits", hint, "wrong-secret"))
-    if mode & 0o077:
-        found.append(Problem(str(path), "", f"mode {mode:04o}", "one that only its owner can read", f"chmod 600 {path}", "open-secret"))
-    return found
+    return found + _open(path, "")
+
+
+def of_notifier(name: str) -> list[Problem]:
+    """Why a file cannot be the notifier's secret, which the head would only tell when there is something to notice."""
+    path, key = Path(name).expanduser(), "gx10_notify_secret_file"
+    try:
+        line = _files.read(str(path), MOST).rstrip(b"\r\n")
+    except Refused as refused:
+        return [Problem(str(path), key, refused.found, "a file of mode 0600 on the control node", code=refused.code)]
+    found = []
+    # Ansible reads one of its vault's as it copies it.
+    if not LINE.fullmatch(line) and not line.startswith(b"$ANSIBLE_VAULT;"):
+        wanted = "one line of 1 to 4096 printable ASCII characters without a space"
+        found.append(Problem(str(path), key, f"another text of {len(line)} bytes", wanted, code="wrong-secret"))
+    return found + _open(path, key)
+
+
+def _open(path: Path, key: str) -> list[Problem]:
+    mode = path.stat().st_mode & 0o777
+    if not mode & 0o077:
+        return []
+    return [Problem(str(path), key, f"mode {mode:04o}", "one that only its owner can read", f"chmod 600 {path}", "open-secret")]

@@ -19,7 +19,7 @@ from ..common import _document, _files
 from ..common._files import Refused
 from ..common._problem import Problem, nearest, printable, show
 from ..node import _manifest, _paths
-from . import _pins
+from . import _pins, _secret
 from ._profile_types import Checkpoint, ModSource, Sources, Text
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -41,11 +41,13 @@ def read(
     mods: Sequence[str] = (),
     checkpoints: Mapping[str, str] | None = None,
     pins: str = "",
+    notify_secret: str = "",
 ) -> Sources:
     """The sources of profile `name`, for `_resolve.resolve`. The folders are searched in order, before the collection's own.
 
     No name (None) reads all of them, under "profiles". `checkpoints`: ORG/NAME to a folder on the control node, whose config.json
-    and index are read, if they are there. `pins`: the folder of what the control node recorded at its first use; "" is none.
+    and index are read, if they are there. `pins`: the folder of what the control node recorded at its first use; `notify_secret`: the
+    file of the notifier's secret, which a launch needs; "" is none.
     """
     files = {one.stem: one for folder in _folders(profiles, "model_profiles") for one in _entries(folder) if one.suffix == ".yml"}
     problems = []
@@ -53,6 +55,7 @@ def read(
         known = sorted(stem for stem in files if NAME.fullmatch(stem))
         wanted = "one of " + ", ".join(known)
         problems.append(Problem("command line", "profile", show(name), wanted, nearest(name, known), "not-a-choice"))
+    problems += _secret.of_notifier(notify_secret) if notify_secret else []
     own = name is not None and name in files and not _is_shipped(files[name])
     return {
         "name": name,

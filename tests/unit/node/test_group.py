@@ -298,6 +298,14 @@ def test_an_hour_later_restarts_are_forgotten() -> None:
         assert (state.phase, state.generation) == (group.SERVING, generation + 1)
 
 
+def test_a_restart_counts_for_an_hour_while_the_group_serves() -> None:
+    state = dataclasses.replace(serving(), restarts=(100.0, 3000.0))
+    for now, count in ((3699.0, 2), (3700.0, 1), (6599.0, 1), (6600.0, 0)):
+        state = dataclasses.replace(state, ranks=tuple(dataclasses.replace(rank, heard=now) for rank in state.ranks))
+        state = group.step(state, group.Tick(), now)
+        assert (state.phase, group.order(state)["restarts"]) == (group.SERVING, count), now
+
+
 def test_a_late_order_starts_nothing() -> None:
     late = {"do": "run", "generation": 3}
     assert group.follow(late, last=3, running=False) == "wait"

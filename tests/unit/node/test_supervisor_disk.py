@@ -16,6 +16,7 @@ from conftest import ROOT
 sys.path.insert(0, str(ROOT / "roles/engine/files/supervisor"))
 import group
 import record
+import status
 import supervisor
 
 
@@ -43,6 +44,24 @@ def test_restarts_that_count_no_more_are_taken_out_while_the_group_serves(head: 
     assert json.loads(Path(head.record).read_text())["restarts"] == []
     found = record.read(head.record, "l", "another boot", fresh)
     assert (found.phase, found.generation, found.restarts) == (group.WAITING, 4, ())
+
+
+def test_the_status_says_how_many_restarts_count_now(head: Any, tmp_path: Path) -> None:
+    """A generation may serve for weeks; each restart counts for an hour."""
+    about = {"node": "n0", "rank": 0, "role": "head", "hash": "h", "profile": "p"}
+    head.status, head.number, head.term = status.Status(str(tmp_path / "status.json"), about), 4, False
+    head.guard = SimpleNamespace(verdict="")
+    order = {"do": "run", "generation": 4, "serving": True, "restarts": 3, "limit": 3}
+    head.link = SimpleNamespace(order=lambda: order)
+    head.status.begin(4, 3, 3)
+    head.status.enter("serving")
+    for count in (3, 2, 0):
+        order["restarts"] = count
+        assert head._check()
+        assert json.loads((tmp_path / "status.json").read_text())["restarts"] == f"{count} of 3 within an hour"
+    written = (tmp_path / "status.json").stat().st_mtime_ns, (tmp_path / "status.json").stat().st_ino
+    assert head._check()
+    assert ((tmp_path / "status.json").stat().st_mtime_ns, (tmp_path / "status.json").stat().st_ino) == written, "nothing is new"
 
 
 def test_a_record_that_a_full_disk_refused_is_written_when_there_is_room(head: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -247,6 +247,74 @@ def test_a_group_that_is_down_names_its_culprit_once(plan: Any, seen: Any) -> No
     assert one["found"] == "no container; so on gx10-1, gx10-2"
 
 
+def test_what_a_killed_container_said_last_is_not_believed(plan: Any, seen: Any) -> None:
+    engine("gx10-2", lambda look: look["containers"][0].update(running=False, exit_code=137))(seen)
+    status("gx10-2", reason="gx10-1: of before")(seen)
+    found = diagnosed(plan, seen, api=None)
+    assert named(found) == [("gx10-2", "group", "not-serving")]
+    assert found["findings"][0]["found"] == "a container that exited with code 137; its last word was joined"
+    (told,) = found["nodes"]["gx10-2"]["containers"]
+    assert (told["phase"], told["generation"], told["restarts"]) == (None, None, None)
+    (told,) = found["nodes"]["gx10-1"]["containers"]
+    assert (told["phase"], told["generation"]) == ("serving", 1)
+    # What it said as it ended is the reason.
+    status("gx10-2", phase="failed", reason="gx10-1: raylet was killed")(seen)
+    (one,) = diagnosed(plan, seen, api=None)["findings"]
+    assert (one["node"], one["found"]) == ("gx10-1", "a container that exited with code 137: gx10-1: raylet was killed; so on gx10-2")
+
+
+NIGHTLY = {"id": OTHER, "layers": ["a", "c"], "labels": {"gx10.serving.context": "c1"}, "size": 3, "architecture": "arm64"}
+
+
+def promoted(plan: Any, *names: str) -> Callable[[Any], Any]:
+    """A nightly rebuild has moved the tags there; what is served is still in Docker, by its ID."""
+
+    def change(look: Any) -> None:
+        reference = plan["image"]["reference"]
+        before = look["images"][reference]
+        look["images"] |= {IMAGE: before, reference: NIGHTLY, _image_actions.verified(plan["image"]): NIGHTLY}
+        look["tags"][0]["tags"].remove(reference)
+        look["tags"].append({"id": OTHER, "created": "2026-01-02", "tags": [reference]})
+        look["kept"].insert(0, {**look["kept"][0], "image": OTHER, "digest": "sha256:e", "layers": NIGHTLY["layers"]})
+
+    def apply(seen: Any) -> None:
+        for name in names:
+            images(name, change)(seen)
+
+    return apply
+
+
+@pytest.mark.parametrize("names", [("gx10-1", "gx10-2", "gx10-3"), ("gx10-2",)])
+def test_after_a_promoted_nightly_what_is_served_is_healthy_and_what_waits_is_named(plan: Any, seen: Any, names: Any) -> None:
+    promoted(plan, *names)(seen)
+    found = diagnosed(plan, seen, served=True)
+    assert (found["verdict"], found["findings"]) == ("healthy", [])
+    where = "gx10-1, gx10-2" if len(names) > 1 else "gx10-2"
+    assert found["notes"] == [
+        f"Image 111111111111 is served; vllm-node-sim:latest names 222222222222 on {where}, as a nightly rebuild that was promoted "
+        "leaves it. ansible-playbook serve.yml -e profile=sim-tiny-tp2 starts that one."
+    ]
+
+
+def test_against_the_profile_a_promoted_nightly_is_what_serve_would_start(plan: Any, seen: Any) -> None:
+    promoted(plan, "gx10-1", "gx10-2", "gx10-3")(seen)
+    seen["archived"][0]["digest"] = "sha256:e"
+    found = diagnosed(plan, seen)
+    assert [one for one in found["findings"] if "restore.yml" in one["mend"]] == []
+    assert ("gx10-1", "engine", "differs-from-plan") in named(found)
+    one = next(one for one in found["findings"] if one["what"] == "engine")
+    assert (one["found"], one["mend"]) == (
+        "image 111111111111 → 222222222222",
+        "ansible-playbook serve.yml -e profile=sim-tiny-tp2 (replace the group)",
+    )
+
+
+def test_an_image_that_is_served_and_gone_from_a_node_is_still_a_finding(plan: Any, seen: Any) -> None:
+    images("gx10-2", lambda look: look["images"].clear())(seen)
+    found = diagnosed(plan, seen, served=True)
+    assert named(found) == [("gx10-2", "image", "differs-from-plan")]
+
+
 @pytest.mark.parametrize(
     ("why", "culprit"),
     [

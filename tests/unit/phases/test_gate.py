@@ -122,7 +122,24 @@ def worker(infos: dict[str, Any]) -> dict[str, Any]:
 FAULTS: list[tuple[str, Any, str, str]] = [
     ("node gone", lambda i, a: i.pop("gx10-2"), "gx10-2: node", "no answer"),
     ("no container", lambda i, a: i["gx10-2"]["containers"].clear(), "gx10-2: container", "no container"),
-    ("killed", lambda i, a: worker(i).update(running=False, exit_code=137), "gx10-2: container", "exited with code 137"),
+    (
+        "killed",
+        lambda i, a: worker(i).update(running=False, exit_code=137),
+        "gx10-2: container",
+        "exited with code 137; its last word was joined",
+    ),
+    (
+        "ended by itself",
+        lambda i, a: worker(i).update(running=False, exit_code=1, status={"phase": "failed", "reason": "gx10-2: out of memory"}),
+        "gx10-2: container",
+        "exited with code 1 (gx10-2: out of memory)",
+    ),
+    (
+        "killed while it was asked to stop",
+        lambda i, a: worker(i).update(running=False, exit_code=137, status={"phase": "stopping", "reason": ""}),
+        "gx10-2: container",
+        "exited with code 137 (last phase stopping)",
+    ),
     ("old plan", lambda i, a: worker(i)["labels"].update({"gx10.serving.hash": "sha256:old"}), "gx10-2: plan hash", "sha256:old"),
     ("other image", lambda i, a: worker(i).update(image="sha256:2"), "gx10-2: image", "sha256:2"),
     ("not joined", lambda i, a: worker(i)["status"].update(phase="ray"), "gx10-2: phase", "ray"),
@@ -305,8 +322,14 @@ def test_why_each_node_did_not_start(record: Any, infos: Any) -> None:
     assert _engine.start_problems(plan, infos) == [wanted]
     # Where one has ended, the others have only not come further yet.
     head(infos).update(running=False, exit_code=1, status={})
-    wanted = "gx10-1 (rank 0): found exited with code 1 in phase nothing from the supervisor; wanted serving."
+    wanted = "gx10-1 (rank 0): found exited with code 1 without a word of its supervisor; wanted serving."
     assert _engine.start_problems(plan, infos) == [wanted]
+    # What it waited for is no reason of its end.
+    head(infos).update(exit_code=137, status={"phase": "waiting", "reason": "for gx10-2"})
+    wanted = "gx10-1 (rank 0): found exited with code 137; its last word was waiting; wanted serving."
+    assert _engine.start_problems(plan, infos) == [wanted]
+    head(infos).update(exit_code=1, status={"phase": "failed", "reason": "no GPU"})
+    assert _engine.start_problems(plan, infos) == ["gx10-1 (rank 0): found exited with code 1 in phase failed; wanted serving. no GPU"]
     worker(infos).update(running=False, exit_code=2)
     assert len(_engine.start_problems(plan, infos)) == 2
     for name in ("gx10-1", "gx10-2"):

@@ -127,6 +127,28 @@ def test_a_build_begins_at_the_lowest_that_differs(seen: Any, change: Any, wante
     ]
 
 
+def test_a_newer_base_of_the_lowest_definition_reaches_the_image(seen: Any) -> None:
+    """Its own base is another definition, which nobody pulls."""
+    low = {**LINEAGE[0], "base": "vendor/base:1"}
+    image: Any = {**IMAGE, "lineage": [low, LINEAGE[1]]}
+    there = seen["looks"]["n0"]["images"]
+    there["low:latest"]["labels"][_image_actions.BASE] = ID["other"]
+    there["vendor/base:1"] = {**docker("other"), "id": ID["other"]}
+
+    def decided(**wish: Any) -> Any:
+        asked = _image_actions.Wish(targets=["n0", "n1"], keep=1, archive="/a", promote=False, **wish)
+        return _image_actions.decide(image, seen["looks"], seen["contexts"], seen["archived"], asked)
+
+    assert decided(pull_base=True)["actions"] == [], "the registry had no newer one"
+    there["vendor/base:1"]["id"] = "sha256:" + "5" * 64
+    assert decided()["actions"] == []
+    decision = decided(pull_base=True)
+    built = ["build low:latest", "verify low:latest", "build mid:latest", "verify mid:latest", "build top:latest", "verify top:latest"]
+    assert done(decision)[:6] == built
+    assert decision["actions"][0]["text"] == "build low:latest: vendor/base:1 is another one now"
+    assert decision["problems"] == []
+
+
 def test_what_cannot_be_built_is_said_of_each_and_only_of_what_is_built(seen: Any) -> None:
     lose(seen)
     seen["contexts"]["low"].update(dockerfile=False)

@@ -98,6 +98,8 @@ def begin(names: list[str], limit: int, gather_seconds: float, now: float) -> Gr
 
 def step(group: Group, event: Event, now: float) -> Group:
     """The next state. `now` is of a steady clock."""
+    if group.restarts != recent(group, now):
+        group = dataclasses.replace(group, restarts=recent(group, now))
     if isinstance(event, Report):
         group = _heard(group, event, now)
     elif isinstance(event, Stop) and group.phase not in (DOWN, STOPPED):
@@ -219,13 +221,13 @@ def _after(group: Group, now: float) -> Group:
         return _to(group, DOWN, now)
     if not group.served and group.generation == 1 and group.kind not in PASSING:
         return _to(group, DOWN, now, reason=f"{group.reason}; it has never served, so it is not tried again")
-    if group.kind != STOP and len(recent(group, now)) >= group.limit:
+    if group.kind != STOP and len(group.restarts) >= group.limit:
         return _to(group, DOWN, now, reason=f"{group.reason}; no restart is left of {group.limit} within an hour")
     return _to(group, WAITING, now)
 
 
 def _start(group: Group, now: float) -> Group:
-    restarts = recent(group, now)
+    restarts = group.restarts
     # Not counted: the first start, and one after a stop.
     if group.generation and group.kind != STOP:
         if len(restarts) >= group.limit:

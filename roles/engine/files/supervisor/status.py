@@ -41,7 +41,18 @@ class Status:
             self.data["phases"] = []
         # plugins/module_utils/node/_log_facts.py looks for it.
         print(f"supervisor | {self.data['node']} | generation {generation}", file=sys.stderr, flush=True)
-        self.data.update(generation=generation, restarts=f"{restarts} of {limit} within an hour" if limit else "never")
+        self.data.update(generation=generation, restarts=self._counted(restarts, limit))
+
+    @staticmethod
+    def _counted(restarts: int, limit: int) -> str:
+        return f"{restarts} of {limit} within an hour" if limit else "never"
+
+    def count(self, restarts: int, limit: int) -> None:
+        """How many restarts count now: each for an hour, which may pass while the group serves."""
+        text = self._counted(restarts, limit)
+        if text != self.data["restarts"]:
+            self.data["restarts"] = text
+            self.write()
 
     def enter(self, phase: str, reason: str = "") -> None:
         """Begin a phase; `reason` says why, for phases that end the node or wait."""

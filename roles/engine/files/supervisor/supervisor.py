@@ -301,6 +301,7 @@ class Supervisor:
             raise Ended(order)
         # After the order to end: a disk may hang.
         self._keep()
+        self.status.count(order["restarts"], order["limit"])
         return bool(order.get("serving"))
 
     def _order(self) -> dict[str, Any]:
