@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..common._problem import Problem, show
-from . import _checkpoint, _code, _memory, _rules, _site, _variables
+from . import _checkpoint, _code, _length, _memory, _rules, _site, _variables
 from ._inventory import Cluster, Node, is_address, is_host
 from ._profile_types import Checkpoint, ImageFile, Profile, Sources
 from ._types import Estimate, RemoteCode
@@ -121,12 +121,13 @@ def fanout(cluster: Cluster) -> list[Problem]:
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
-    """A profile beside its checkpoint. `own`: what the site has of it; `skipped`: not checked."""
+    """A profile beside its checkpoint. `own`: what the site has of it; `skipped`: not checked; `longest`: as `_length.of` has it."""
 
     problems: list[Problem]
     skipped: list[str]
     own: Checkpoint | None
     checkpoint: Checkpoint | None
+    longest: tuple[int, str] | None
     estimate: Estimate
     code: list[RemoteCode]
 
@@ -146,4 +147,4 @@ def checkpoint(
     estimate = _memory.estimate(profile, image, known)
     problems += disagreements + _memory.problems(estimate, site.get("memory_floor_gib"), where, limits)
     code, unheld = _code.planned(profile, own, sources["code"])
-    return Judged(problems + unheld, skipped, own, known, estimate, code)
+    return Judged(problems + unheld, skipped, own, known, _length.of(profile, known, version), estimate, code)

@@ -184,7 +184,7 @@ def _plan(
         "expect": profile.get("expect", {}),
         # Preflight compares the nodes with it.
         "measured_with": _measured_with(profile["provenance"]),
-        "watch": _watch.bounds(profile, checkpoint, _engines.load(job.engine).METRICS),
+        "watch": _watch.bounds(profile, judged.longest, _engines.load(job.engine).METRICS),
         "group": {
             "address": f"{nodes[0].fabric_address}:{site['group_port']}" if count > 1 else None,
             "restarts_per_hour": site["restarts_per_hour"],
