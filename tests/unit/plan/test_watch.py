@@ -122,10 +122,10 @@ def test_a_step_is_what_the_flags_say_and_never_more_than_a_prompt(args: Any, st
 )
 def test_a_count_of_tokens(value: Any, tokens: int | None) -> None:
     assert bounds({"args": {"context-length": value}})["prefill"]["tokens"] == (tokens or _watch.CONTEXT)
-    checkpoint: Any = {"config": {"max_position_embeddings": value}}
-    assert bounds({}, _length.of({}, checkpoint, "0.22.1"))["prefill"]["tokens_from"] == (
-        "max_position_embeddings" if tokens else "assumed: no flag and no config.json says"
-    )
+    profile: Any = {}
+    longest = _length.of(profile, {"path": "/m", "config": {"max_position_embeddings": value}, "tensors": []}, "0.22.1")
+    said = "max_position_embeddings" if tokens else "assumed: no flag and no config.json says"
+    assert bounds(profile, longest)["prefill"]["tokens_from"] == said
 
 
 @pytest.mark.parametrize(
