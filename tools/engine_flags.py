@@ -22,6 +22,9 @@ PLATFORM = [
     *(f"--platform={name}_x86_64" for name in ("manylinux_2_34", "manylinux_2_28", "manylinux2014")),
 ]
 
+# What src/include/param/parser_default.h takes for a truth.
+TRUTHS = ["1", "t", "true", "0", "f", "false"]
+
 
 def unpack(package: str, version: str) -> Path:
     """The Python sources of a release, as a site-packages folder; downloaded once."""
@@ -72,14 +75,25 @@ def nccl(checkout: Path) -> str:
     manual = (checkout / "docs/userguide/source/env.rst").read_text()
     documented = set(re.findall(r"^(NCCL_[A-Z0-9_]+).*\n-{5,}$", manual, re.MULTILINE))
     read: set[str] = set()
+    numbers: set[str] = set()
+    chosen: dict[str, Any] = {}
     for path in (checkout / "src").rglob("*.*"):
         if path.suffix in (".cc", ".cpp", ".h", ".cu"):
             text = path.read_text(errors="replace")
-            read |= {f"NCCL_{name}" for name in re.findall(r'NCCL_PARAM\(\w+,\s*"([A-Z0-9_]+)"', text)}
+            numbers |= {f"NCCL_{name}" for name in re.findall(r'NCCL_PARAM\(\w+,\s*"([A-Z0-9_]+)"', text)}
+            for kind, name, rest in re.findall(r"^DEFINE_NCCL_PARAM\(\w+, ([\w ]+), (NCCL_\w+),((?:.|\n)*?)\);$", text, re.MULTILINE):
+                if kind == "bool" or "ncclParamOneOf" in rest:
+                    words = TRUTHS if kind == "bool" else re.findall(r'makeOption\("(\w+)"', rest)
+                    chosen[name] = {"choices": words, "folds": "lower"}
             read |= set(re.findall(r'[eE]nv\("(NCCL_[A-Z0-9_]+)"', text))
     version = ".".join(re.findall(r"^NCCL_(?:MAJOR|MINOR|PATCH) *:= *(\d+)", (checkout / "makefiles/version.mk").read_text(), re.MULTILINE))
     source = f"github.com/NVIDIA/nccl {version}: docs/userguide/source/env.rst; undocumented ones: src"
-    names = {name: {} if name in documented else {"undocumented": True} for name in sorted(documented | read)}
+    # What ncclLoadParam reads, and nothing else does.
+    types = {**{name: {"type": "c_int"} for name in numbers - read}, **chosen}
+    names = {
+        name: {**types.get(name, {}), **({} if name in documented else {"undocumented": True})}
+        for name in sorted({*documented, *numbers, *read, *chosen})
+    }
     return write({"engine": "nccl", "version": version, "source": source, "env": names})
 
 

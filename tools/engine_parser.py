@@ -319,8 +319,36 @@ def sglang(site: Path) -> dict[str, Any]:
     registered(found, "sglang")
     envs = importlib.import_module("sglang.srt.environ").Envs
     pattern = r"(?:SGLANG|SGL)_[A-Z0-9_]+"
-    names = {name for name in vars(envs) if re.fullmatch(pattern, name)} | in_sources(site, "sglang", pattern)
-    return {"flags": found, "fields": dict(sorted(reader.fields.items())), "env": {name: {} for name in sorted(names)}}
+    typed = _env_fields(envs, site, pattern)
+    names = {name for name in (*vars(envs), *typed) if re.fullmatch(pattern, name)} | in_sources(site, "sglang", pattern)
+    return {"flags": found, "fields": dict(sorted(reader.fields.items())), "env": {name: typed.get(name, {}) for name in sorted(names)}}
+
+
+def _env_fields(envs: type, site: Path, pattern: str) -> dict[str, dict[str, Any]]:
+    """What SGLang takes of a variable, by its field's `parse`, or by the function that reads it, which takes less."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def takes(field: Any, text: str) -> bool:
+        try:
+            field.parse(text)
+        except ValueError:
+            return False
+        return True
+
+    for name, field in vars(envs).items():
+        # A text takes anything.
+        if hasattr(field, "parse") and not takes(field, "x"):
+            truths = [word for word in ("true", "1", "yes", "y", "on", "false", "0", "no", "n", "off") if takes(field, word)]
+            number = {"type": "float" if takes(field, "1.5") else "int"}
+            found[name] = number if takes(field, "2") else {"choices": truths, "folds": "lower"}
+            if hasattr(field, "deprecated_name"):
+                found[field.deprecated_name] = found[name]
+    # srt/utils/common.py takes anything else for false, or for the default.
+    for function, spec in (("bool", {"choices": ["true", "1", "false", "0"], "folds": "lower"}), ("int", {"type": "int"})):
+        reads = re.compile(rf"get_{function}_env_var\(\s*[\"']({pattern})[\"']")
+        for path in (site / "sglang").rglob("*.py"):
+            found |= dict.fromkeys(reads.findall(path.read_text(errors="replace")), spec)
+    return found
 
 
 def main(engine: str, site: Path) -> None:

@@ -81,7 +81,7 @@ def unfit_checkpoint(plan: Plan, looks: Mapping[str, Mapping[str, ModelLook]]) -
         asked: Asked = {"model": model, "engine": plan["engine"], "expect": plan["expect"], **plan["asked"]}
         problems += _checkpoint.check(asked, found, node["name"], version)[0]
         taken = _memory_estimate.Budget(memory["budget_gib"], memory["share"])
-        problems += _memory_estimate.problems(_memory_estimate.rank(asked, taken, found), None, node["name"])
+        problems += _memory_estimate.problems(_memory_estimate.rank(asked, taken, found, version), None, node["name"])
     return problems
 
 

@@ -83,14 +83,9 @@ def check(profile: Asked, checkpoint: Checkpoint | None, where: str, version: st
         return value is not None
 
     flag = "max-model-len" if "max-model-len" in args else "context-length"
-    context, source, lifted = args.get(flag), f"{path}/config.json", {}
-    for changes in ("json-model-override-args", "hf-overrides"):
-        changed = args.get(changes)
-        if isinstance(changed, Mapping) and changed:
-            lifted, source = dict(changed), f"{path}/config.json with args.{changes}"
-    longest = _length.longest(config, lifted, flag == "context-length", version)
+    context, longest, changes = args.get(flag), _length.of(profile, checkpoint, version), _length.changed(profile)[1]
     if need("context length", longest) and isinstance(context, int) and longest is not None and context > longest[0]:
-        wanted = f"at most {longest[0]}, {longest[1]} of {source}"
+        wanted = f"at most {longest[0]}, {longest[1]} of {path}/config.json{f' with args.{changes}' if changes else ''}"
         problems.append(Problem(where, f"args.{flag}", show(context), wanted, code="out-of-range"))
 
     need("tensor parallel", integer(config, "num_attention_heads"))

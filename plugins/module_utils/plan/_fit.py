@@ -13,8 +13,8 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..common._problem import Problem, show
-from . import _checkpoint, _code, _memory, _rules, _site, _variables
+from ..common._problem import Problem, printable, show
+from . import _checkpoint, _code, _length, _memory, _rules, _site, _variables
 from ._inventory import Cluster, Node, is_address, is_host
 from ._profile_types import Checkpoint, ImageFile, Profile, Sources
 from ._types import Estimate, RemoteCode
@@ -63,27 +63,28 @@ def environment(
     `limits`: the profile's, as the engine reads them.
     """
     problems: list[Problem] = []
-    warnings: list[str] = []
     engine, own = profile.get("engine"), profile.get("env")
     known = isinstance(engine, str) and engine in _engines.names()
     # Where nobody knows which engine it is for, what every one refuses.
     dialects = [_engines.load(name).DIALECT for name in ([str(engine)] if known else _engines.names())]
-    lost: dict[str, list[str]] = {}
+    warnings: dict[str, list[str]] = {}
     for node in nodes:
-        at = f"{node.name}.gx10_env"
+        at = f"{printable(node.name)}.gx10_env"
         refused = [_env.check(dialect, node.env, "inventory", at) for dialect in dialects]
         problems += [problem for problem in refused[0] if all(problem in others for others in refused)]
         if known:
             table, _note = _flags.pick(str(engine), _rules.pinned(image, str(engine)))
             found, warned = _env.names(dialects[0], table, node.env, "inventory", at)
             problems += found + _limits.of_node(dialects[0], table, limits, own if isinstance(own, Mapping) else {}, node.env, at)
-            warnings += warned
+            for text in warned:
+                warnings.setdefault(text.removeprefix(f"{printable(node.name)}."), []).append(node.name)
         # In the order of the container's.
         for key, value in {**(own if isinstance(own, Mapping) else {}), **_executors.QUIET}.items():
             if node.env.get(key, value) != value:
                 by = "the plan" if key in _executors.QUIET else "the profile"
-                lost.setdefault(f"gx10_env.{key}: {show(node.env[key])} is not used, since {by} sets {show(value)}", []).append(node.name)
-    return problems, [*warnings, *(f"{_variables.names(hosts)}: {text}" for text, hosts in lost.items())]
+                text = f"gx10_env.{key}: {show(node.env[key])} is not used, since {by} sets {show(value)}"
+                warnings.setdefault(text, []).append(node.name)
+    return problems, [f"{_variables.names(hosts)}: {text}" for text, hosts in warnings.items()]
 
 
 def listens(cluster: Cluster) -> str:
@@ -121,12 +122,13 @@ def fanout(cluster: Cluster) -> list[Problem]:
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
-    """A profile beside its checkpoint. `own`: what the site has of it; `skipped`: not checked."""
+    """A profile beside its checkpoint. `own`: what the site has of it; `skipped`: not checked; `longest`: as `_length.of` has it."""
 
     problems: list[Problem]
     skipped: list[str]
     own: Checkpoint | None
     checkpoint: Checkpoint | None
+    longest: tuple[int, str] | None
     estimate: Estimate
     code: list[RemoteCode]
 
@@ -146,4 +148,4 @@ def checkpoint(
     estimate = _memory.estimate(profile, image, known)
     problems += disagreements + _memory.problems(estimate, site.get("memory_floor_gib"), where, limits)
     code, unheld = _code.planned(profile, own, sources["code"])
-    return Judged(problems + unheld, skipped, own, known, estimate, code)
+    return Judged(problems + unheld, skipped, own, known, _length.of(profile, known, version), estimate, code)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -128,7 +128,7 @@ def read(
 
     nodes.sort(key=lambda node: node.rank)
     site = {key.removeprefix("gx10_"): given.get(key, setting(key, variables[nodes[0].name])) for key in SITE_DEFAULTS}
-    problems += _differences(variables, [node.name for node in nodes], where) + _site.check(site, where)
+    wrong = _site.check(site, where)
     # Whether routers lead from one network to another, only the nodes know, and preflight asks them.
     problems += [] if site["fabric_routed"] else _subnets(nodes, where)
     # Only a host of the group is looked at, and has an address that layers travel from.
@@ -137,7 +137,7 @@ def read(
         names = [node.name for node in nodes]
         wanted = f"a host of the group ({', '.join(names[:8])}{', …' if len(names) > 8 else ''}), or nothing for the head"
         more = nearest(site["build_host"], names) if isinstance(site["build_host"], str) else ""
-        problems.append(Problem(where, "gx10_build_host", show(site["build_host"]), wanted, more or hint, "not-a-choice"))
+        wrong.append(Problem(where, "gx10_build_host", show(site["build_host"]), wanted, more or hint, "not-a-choice"))
     others = {address: node.name for node in nodes[1:] for address in (node.management_address, node.fabric_address, *node.rails)}
     if isinstance(site["api_address"], str) and site["api_address"] in others:
         found_at, wanted = (
@@ -149,7 +149,10 @@ def read(
     if not isinstance(archive, str) or (archive != "localhost" and archive not in hostvars):
         hint = "Add it to the inventory, outside of the group too."
         wanted = "localhost or a host of the inventory"
-        problems.append(Problem(where, "gx10_image_archive_host", show(archive), wanted, hint, "not-a-choice"))
+        wrong.append(Problem(where, "gx10_image_archive_host", show(archive), wanted, hint, "not-a-choice"))
+    # What is wrong as the head has it is not held against the others.
+    known = SITE_DEFAULTS.keys() - {re.split(r"[.\[]", problem.key)[0] for problem in wrong}
+    problems += _differences(variables, [node.name for node in nodes], known, broken, where) + wrong
     return Cluster(tuple(nodes), site), problems
 
 
@@ -226,6 +229,7 @@ def _node(name: str, position: int, variables: Mapping[str, Any], where: str) ->
     management = variables.get(key) or fabric
     if not is_host(management) and management != "":
         bad(key, management, "an address of the node's own, or its name", "not-an-address")
+        management = ""
     env = variables.get("gx10_env", {})
     if not isinstance(env, dict) or len(env) > MAX_ENV:
         bad("gx10_env", env, f"a mapping of at most {MAX_ENV} names")
@@ -323,15 +327,20 @@ def _subnets(nodes: Sequence[Node], where: str) -> list[Problem]:
     return problems
 
 
-def _differences(variables: Mapping[str, Any], names: Sequence[str], where: str) -> list[Problem]:
-    """Settings of the group of which a host has its own."""
+def _differences(
+    variables: Mapping[str, Any], names: Sequence[str], keys: Collection[str], broken: Collection[tuple[str, str]], where: str
+) -> list[Problem]:
+    """Settings of the group, of `keys`, of which a host has its own; those that are `broken` are told already."""
     found = []
     for key in SITE_DEFAULTS:
-        wanted = setting(key, variables[names[0]])
-        others = [name for name in names if _plain(setting(key, variables[name])) != _plain(wanted)]
-        if key != "gx10_api_address" and others:
+        having = [name for name in names if (name, key) not in broken]
+        if key == "gx10_api_address" or key not in keys or not having:
+            continue
+        wanted = setting(key, variables[having[0]])
+        others = [name for name in having if _plain(setting(key, variables[name])) != _plain(wanted)]
+        if others:
             value = show(setting(key, variables[others[0]]))
-            text, hint = f"{show(wanted)}, as on {names[0]}", "It is a setting of the group: put it in its vars."
+            text, hint = f"{show(wanted)}, as on {having[0]}", "It is a setting of the group: put it in its vars."
             found.append(Problem(where, f"{_variables.names(others)}: {key}", value, text, hint, "differs"))
     return found
 

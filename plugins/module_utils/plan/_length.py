@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
 from ._agreement import POSITIONS
+from ._profile_types import Asked, Checkpoint
 from ._shape import LARGEST, text_config
 
 # SGLang takes the first of these (utils/hf_transformers/common.py, CONTEXT_LENGTH_KEYS, 0.5.13), vLLM the smallest of POSITIONS.
@@ -17,6 +18,20 @@ FIRST = ("max_sequence_length", "seq_length", "max_seq_len", "model_max_length",
 FIXED = ("default", "su", "longrope", "llama3", None)
 # Their factor is in it already, says vLLM from a version after 0.22 on; 0.22 multiplies (config/model.py, _get_and_verify_max_len).
 YARN = ("yarn", "deepseek_yarn", "deepseek_llama_scaling")
+
+# Flags that change what config.json says.
+CHANGES = ("json-model-override-args", "hf-overrides")
+
+
+def of(asked: Asked, checkpoint: Checkpoint | None, version: str) -> tuple[int, str] | None:
+    """`longest` of a profile with its checkpoint, whose flags may change what config.json says."""
+    return longest(checkpoint["config"], changed(asked)[0], asked.get("engine") == "sglang", version) if checkpoint is not None else None
+
+
+def changed(asked: Asked) -> tuple[Mapping[str, Any], str]:
+    """What a flag puts in the place of config.json's keys, and which one does."""
+    args = asked.get("args", {})
+    return next(((args[flag], flag) for flag in CHANGES if isinstance(args.get(flag), Mapping) and args[flag]), ({}, ""))
 
 
 def longest(config: Mapping[str, Any], changes: Mapping[str, Any], sglang: bool, version: str) -> tuple[int, str] | None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..common._problem import Problem
-from . import _agreement, _cache, _checkpoint, _parameters, _rules, _shape
+from . import _agreement, _cache, _checkpoint, _length, _parameters, _rules, _shape
 from ._profile_types import Asked, Checkpoint, ImageFile, Profile
 from ._types import Estimate, Floor
 from .engines import _flags
@@ -73,7 +73,8 @@ def budgeted(args: Mapping[str, Any]) -> dict[str, Any]:
 
 def estimate(profile: Profile, image: ImageFile, checkpoint: Checkpoint | None) -> Estimate:
     """Of one rank of a profile, in GiB."""
-    return rank(profile, budget(profile, image), checkpoint)
+    version = _flags.pick(profile["engine"], _rules.pinned(image, profile["engine"]))[0].version
+    return rank(profile, budget(profile, image), checkpoint, version)
 
 
 def budget(profile: Profile, image: ImageFile) -> Budget:
@@ -90,10 +91,13 @@ def budget(profile: Profile, image: ImageFile) -> Budget:
     return Budget(None if share is None else share * TOTAL_GIB, share)
 
 
-def rank(asked: Asked, taken: Budget, checkpoint: Checkpoint | None) -> Estimate:
-    """Keys whose inputs are unknown are None; `kv_cache_tokens` and `requests` are of the whole group."""
+def rank(asked: Asked, taken: Budget, checkpoint: Checkpoint | None, version: str = "0.22.1") -> Estimate:
+    """Keys whose inputs are unknown are None; `kv_cache_tokens` and `requests` are of the whole group. `version`: of the engine's table."""
     args, tensor = asked.get("args", {}), asked["parallel"]["tensor"]
-    shape = None if checkpoint is None else _shape.read(checkpoint["config"])
+    shape, longest = None if checkpoint is None else _shape.read(checkpoint["config"]), _length.of(asked, checkpoint, version)
+    if shape is not None:
+        # Where no flag says, the engine asks for room for one request of what it derives.
+        shape = dataclasses.replace(shape, context=longest and longest[0])
     pipeline = asked["parallel"].get("pipeline", 1)
     weights, drafter = _weights(asked, checkpoint, shape)
     if shape is not None and pipeline > 1:

@@ -16,7 +16,7 @@ from typing import Any, TypedDict, cast
 
 from ..common import _document, _schema
 from ..common._problem import Problem, beyond, nearest, report, show, told
-from . import _checkpoint, _code, _compiled, _fit, _memory, _notify, _pins, _probes, _profile, _site, _watch, _weights
+from . import _checkpoint, _code, _compiled, _fit, _memory, _notify, _pins, _probes, _profile, _site, _variables, _watch, _weights
 from ._inventory import Cluster, Node, left, there
 from ._inventory import read as read_cluster
 from ._profile_types import ImageFile, ModSource, Profile, ProfileContainer, Provenance, Sources
@@ -89,7 +89,7 @@ def resolve(
             image, image_found = _image(profile, sources, source["path"])
             checked = _profile.check(profile, image, sources, source["path"], accept_untested)
             own += checked.problems + image_found
-            problems += _site.gpu(image, cluster.site, "inventory")
+            problems += _site.gpu(image, cluster.site, "inventory", {problem.key for problem in problems})
         if checked and not own:
             # Their schemas have accepted them; from here on flags are what the engine reads.
             profile = {**profile, "args": checked.args}
@@ -105,6 +105,7 @@ def resolve(
     # The site's own is said with it, whatever the profile is.
     refused, undocumented = _fit.environment(profile, image, nodes, checked.limits if checked else [])
     problems += beyond(problems, [*refused, *_fit.api(cluster), *_fit.fanout(cluster)])
+    problems = _variables.together(problems, [node.name for node in cluster.nodes])
     plan = None
     if not problems and source and checked and judged:
         job = _executors.Job(profile["engine"], nodes, cluster.site)
@@ -184,7 +185,7 @@ def _plan(
         "expect": profile.get("expect", {}),
         # Preflight compares the nodes with it.
         "measured_with": _measured_with(profile["provenance"]),
-        "watch": _watch.bounds(profile, checkpoint, _engines.load(job.engine).METRICS),
+        "watch": _watch.bounds(profile, judged.longest, _engines.load(job.engine).METRICS),
         "group": {
             "address": f"{nodes[0].fabric_address}:{site['group_port']}" if count > 1 else None,
             "restarts_per_hour": site["restarts_per_hour"],

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, TypedDict
 
 from ..common._problem import Problem, show
@@ -183,7 +183,9 @@ def check(site: dict[str, Any], where: str) -> list[Problem]:
             bad(key, "a folder of its own, as /srv/models and /var/lib/gx10: this one is the system's", code="wrong-path")
         else:
             site[key] = path
-    problems += _nested(site, where) + _ports(site, where, {problem.key for problem in problems})
+    wrong = {problem.key for problem in problems}
+    problems += _nested(site, where) if wrong.isdisjoint(("gx10_models_root", "gx10_state_dir")) else []
+    problems += _ports(site, where, wrong)
     sources = site["weights_sources"] or {}
     if not isinstance(sources, Mapping) or not all(
         re.fullmatch(r"[^/\s]+/[^/\s]+", repo) and isinstance(path, str) and path for repo, path in sources.items()
@@ -248,13 +250,14 @@ def _ports(site: Mapping[str, Any], where: str, wrong: set[str]) -> list[Problem
 NO_GPU = re.compile(r"(?:io\.containerd\.)?(?:runc|crun|youki|runsc|kata)(?:[.-].*)?")
 
 
-def gpu(image: Mapping[str, Any], site: Mapping[str, Any], where: str) -> list[Problem]:
-    """A CUDA image without an option that gives its container a GPU."""
+def gpu(image: Mapping[str, Any], site: Mapping[str, Any], where: str, said: Collection[str] = ()) -> list[Problem]:
+    """A CUDA image without an option that gives its container a GPU; none where such an option is wrong, as a key that is `said`."""
     expected = image.get("expect")
     cuda = expected.get("cuda") if isinstance(expected, Mapping) else None
     options = site.get("container_options")
     runtime = (options or {}).get("runtime")
-    if not cuda or options is None or "gpus" in options or (runtime and not NO_GPU.fullmatch(runtime)):
+    wrong = any(f".{key}".endswith((f".{_options.KEY}", f".{_options.KEY}.runtime", f".{_options.KEY}.gpus")) for key in said)
+    if not cuda or wrong or options is None or "gpus" in options or (runtime and not NO_GPU.fullmatch(runtime)):
         return []
     hint = "inventories/sample has what GB10 and ConnectX-7 need."
     wanted = f"runtime: nvidia or gpus: all, as the image is made for CUDA {show(cuda)}"

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..common import _document
@@ -18,6 +19,8 @@ NODE = ("gx10_fabric_address", "gx10_fabric_rails", "gx10_management_address", "
 # Every name with this prefix is the collection's: one that is not known is a typo. All other names are the owner's.
 PREFIX = "gx10_"
 KNOWN = (*NODE, *SITE_DEFAULTS)
+# A problem's key where it is one host's: HOST.VARIABLE, and what is below it.
+OF_HOST = re.compile(r"(.+?)\.((?:gx10_|ansible_host).*)")
 MAX_HOSTS = 1000
 MAX_UNKNOWN = 40
 NAMED = 3
@@ -60,7 +63,7 @@ def read(
                 broken.add((host, key))
             else:
                 found[host][key] = value
-    known = [problem if len(of) == len(found) and _of_group(problem, found) else _of(problem, of) for problem, of in problems.items()]
+    known = _told(problems, found)
     wanted = "a variable of docs/inventory.md"
     typos = sorted(unknown)[:MAX_UNKNOWN]
     of_hosts = {key: f"{names(unknown[key])}: {printable(key)}" if len(unknown[key]) < len(found) else printable(key) for key in typos}
@@ -98,6 +101,26 @@ def failed(error: Exception, where: str, key: str) -> Problem:
     return Problem(where, key, f"a template that fails: {reason}", "a value, or variables that are defined", code="template-fails")
 
 
+def together(problems: Iterable[Problem], hosts: Sequence[str]) -> list[Problem]:
+    """Problems of the inventory: what several hosts have alike is said once."""
+    shown = {printable(host) for host in hosts}
+    of: dict[Problem, list[str]] = {}
+    for problem in problems:
+        match = OF_HOST.fullmatch(problem.key)
+        if match and match[1] in shown:
+            of.setdefault(dataclasses.replace(problem, key=match[2]), []).append(match[1])
+        else:
+            of.setdefault(problem, [])
+    return _told({problem: list(dict.fromkeys(having)) for problem, having in of.items()}, hosts)
+
+
+def _told(problems: Mapping[Problem, Sequence[str]], hosts: Collection[str]) -> list[Problem]:
+    """Problems with the hosts that have them; without hosts it is no host's."""
+    return [
+        problem if not of or (len(of) == len(hosts) and _of_group(problem, hosts)) else _of(problem, of) for problem, of in problems.items()
+    ]
+
+
 def _of_group(problem: Problem, hosts: Collection[str]) -> bool:
     """Of a problem that all hosts have: is it the group's? One host's own address is its own."""
     return len(hosts) > 1 or re.split(r"[.\[]", problem.key)[0] in SITE_DEFAULTS
@@ -106,7 +129,7 @@ def _of_group(problem: Problem, hosts: Collection[str]) -> bool:
 def _of(problem: Problem, hosts: Sequence[str]) -> Problem:
     """A problem with the hosts that have it: HOST.KEY of one, else HOST, HOST: KEY."""
     key = f"{printable(hosts[0])}.{problem.key}".rstrip(".") if len(hosts) == 1 else f"{names(hosts)}: {problem.key}".removesuffix(": ")
-    return Problem(problem.where, key, problem.found, problem.wanted, problem.hint, problem.code)
+    return dataclasses.replace(problem, key=key)
 
 
 def names(hosts: Sequence[str]) -> str:

@@ -9,8 +9,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ._profile_types import Checkpoint, Profile
-from ._shape import text_config
+from ._profile_types import Profile
 from ._types import Watch
 from .engines._engines import Metrics
 
@@ -31,14 +30,15 @@ CONTEXT = 262144
 STEP = 16384
 
 
-def bounds(profile: Profile, checkpoint: Checkpoint | None, metrics: Metrics) -> Watch:
+def bounds(profile: Profile, longest: tuple[int, str] | None, metrics: Metrics) -> Watch:
     """What the supervisor's watch runs with, the worst case behind it, and what follows.
 
-    Times are in seconds, rounded up to tens so that a corrected measurement
-    seldom restarts an engine. `within` counts from the wedge to the verdict: "frozen" (no CPU time), "silent" (CPU time, no progress).
+    `longest`: a sequence's tokens by the checkpoint, as `_length.of` has them. Times are in seconds, rounded up to tens so that a corrected
+    measurement seldom restarts an engine. `within` counts from the wedge to the verdict: "frozen" (no CPU time), "silent" (CPU time, no
+    progress).
     """
     args = profile.get("args", {})
-    tokens, source = _context(args, checkpoint)
+    tokens, source = _context(args, longest)
     rate, margin, basis = _rate(profile.get("expect", {}).get("bench", {}), tokens)
     chunked = args.get("enable-chunked-prefill", True) and args.get("chunked-prefill-size") != -1
     step = min(tokens, _step(args)) if chunked else tokens
@@ -79,17 +79,13 @@ def _tens(seconds: float) -> int:
     return math.ceil(seconds / 10) * 10
 
 
-def _context(args: Mapping[str, Any], checkpoint: Checkpoint | None) -> tuple[int, str]:
+def _context(args: Mapping[str, Any], longest: tuple[int, str] | None) -> tuple[int, str]:
     """The longest prompt in tokens, and where that is said."""
     for flag in ("max-model-len", "context-length"):
         tokens = _number(args.get(flag))
         if tokens:
             return tokens, flag
-    if checkpoint is not None:
-        tokens = _number(text_config(checkpoint["config"]).get("max_position_embeddings"))
-        if tokens:
-            return tokens, "max_position_embeddings"
-    return CONTEXT, "assumed: no flag and no config.json says"
+    return longest or (CONTEXT, "assumed: no flag and no config.json says")
 
 
 def _step(args: Mapping[str, Any]) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from ..common._problem import Problem, report, show
+from . import _variables
 from ._inventory import Cluster
 from ._inventory import read as read_cluster
 from ._profile_types import Drafted, Model
@@ -83,5 +84,6 @@ def of_models(
         ):
             if value is not None and not pattern.fullmatch(value):
                 problems.append(Problem("command line", key, show(value), wanted, code="wrong-text"))
+    problems = _variables.together(problems, [node.name for node in cluster.nodes])
     message = report("Cannot stage", problems) if problems else ""
     return {"document": None if problems else document(cluster, models), "message": message}

@@ -164,7 +164,7 @@ def test_a_routed_fabric_has_a_way_out_which_the_refusal_names() -> None:
     # What holds of any address still does, and so does what is the group's.
     assert read({**variables, "gx10-2": {**variables["gx10-2"], "gx10_fabric_address": "127.0.0.1"}})[1] == ["gx10-2.gx10_fabric_address"]
     del variables["gx10-2"]["gx10_fabric_routed"]
-    assert read(variables)[1] == ["gx10-1: gx10_fabric_routed", "gx10-1.gx10_fabric_address"]
+    assert read(variables)[1] == ["gx10-1.gx10_fabric_address", "gx10-1: gx10_fabric_routed"]
 
 
 @pytest.mark.parametrize(
@@ -256,3 +256,31 @@ def test_the_api_is_the_heads() -> None:
     assert read(hostvars(2, gx10_api_address="192.168.1.12"))[1] == ["gx10_api_address"]
     assert read(hostvars(2, gx10_api_address="192.168.1.11"))[1] == []
     assert read(hostvars(2, gx10_api_address="10.0.0.200"))[1] == []
+
+
+@pytest.mark.parametrize("which", [[0], [2], [0, 1, 2, 3]])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *[("gx10_models_root", ""), ("gx10_state_dir", "x"), ("gx10_api_port", None), ("gx10_weights_sources", 1), ("gx10_build_host", -1)],
+        *[("gx10_image_archive_host", None), ("gx10_container_options", 7), ("gx10_container_options", {"runtime": 7})],
+        *[("gx10_fanout_lanes", "\x00"), ("gx10_container_options", 10**30), ("gx10_env", 7), ("gx10_env", {"NCCL_SOCKET_IFNAM": "x"})],
+        *[("gx10_management_address", True), ("gx10_management_address", "0.0.0.0"), ("ansible_host", -1), ("gx10_fabric_rails", 7)],
+    ],
+)
+def test_nothing_follows_from_one_wrong_value(resolve: Any, key: str, value: Any, which: list[int]) -> None:
+    variables = hostvars(4)
+    for index in which:
+        variables[f"gx10-{index + 1}"][key] = value
+    (problem,) = resolve("qwen397-mtp2", variables=variables)["problems"]
+    assert key in problem
+    # One host's is told of it; the head's setting is the group's, and everybody's is nobody's own.
+    assert ("gx10-3" in problem.partition(";")[0]) == (which == [2])
+
+
+def test_what_a_host_has_otherwise_is_told_beside_what_is_wrong() -> None:
+    variables = hostvars(4)
+    variables["gx10-1"]["gx10_api_port"] = "http"
+    variables["gx10-3"] |= {"gx10_api_port": 8001, "gx10_ray_port": 7000}
+    variables["gx10-4"]["gx10_ray_port"] = [10**30]
+    assert read(variables)[1] == ["gx10-4.gx10_ray_port[0]", "gx10-3: gx10_ray_port", "gx10_api_port"]

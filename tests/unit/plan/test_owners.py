@@ -31,8 +31,8 @@ def test_another_way_to_say_it_is_held_to_the_same_limit(resolve: Any, args: Any
     assert [key in text and "[limit]" in text for text in found] == [True] * bool(key), found
 
 
-def problems(config: Any, args: Any, tensors: Any = (), tensor: int = 1) -> list[str]:
-    profile: Any = {"parallel": {"tensor": tensor}, "args": args}
+def problems(config: Any, args: Any, tensors: Any = (), tensor: int = 1, engine: str = "vllm") -> list[str]:
+    profile: Any = {"engine": engine, "parallel": {"tensor": tensor}, "args": args}
     found, _skipped = _checkpoint.check(profile, {"path": "/m", "config": config, "tensors": tensors}, "p")
     return [problem.key for problem in found]
 
@@ -43,7 +43,7 @@ def test_yarn_lengthens_the_context_in_vllm(length: int, refused: bool) -> None:
     assert problems({**QWEN, "rope_scaling": YARN}, {"max-model-len": length}) == keys
     assert problems(QWEN, {"max-model-len": length, "hf-overrides": {"rope_parameters": YARN}}) == keys
     # SGLang's own length is that of config.json.
-    assert problems({**QWEN, "rope_scaling": YARN}, {"context-length": length}) == ["args.context-length"]
+    assert problems({**QWEN, "rope_scaling": YARN}, {"context-length": length}, engine="sglang") == ["args.context-length"]
 
 
 @pytest.mark.parametrize("kind", ["default", "llama3", "longrope"])
@@ -73,6 +73,19 @@ def test_a_pipeline_divides_the_layers() -> None:
     assert estimate(1)["kv_bytes_per_token"] == 64 * 2 * 8 * 128 * 2
     # The fullest of three stages has 22 of 64 layers.
     assert estimate(3)["kv_bytes_per_token"] == 22 * 2 * 8 * 128 * 2
+
+
+@pytest.mark.parametrize(("image", "gib"), [("==0.22.1", 32.0), ("==0.30.0", 8.0)])
+def test_a_request_is_as_long_as_the_engine_derives_where_no_flag_says(image: str, gib: float) -> None:
+    def asked(config: Any, args: Any) -> Any:
+        profile: Any = {"engine": "vllm", "parallel": {"tensor": 1}, "model": {"size_gib": 8}, "args": args}
+        expect: Any = {"expect": {"cuda": "13.0", "versions": {"vllm": image}}}
+        return _memory.estimate(profile, expect, {"config": config, "tensors": [], "path": "/m"})["request_gib"]
+
+    assert asked(QWEN, {}) == 8.0
+    assert asked({**QWEN, "rope_scaling": YARN}, {}) == gib
+    assert asked(QWEN, {"hf-overrides": {"rope_parameters": YARN}}) == gib
+    assert asked({**QWEN, "rope_scaling": YARN}, {"max-model-len": 16384}) == 4.0
 
 
 @pytest.mark.parametrize("more", [{"sliding_window": 1024}, {"attention_chunk_size": 8192}, {"block_configs": []}])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _engine
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _commands, _watch
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _commands, _length, _watch
 from ansible_collections.gx10.serving.plugins.module_utils.plan._types import Watch
 from ansible_collections.gx10.serving.plugins.module_utils.plan.engines import _engines
 from conftest import ROOT, launch
@@ -14,9 +14,9 @@ from conftest import ROOT, launch
 PROFILES = sorted(path.stem for path in (ROOT / "model_profiles").glob("*.yml"))
 
 
-def bounds(profile: Any, checkpoint: Any = None) -> Watch:
+def bounds(profile: Any, longest: tuple[int, str] | None = None) -> Watch:
     """Of the parts that count."""
-    return _watch.bounds(profile, checkpoint, _engines.load("vllm").METRICS)
+    return _watch.bounds(profile, longest, _engines.load("vllm").METRICS)
 
 
 @pytest.mark.parametrize(
@@ -59,10 +59,21 @@ def test_without_chunks_a_step_is_the_whole_prompt() -> None:
     assert found["settings"]["frozen_seconds"] == 260
 
 
-def test_the_context_comes_from_the_checkpoint_where_no_flag_says() -> None:
-    checkpoint = {"config": {"text_config": {"max_position_embeddings": 40960}}}
-    assert bounds({}, checkpoint)["prefill"]["tokens"] == 40960
-    assert bounds({})["prefill"]["tokens"] == 262144
+@pytest.mark.parametrize(
+    ("engine", "version", "tokens"),
+    # vLLM 0.22 multiplies by YaRN's factor; for 0.30 it is in the length already, and for SGLang where the first length is said.
+    [("vllm", "0.22.1", 131072), ("vllm", "0.30.0", 40960), ("sglang", "0.5.13", 40960)],
+)
+def test_the_context_comes_from_the_checkpoint_where_no_flag_says(engine: str, version: str, tokens: int) -> None:
+    rope = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}
+    checkpoint: Any = {"config": {"text_config": {"max_position_embeddings": 40960, "rope_parameters": rope}}}
+    profile: Any = {"engine": engine, "args": {"max-model-len": "auto"}}
+    assert bounds(profile, _length.of(profile, checkpoint, version))["prefill"]["tokens"] == tokens
+    changed = {"max_position_embeddings": 50000, "rope_parameters": {"rope_type": "default"}}
+    profile["args"]["json-model-override-args" if engine == "sglang" else "hf-overrides"] = changed
+    prefill = bounds(profile, _length.of(profile, checkpoint, version))["prefill"]
+    assert (prefill["tokens"], prefill["tokens_from"]) == (50000, "max_position_embeddings")
+    assert bounds(profile)["prefill"]["tokens"] == 262144
 
 
 @pytest.mark.parametrize(
@@ -111,10 +122,10 @@ def test_a_step_is_what_the_flags_say_and_never_more_than_a_prompt(args: Any, st
 )
 def test_a_count_of_tokens(value: Any, tokens: int | None) -> None:
     assert bounds({"args": {"context-length": value}})["prefill"]["tokens"] == (tokens or _watch.CONTEXT)
-    checkpoint: Any = {"config": {"max_position_embeddings": value}}
-    assert bounds({}, checkpoint)["prefill"]["tokens_from"] == (
-        "max_position_embeddings" if tokens else "assumed: no flag and no config.json says"
-    )
+    profile: Any = {}
+    longest = _length.of(profile, {"path": "/m", "config": {"max_position_embeddings": value}, "tensors": []}, "0.22.1")
+    said = "max_position_embeddings" if tokens else "assumed: no flag and no config.json says"
+    assert bounds(profile, longest)["prefill"]["tokens_from"] == said
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 from ...common._problem import Problem, nearest, show
 from . import _doors, _secrets
 from ._engines import MODELS, Dialect
-from ._flags import Table, elsewhere, nccl
+from ._flags import Spec, Table, elsewhere, nccl
 
 # Open the engine to whoever reaches it, or change which code runs, whatever the engine.
 OTHER_CODE = "it changes which code runs"
@@ -36,6 +36,8 @@ VISIBLE = {
     "NVIDIA_VISIBLE_DEVICES": re.compile(r"all|(0|GPU-[0-9a-f-]+)(,.+)?"),
     "CUDA_VISIBLE_DEVICES": re.compile(r"(0|GPU-[0-9a-f-]+)(,.+)?"),
 }
+# Nothing is the default.
+C_INT = re.compile(r"\s*[-+]?(?:0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)|")
 UNKNOWN = "variable-unknown"
 # Of older guides: removed before the oldest table.
 GONE = {
@@ -84,33 +86,38 @@ def names(dialect: Dialect, table: Table, env: Mapping[str, Any], where: str, pr
             if key not in nccl():
                 wanted = "one of the variables of NCCL's manual"
                 problems.append(Problem(where, at, "a variable that NCCL does not read", wanted, nearest(key, nccl()), UNKNOWN))
-            elif nccl()[key].get("undocumented"):
+                continue
+            problems += _value(nccl()[key], value, where, at, "NCCL")
+            if nccl()[key].get("undocumented"):
                 warnings.append(f"{at}: NCCL reads it, but its manual does not have it")
         elif key.startswith(dialect.prefixes) and key not in table.env and key not in dialect.refused_env and key not in OWNED:
             hint = elsewhere(table.engine, table.version, key, variable=True) or GONE.get(key) or nearest(key, table.env)
             problems.append(Problem(where, at, f"a variable that {version} does not read", f"one of {version}'s variables", hint, UNKNOWN))
-        elif key in table.env and "choices" in table.env[key]:
-            problems += _value(table, key, value, where, at)
-        elif key in table.env and "type" in table.env[key] and not _converts(table.env[key]["type"], str(value)):
-            wanted = f"an integer, 1 or 0 for a truth ({version})" if table.env[key]["type"] == "int" else f"a number ({version})"
-            problems.append(Problem(where, at, show(value), wanted, code="wrong-type"))
+        elif key in table.env:
+            problems += _value(table.env[key], value, where, at, version)
     return problems, warnings
 
 
 def _converts(kind: str, text: str) -> bool:
-    """Can the engine make of a text the number that it wants?"""
+    """Can the engine make of a text the number that it wants? NCCL's strtoll would take what it cannot read for 0, so "true" is false."""
+    if kind == "c_int":
+        return C_INT.fullmatch(text) is not None
     try:
         return (int if kind == "int" else float)(text) is not None
     except ValueError:
         return False
 
 
-def _value(table: Table, key: str, value: Any, where: str, at: str) -> list[Problem]:
-    spec = table.env[key]
+def _value(spec: Spec, value: Any, where: str, at: str, version: str) -> list[Problem]:
+    """What is wrong with a value that the engine refuses, or reads as another."""
+    kind = spec.get("type")
+    if kind is not None and not _converts(kind, str(value)):
+        wanted = f"a number ({version})" if kind == "float" else f"an integer, 1 or 0 for a truth ({version})"
+        return [Problem(where, at, show(value), wanted, code="wrong-type")]
+    if "choices" not in spec:
+        return []
     known = [str(choice) for choice in spec["choices"]]
+    fold = str.lower if spec.get("folds") else str
     given = [item.strip() for item in str(value).split(",") if item.strip()] if spec.get("many") else [str(value)]
-    if spec.get("folds"):
-        given = [item.lower() for item in given]
-    bad = [item for item in given if item not in known and item.lower() not in [one.lower() for one in known if spec.get("folds")]]
-    wanted = f"one of {', '.join(known)} ({table.engine} {table.version})"
-    return [Problem(where, at, show(item), wanted, nearest(item, known), "not-a-choice") for item in bad]
+    bad = [item for item in given if fold(item) not in map(fold, known)]
+    return [Problem(where, at, show(item), f"one of {', '.join(known)} ({version})", nearest(item, known), "not-a-choice") for item in bad]

@@ -22,10 +22,10 @@ class Spec(TypedDict, total=False):
     """What a flag, a field of a JSON flag, or a variable takes.
 
     `also`: its other spellings; `type`: of a flag switch (no --no- form), bool, int, float, str, json, json_or_str, size (1k) or
-    size_or_auto, of a field one or more of JSON's, joined by |; `nargs`: argparse's; `append`: a list repeats the flag; `open`: plugins
-    may add to `choices`; `folds`: how the engine folds a text before it compares; `optional`: "None" is its word for none; `of`: the
-    entry of `fields` that JSON fills; `sizes`: bare numbers in its JSON may end in k, M…; `many`: a list with commas;
-    `ge`, `gt`, `le`, `lt`: bounds of a number.
+    size_or_auto, of a field one or more of JSON's, joined by |, of a variable int, float or c_int (strtoll's, 0x10); `nargs`: argparse's;
+    `append`: a list repeats the flag; `open`: plugins may add to `choices`; `folds`: how the engine folds a text before it compares;
+    `optional`: "None" is its word for none; `of`: the entry of `fields` that JSON fills; `sizes`: bare numbers in its JSON may end in k,
+    M…; `many`: a list with commas; `ge`, `gt`, `le`, `lt`: bounds of a number.
     """
 
     also: list[str]

@@ -13,9 +13,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ...common._problem import Problem, nearest, show
-from ._args import Wrong, canonical, known_field, read
+from ._args import canonical, read
 from ._engines import Dialect
+from ._fields import known_field
 from ._flags import Table, elsewhere
+from ._values import Wrong
 
 # Of two names of a variable the one that counts: torch/csrc/utils of 2.9 and later.
 NEWER = {"PYTORCH_CUDA_ALLOC_CONF": "PYTORCH_ALLOC_CONF"}
