@@ -57,6 +57,8 @@ SITE_DEFAULTS: dict[str, Any] = {
     "gx10_hub_token_file": None,
     "gx10_hub_endpoint": None,
 }
+    # The owner's word for a token that travels in clear.
+    "gx10_accept_plain_hub": False,
 NETWORKS = ("fabric", "management")
 # On the head, for as long as Ray runs there.
 RAY_CLIENT_PORT = 10001
@@ -118,6 +120,7 @@ def whole(value: object, low: int, high: int) -> int | None:
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value):
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high else None
+    accept_plain_hub: bool
 
 
 def address(value: object, key: str, where: str, problems: list[Problem], wanted: str, versions: tuple[int, ...]) -> str:
@@ -202,7 +205,11 @@ def check(site: dict[str, Any], where: str) -> list[Problem]:
         # It may have a password in it, and a message goes into logs.
         hint = "A user's token goes by gx10_hub_token_file."
         problems.append(Problem(where, "gx10_hub_endpoint", "another text", "http://HOST or https://HOST", hint, "wrong-text"))
-    for key in ("drop_caches", "fabric_routed", "accept_open_api"):
+    elif site["hub_token_file"] and _in_clear(str(site["hub_endpoint"] or "")) and truth(site["accept_plain_hub"]) is not True:
+        hint = "Whoever is on the way reads the token. Where nobody can be, gx10_accept_plain_hub: true is your word for it."
+        wanted = "https://HOST, or no gx10_hub_token_file"
+        problems.append(Problem(where, "gx10_hub_endpoint", "http:// with a token", wanted, hint, "token-in-clear"))
+    for key in ("drop_caches", "fabric_routed", "accept_open_api", "accept_plain_hub"):
         if truth(site[key]) is None:
             bad(key, "true or false")
         else:
@@ -226,6 +233,11 @@ def _is_path(path: object) -> bool:
 
 def _nested(site: Mapping[str, Any], where: str) -> list[Problem]:
     """The models root is mounted read-only and listed model by model; the state folder is written, and its parts are removed."""
+def _in_clear(endpoint: str) -> bool:
+    """Does what is said to a hub leave the node that downloads, unencrypted?"""
+    return re.match(r"http://(?!(?:localhost|127(?:\.\d+){3}|\[::1\])(?:[:/]|$))", endpoint, re.IGNORECASE) is not None
+
+
     root, state = (f"{site[key]}/" for key in ("models_root", "state_dir"))
     if not (root.startswith(state) or state.startswith(root)):
         return []

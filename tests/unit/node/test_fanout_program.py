@@ -142,6 +142,36 @@ def test_a_folder_that_is_exchanged_for_a_link_is_not_offered(program: Any, tmp_
     for read, more in ((program.local.crc, (0, 4)), (lambda path: store.link(sha(DATA), path), ())):
         with pytest.raises(OSError, match="outer/a in its place while it was read; wanted that file"):
             read(store.have[sha(DATA)], *more)
+    # What was offered before is what nginx still opens.
+    assert (tmp_path / "work/files" / sha(DATA)).read_bytes() == DATA
+
+
+def test_a_file_is_served_from_its_first_piece_on_and_under_its_name_without_a_gap(program: Any, tmp_path: Path) -> None:
+    """As nginx does: each request opens what lies under the hash."""
+    digest = sha(DATA)
+    store, served = program.local.Store(job(tmp_path, [entry("sub/a")], ["sub/a"])), tmp_path / "work/files" / digest
+    part = store.part(digest)
+    way = os.readlink(served)
+    with open(part.write(), "wb") as file:
+        file.write(DATA[::-1])
+    assert served.read_bytes() == DATA[::-1]
+    # Wrong as a whole, and brought again: another file, by the same way.
+    part.drop()
+    store.parts.pop(digest)
+    part = store.part(digest)
+    with open(part.write(), "wb") as file:
+        file.write(DATA)
+    part.add(0, len(DATA))
+    assert (served.read_bytes(), os.readlink(served)) == (DATA, way)
+    store.finish(digest)
+    assert served.read_bytes() == (tmp_path / "root/sub/a").read_bytes() == DATA
+    assert not os.listdir(tmp_path / "root/.gx10")
+    # Whatever is put in its place: it is not what was verified.
+    (tmp_path / "outer").mkdir()
+    (tmp_path / "outer/a").write_bytes(b"a secret")
+    (tmp_path / "root/sub").rename(tmp_path / "old")
+    (tmp_path / "root/sub").symlink_to(tmp_path / "outer")
+    assert served.read_bytes() == DATA
 
 
 def test_finding_4_the_hubs_cache_serves_its_own_blobs(program: Any, tmp_path: Path) -> None:

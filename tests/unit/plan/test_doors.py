@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve, _sources
-from ansible_collections.gx10.serving.plugins.module_utils.plan.engines import _doors, _engines, _env, _flags
+from ansible_collections.gx10.serving.plugins.module_utils.plan.engines import _doors, _engines, _env, _flags, _opens
 from conftest import hostvars
 
 EVIL = f"{_engines.MODELS}/org/evil"
@@ -69,6 +69,19 @@ def test_what_names_no_code_stays() -> None:
         {"log-config-file": "/opt/log.json"},
     ):
         assert not [text for text in refused(args=args) if "runs-code" in text], args
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+def test_weights_are_no_pickles(engine: str) -> None:
+    dialect = _engines.load(engine).DIALECT
+
+    def keys(value: str, mods: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+        return [(problem.key, problem.code) for problem in _opens.check(dialect, {"load-format": value}, mods, "p")]
+
+    for value in ("pt", "npcache", "PT"):
+        assert keys(value) == [("args.load-format", "runs-code")]
+        assert keys(value, ("load-format",)) == []
+    assert [keys(value) for value in ("auto", "safetensors", "fastsafetensors", "dummy", "ptx")] == [[]] * 5
 
 
 def test_a_mod_answers_for_the_flag_that_it_brings() -> None:

@@ -120,7 +120,7 @@ def told(values: dict[str, str], nodes: dict[str, Node], tmp_path_factory: pytes
             # The hub does not have this revision: the token travels, and the download fails with the hub's words.
             "download": Playbook(
                 "stage", *words, quiet=True, model=MODEL, revision="6" * 40, gx10_hub_endpoint=hub.url,
-                gx10_hub_token_file=str(token), hub_image="vllm-node-sim:latest",
+                gx10_hub_token_file=str(token), gx10_accept_plain_hub=True, hub_image="vllm-node-sim:latest",
             ),
         }  # fmt: skip
         answer = ask() if runs["rollback"].code == 0 else ""

@@ -247,6 +247,9 @@ def test_one_node_downloads_a_pinned_revision_and_the_others_get_it_from_there(
     token.write_text("hf_secret_of_the_test")
     hub = StubHub("172.31.240.1", MODEL, revision, source)
     extra = {"revision": revision, "gx10_hub_endpoint": hub.url, "gx10_hub_token_file": str(token), "hub_image": "vllm-node-sim:latest"}
+    assert "found http:// with a token; wanted https://HOST" in stage(**extra).refused().output
+    # The stub of the hub speaks no TLS.
+    extra["gx10_accept_plain_hub"] = True
     try:
         token.chmod(0o644)
         assert "found mode 0644; wanted a file that only its owner can read" in stage(**extra).refused().output

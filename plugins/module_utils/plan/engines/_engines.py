@@ -27,7 +27,8 @@ class Dialect:
     be (file, template: or its text, models: a folder of them); `requires`: flags to what they need; `excludes`: pairs; `orders`: pairs of
     numbers, the first at most the second; `divides`: the same, the first a divisor; `least`: of a number that no table bounds, alone or in
     a list or mapping; `multiples`: of what a number is one; `within`: prefixes of flags that nothing reads without another; `templates`:
-    what the engine's own chat templates are called. `off_env`: variables that may only be "0", to the reason.
+    what the engine's own chat templates are called.
+    `unpickles`: flags to the values by which weights come from pickles. `off_env`: variables that may only be "0", to the reason.
     `parts`: whether --flag.part sets a part of a JSON flag, and _ in a flag's name is -. `sizes`: what may follow an integer where it
     takes 1k, to its value. `prefixes`: of variables that are its own.
     """
@@ -40,6 +41,7 @@ class Dialect:
     sizes: Mapping[str, int]
     prefixes: tuple[str, ...]
     code: tuple[str, ...]
+    unpickles: Mapping[str, tuple[str, ...]]
     files: Mapping[str, str]
     requires: Mapping[str, str]
     excludes: tuple[tuple[str, str], ...]

@@ -14,6 +14,8 @@ from ...common._problem import Problem, show
 from ._engines import MODELS, Dialect
 from ._limits import value_of
 
+# Releases of SGLang leave it out for files of an old format (srt/model_loader/weight_utils.py, _load_pt_file).
+PICKLE = "a pickle names code, and what keeps it from running is one argument of torch.load, which had a hole (CVE-2025-32434)"
 CODE = "it names code that runs in the engine, which no proof covers: bring it as a mod whose mod.yml has the flag in args"
 # What a number is a divisor of that the engine chooses as a power of two.
 POWER = 2**11
@@ -31,6 +33,10 @@ def _code(dialect: Dialect, args: Mapping[str, Any], mod_args: Collection[str], 
         Problem(where, f"args.{key}", show(value), "the profile without it", f"Reason: {CODE}.", "runs-code")
         for key, value in found.items()
         if value not in (None, "auto") and key not in mod_args
+    ] + [
+        Problem(where, f"args.{key}", show(args[key]), "safetensors, or nothing", f"Reason: {PICKLE}.", "runs-code")
+        for key, values in dialect.unpickles.items()
+        if str(args.get(key)).lower() in values and key not in mod_args
     ]
 
 

@@ -72,6 +72,8 @@ DIALECT = Dialect(
         *("middleware", "worker-cls", "worker-extension-cls", "scheduler-cls", "logits-processors", "io-processor-plugin"),
         *("tool-parser-plugin", "reasoning-parser-plugin", "model-class-overrides"),
     ),
+    # 0.22 and 0.30: model_executor/model_loader/weight_utils.py (torch.load with weights_only).
+    unpickles={"load-format": ("pt", "npcache")},
     files={
         **{"chat-template": "template", "allowed-local-media-path": "models"},
         **dict.fromkeys(("hf-config-path", "log-config-file", "tokenizer"), "file"),

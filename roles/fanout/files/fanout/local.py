@@ -32,6 +32,7 @@ class Store:
         self.piece = job["piece"]
         self.served = os.path.join(job["work"], "files")
         self.stage = os.path.join(self.root, STAGE)
+        self._open: dict[str, int] = {}  # SHA-256 to the descriptor that is served
         self.got = 0
         self.read = 0
         self._said = -1
@@ -91,10 +92,15 @@ class Store:
             file.write(line.encode("ascii") + b"\n")
 
     def link(self, digest: str, path: str) -> None:
-        """Serve a file under its hash. nginx goes the way to it anew with each request."""
-        os.close(pinned(path))
+        """Serve a file under its hash, as it is now: it stays open, and nginx gets what is open, whatever lies at `path` by then."""
+        descriptor = pinned(path)
+        if digest in self._open:
+            os.dup2(descriptor, self._open[digest], inheritable=False)
+            os.close(descriptor)
+            return
+        self._open[digest] = descriptor
         link = os.path.join(self.served, digest)
-        os.symlink(path, link + ".new")
+        os.symlink(f"/proc/{os.getpid()}/fd/{descriptor}", link + ".new")
         os.replace(link + ".new", link)
 
     def part(self, digest: str) -> Part:
@@ -113,15 +119,7 @@ class Store:
             final = os.path.join(must(self.root, os.path.dirname(path)), os.path.basename(path))
             os.makedirs(os.path.dirname(final), mode=0o755, exist_ok=True)
             if position == 0 and source.startswith(self.stage + os.sep):
-                # Under a second name meanwhile: a successor may ask for it at any moment.
-                second = source + ".whole"
-                with contextlib.suppress(FileNotFoundError):
-                    os.remove(second)  # of a run that was killed here
-                os.link(source, second)
-                self.link(digest, second)
                 os.replace(source, final)
-                self.link(digest, final)
-                os.remove(second)
                 source = final
             else:
                 os.makedirs(self.stage, mode=0o755, exist_ok=True)
