@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 
-from .cluster import Cluster, Failed
+from .cluster import BYSTANDER, Cluster, Failed
 
 # By the beginning of a command line; a title set by the process itself, or its arguments.
 TARGETS = {
@@ -124,7 +124,9 @@ def engine(cluster: Cluster, nodes: list[str], words: tuple[str, ...]) -> Done:
     after = cluster.wait(lambda: _other(cluster.sh(node, "pgrep -o -x dockerd || true").strip(), before), 60)
     if not after:
         raise Unproven(f"{node}: Docker's engine: found no other process than {before}")
-    return Done(at, f"dockerd was process {before}, is {after}")
+    start = f"docker start {cluster.group.profile} {BYSTANDER}"
+    mend = (lambda: void(cluster.sh(node, start, 120))) if verb == "kill" else None
+    return Done(at, f"dockerd was process {before}, is {after}", mend)
 
 
 def _other(now: str, before: str) -> str:

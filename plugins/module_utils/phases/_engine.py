@@ -115,6 +115,19 @@ def heals(plan: Plan, infos: Mapping[str, EngineInfo]) -> bool:
     return plan["group"]["restarts_per_hour"] > 0 and not any(item is None or over(item) for item in found)
 
 
+def restarted(status: Status) -> str:
+    """What a supervisor says whose group has started again: generation, who has ended the last one and when. Empty where none has."""
+    evidence = status.get("evidence") or {}
+    culprit, at = evidence.get("ended", ""), evidence.get("ended_at")
+    if not culprit or status.get("phase") not in ("serving", "joined"):
+        return ""
+    return f"generation {status.get('generation')}{_since(at)}; {culprit}"
+
+
+def _since(at: float | None) -> str:
+    return f" since {datetime.datetime.fromtimestamp(at, datetime.UTC):%Y-%m-%d %H:%M:%S} UTC" if at else ""
+
+
 def restarting(status: Status) -> str:
     """What a supervisor says whose group starts again: generation, restarts, who has ended the last one and when. Empty where none does."""
     phase, evidence = status.get("phase", ""), status.get("evidence") or {}
@@ -123,10 +136,9 @@ def restarting(status: Status) -> str:
         return ""
     failing = [item["at"] for item in status.get("phases", []) if item["name"] == "failing"]
     at = failing[-1] if phase == "failing" and failing else evidence.get("ended_at")
-    since = f" since {datetime.datetime.fromtimestamp(at, datetime.UTC):%Y-%m-%d %H:%M:%S} UTC" if at else ""
     reason = status.get("reason", "")
     waits = f" {reason.removesuffix(culprit).rstrip('; ')}" if phase == "waiting" and reason else ""
-    return f"restarting{since}: {phase}{waits}, generation {status.get('generation')}, restart {status['restarts']}; {culprit}"
+    return f"restarting{_since(at)}: {phase}{waits}, generation {status.get('generation')}, restart {status['restarts']}; {culprit}"
 
 
 def holds(container: Container) -> bool:
@@ -168,10 +180,10 @@ def start_problems(plan: Plan, infos: Mapping[str, EngineInfo]) -> list[str]:
         if ours is None:
             problems.append(f"{node['name']} (rank {node['rank']}): found no container; wanted {node['container']['name']}")
             continue
-        phase, why = ours["status"].get("phase", "nothing from the supervisor"), ours["status"].get("reason") or ""
+        phase = ours["status"].get("phase", "nothing from the supervisor")
         if ours["running"] and phase == wanted:
             continue
-        state = f"phase {phase}"
+        state, why = f"phase {phase}", restarting(ours["status"]) or ours["status"].get("reason") or ""
         if not ours["running"]:
             how, why = ending(ours)
             state = f"{how} in phase {phase}" if why else how

@@ -19,7 +19,7 @@ from ..node._types import Engine, EngineInfo, Facts, Log
 from ..plan._resolve import other_format
 from ..plan._types import Node, Plan
 from ._actions import Action, action
-from ._engine import LABEL, ending, own, owns, restarting
+from ._engine import LABEL, ending, own, owns, restarted, restarting
 from ._types import Api, BootPhase, Check, Rank, Record, Result
 
 PHASE = "gate"
@@ -309,6 +309,7 @@ def document(record: Record, checks: list[Check], infos: Mapping[str, EngineInfo
         "model": plan["ready"]["served_name"],
         "nodes": nodes,
         "restarting": _restarting(plan, infos),
+        "restarted": restarted(ours["status"]) if ours and ours["running"] else "",
         "deviations": plan["deviations"],
         "boot": boot,
         "answer": api["chat"]["text"] if api else "",
@@ -344,5 +345,7 @@ def text(result: Result) -> str:
             total = sum(item["seconds"] for item in result["boot"])
             parts = ", ".join(f"{item['phase']} {item['seconds']:.0f} s" for item in result["boot"])
             out.append(f"  boot    {total:.0f} s ({parts})")
+        if result["restarted"]:
+            out.append(f"  healed  {result['restarted']}")
         out.append(f"  answer  {result['answer']!r}")
     return "\n".join(out)

@@ -116,7 +116,8 @@ class BootPhase(TypedDict):
 
 
 class Result(TypedDict):
-    """The playbook's result; ok only if every check passed. `restarting`: what a group says that heals by itself, else empty."""
+    """The playbook's result; ok only if every check passed. `restarting`: what a group says that heals by itself, else empty.
+    `restarted`: what one that serves again says of its last end."""
 
     ok: bool
     profile: str
@@ -125,6 +126,7 @@ class Result(TypedDict):
     model: str
     nodes: list[Rank]
     restarting: str
+    restarted: str
     deviations: list[Deviation]
     boot: list[BootPhase]
     answer: str

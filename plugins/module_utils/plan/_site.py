@@ -26,7 +26,8 @@ SITE_DEFAULTS: dict[str, Any] = {
     "gx10_ray_port": 6379,
     "gx10_master_port": 29501,
     "gx10_group_port": 8733,
-    "gx10_restarts_per_hour": 0,
+    # 0: a group that has ended stays down.
+    "gx10_restarts_per_hour": 3,
     "gx10_ray_cpus": 2,
     "gx10_ray_object_store_bytes": 1024**3,
     "gx10_gpus_per_node": 1,

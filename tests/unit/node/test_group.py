@@ -287,6 +287,47 @@ def test_what_never_served_is_tried_again_only_after_what_passes(kind: str) -> N
     assert len(state.restarts) == (kind in (group.SIGNAL, group.LINK))
 
 
+def test_mods_are_waited_for_beyond_the_gathering_and_nobody_else_is() -> None:
+    """Two mods of 400 s each; each has a bound of its own, and is told when it has passed that."""
+
+    def after(seconds: int, *doing: str) -> group.Group:
+        found = group.begin(NAMES, 3, 780, 0.0)
+        for now in range(seconds):
+            for rank, one in enumerate(doing):
+                found = group.step(found, group.Report(rank, "s", one, 0), float(now))
+        return group.step(found, group.Tick(), float(seconds))
+
+    state = after(1100, group.MODS, group.IDLE, group.MODS)
+    assert state.phase == group.WAITING
+    for rank in (0, 2):
+        state = group.step(state, group.Report(rank, "s", group.IDLE, 0), 1100.0)
+    assert state.phase == group.STARTING
+    assert after(779, group.MODS, group.IDLE, "starting up").phase == group.WAITING
+    late = after(780, group.IDLE, group.IDLE, "starting up")
+    assert (late.phase, late.reason) == (group.DOWN, "did not come within 780 s: n2 (starting up)")
+    # One that is not heard applies nothing.
+    assert after(780, group.MODS, group.IDLE).phase == group.DOWN
+
+
+@pytest.mark.parametrize("kind", [group.SIGNAL, group.STOP, group.LINK])
+def test_what_has_failed_its_gate_goes_on_and_is_not_started_again(kind: str) -> None:
+    state = dataclasses.replace(serving(), refused=True)
+    assert group.step(state, group.Tick(), 1.5).phase == group.SERVING
+    state = group.step(state, group.Report(1, "s", group.CLOSING, 1, "it died", kind), 2.0)
+    for rank in range(len(NAMES)):
+        state = group.step(state, group.Report(rank, "s", group.IDLE, 1), 2.0)
+    assert (state.phase, state.reason) == (group.DOWN, "n1: it died; its gate has failed, so it is not started again")
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_after_a_reboot_what_has_failed_its_gate_waits_for_somebody(refused: bool) -> None:
+    kept: dict[str, Any] = {"generation": 1, "served": True, "reason": "n0: was stopped", "kind": group.STOP}
+    state = group.Group(tuple(map(group.Rank, NAMES)), 3, 600, 0.0, **kept, refused=refused)
+    for rank in range(len(NAMES)):
+        state = group.step(state, group.Report(rank, "s", group.IDLE, 1), 1.0)
+    assert state.phase == (group.DOWN if refused else group.STARTING)
+
+
 def test_an_hour_later_restarts_are_forgotten() -> None:
     state, now = serving(limit=1), 1.0
     for generation in (1, 2):

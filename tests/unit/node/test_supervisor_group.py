@@ -143,6 +143,59 @@ def test_a_mod_that_fails_on_one_rank_is_named_by_all(launch: Callable[..., Laun
     assert [node.status()["generation"] for node in one.nodes] == [0, 0, 0]
 
 
+# Ignores SIGTERM, and so does what it has started.
+DEAF = "#!/bin/sh\ntrap '' TERM\nsleep 86422 & echo $! >pid\nwait\nsleep 86422\n"
+
+
+def deaf(folder: Path, *ranks: int) -> type[Launch]:
+    """Ranks whose mod ends for nobody; the last rank's fails where there is a file."""
+    for name, text in (("deaf", DEAF), ("fails", f"#!/bin/sh\nwhile ! test -e {folder}/now; do sleep 0.1; done\nexit 7\n")):
+        (folder / name).mkdir()
+        (folder / name / "run.sh").write_text(text)
+
+    class Modded(Launch):
+        def part(self, rank: int, port: int | None = None) -> dict[str, Any]:
+            name = "deaf" if rank in ranks else "fails"
+            return {**super().part(rank), "mods": [name], "mods_dir": str(folder)}
+
+    return Modded
+
+
+def modding(node: Node) -> int:
+    """What its mod has started."""
+    path = node.folder / "mods/deaf/pid"
+    assert eventually(lambda: path.exists() and path.read_text().strip(), GENEROUS), node.status()
+    return int(path.read_text())
+
+
+def test_a_stop_ends_a_mod_that_ignores_it(launch: Callable[..., Launch], tmp_path: Path) -> None:
+    one = launch(kind=deaf(tmp_path, 0, 1), ranks=2)
+    left = [modding(node) for node in one.nodes]
+    for node in one.nodes:
+        node.process.terminate()
+    assert [node.process.wait(20) for node in one.nodes] == [0, 0]
+    assert [node.phase() for node in one.nodes] == ["stopped"] * 2
+    assert not [pid for pid in left if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_mod_that_fails_ends_those_of_the_other_ranks(launch: Callable[..., Launch], tmp_path: Path) -> None:
+    one = launch(kind=deaf(tmp_path, 0), ranks=2)
+    left = modding(one.head)
+    (tmp_path / "now").touch()
+    one.down("n1: mod fails: run.sh exited with code 7")
+    assert not Path(f"/proc/{left}").exists()
+
+
+def test_what_has_failed_its_gate_is_not_started_again(launch: Callable[..., Launch]) -> None:
+    one = launch(ranks=2)
+    one.serves()
+    (one.head.folder / "refused").touch()
+    time.sleep(1)
+    assert [node.phase() for node in one.nodes] == ["serving", "joined"]
+    one.nodes[1].kill_rank()
+    one.down("n1: the engine was ended by SIGKILL; see this container's log; its gate has failed, so it is not started again")
+
+
 def test_a_rank_that_never_comes_is_named(launch: Callable[..., Launch]) -> None:
     one = launch(ranks=3, gather_seconds=4)
     one.nodes[2].process.send_signal(signal.SIGKILL)

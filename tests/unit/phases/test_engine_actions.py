@@ -49,7 +49,7 @@ def test_the_reason_is_what_the_user_changed(plan: Any, seen: Any, change: Any, 
     [
         ({"gx10_models_root": "/data/models"}, "mount /root/.cache/huggingface /srv/models → /data/models"),
         ({"gx10_ray_object_store_bytes": 3 * 2**30}, "ray object-store-memory"),
-        ({"gx10_restarts_per_hour": 3}, "group restarts_per_hour 0 → 3"),
+        ({"gx10_restarts_per_hour": 0}, "group restarts_per_hour 3 → 0"),
         ({"gx10_group_port": 8734}, "group address 192.168.177.11:8733 → 192.168.177.11:8734"),
     ],
 )
@@ -265,7 +265,7 @@ def test_ranks_of_one_launch_know_each_other_and_no_other(resolve: Any, plan: Pl
 
 def test_one_node_listens_for_no_other(resolve: Any) -> None:
     plan = resolve("sim-tiny-tp2", override={"executor": "solo", "parallel": {"tensor": 1}})["plan"]
-    assert plan["group"] == {"address": None, "restarts_per_hour": 0}
+    assert plan["group"] == {"address": None, "restarts_per_hour": 3}
 
 
 def test_a_group_that_stays_to_say_why_it_is_down_is_replaced(plan: Any, seen: Any) -> None:

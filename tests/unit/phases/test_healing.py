@@ -19,7 +19,7 @@ COUNT = f"generation 2, restart 1 of 3 within an hour; {CULPRIT}"
 
 @pytest.fixture
 def plan(resolve: Any) -> Plan:
-    found: Plan = resolve("sim-tiny-tp2", variables=hostvars(3, gx10_restarts_per_hour=3))["plan"]
+    found: Plan = resolve("sim-tiny-tp2", variables=hostvars(3))["plan"]
     return found
 
 
@@ -124,7 +124,22 @@ def test_status_says_how_far_it_is(plan: Plan, seen: Any) -> None:
     assert _gate.document(record, checks, infos, None)["restarting"] == f"{SINCE}engine, {COUNT}"
     says(seen, phase="serving")
     infos = {name: world["engine"] for name, world in seen["worlds"].items()}
-    assert _gate.document(record, checks, infos, None)["restarting"] == ""
+    result = _gate.document(record, [], infos, None)
+    assert (result["restarting"], result["restarted"]) == ("", f"generation 2 since 2026-10-01 01:13:05 UTC; {CULPRIT}")
+    assert f"  healed  {result['restarted']}" in _gate.text(result).splitlines()
+    # One that has never ended has not healed.
+    says(seen, evidence={})
+    infos = {name: world["engine"] for name, world in seen["worlds"].items()}
+    result = _gate.document(record, [], infos, None)
+    assert result["restarted"] == ""
+    assert "healed" not in _gate.text(result)
+
+
+def test_a_start_that_is_late_because_it_started_again_is_told_as_that(plan: Plan, seen: Any) -> None:
+    says(seen, **HEALS, phase="engine", reason="")
+    infos: Any = {name: world["engine"] for name, world in seen["worlds"].items()}
+    first, *_others = _engine.start_problems(plan, infos)
+    assert first.startswith(f"gx10-1 (rank 0): found phase engine; wanted serving. {SINCE}engine, {COUNT}")
 
 
 def test_who_could_not_be_stopped_is_named_with_what_it_will_do(plan: Plan, seen: Any) -> None:

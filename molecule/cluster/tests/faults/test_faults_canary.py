@@ -24,7 +24,7 @@ TOKEN = ROOT / ".sim/secrets/ray_token"
 PROGRAM = (ROOT / "molecule/shared/canary.py").read_text()
 SERVED = "sim-tiny-tp2"
 # What test_faults.py served last with Ray: serve finds nothing to do, and still takes every step.
-SAME: dict[str, Any] = {"profile": SERVED, "override": {"args": {"max-num-seqs": 3}}, "gx10_restarts_per_hour": 3}
+SAME: dict[str, Any] = {"profile": SERVED, "override": {"args": {"max-num-seqs": 3}}}
 MODEL = "gx10/canary"
 # On a node, while a group serves, and after it: the next launch may need it. /run/gx10 of the container is this folder.
 RUN_TOKEN = f"/var/lib/gx10/run/{SERVED}/ray_token"

@@ -81,7 +81,7 @@ def test_the_container_has_no_more_rights_than_it_needs(nodes: dict[str, Any]) -
         assert host["SecurityOpt"] == ["no-new-privileges"]
         assert host["CapDrop"] == ["ALL"]
         assert host["PidsLimit"] == 16384
-        assert host["RestartPolicy"]["Name"] == "no"
+        assert host["RestartPolicy"]["Name"] == "unless-stopped"
         assert host["LogConfig"]["Config"] == {"max-size": "50m", "max-file": "3"}
         mounts = {mount["Destination"]: mount for mount in container["Mounts"]}
         notices = {"/run/gx10/notices"} if node.name == HEAD else set()

@@ -13,8 +13,10 @@ from sim import HEAD, Playbook, eventually
 def test_a_stopped_engine_core_is_ended_within_the_plans_bound(tmp_path: Path, nodes: dict[str, Any]) -> None:
     """SIGSTOP of a real core; its API answers all the while."""
     plan, head = tmp_path / "plan.json", nodes[HEAD]
-    Playbook("serve", profile="sim-tiny-solo").ok()
-    Playbook("plan", profile="sim-tiny-solo", plan_out=str(plan)).ok()
+    # Down for good, so that its status keeps the phases of its end.
+    extra: dict[str, Any] = {"profile": "sim-tiny-solo", "gx10_restarts_per_hour": 0}
+    Playbook("serve", **extra).ok()
+    Playbook("plan", plan_out=str(plan), **extra).ok()
     bound = json.loads(plan.read_text())["watch"]["within"]["frozen"]
     core = head.run("pgrep -f '^VLLM::EngineCore'").strip()
     head.run(f"kill -STOP {core}")

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from sim import HEAD, INVENTORY, Playbook, ask, eventually
 
-PROFILE: dict[str, Any] = {"profile": "sim-tiny-tp2", "gx10_restarts_per_hour": 3}
+PROFILE: dict[str, Any] = {"profile": "sim-tiny-tp2"}
 OTHER = "http://172.31.240.12:8000"
 
 

@@ -15,7 +15,6 @@ PORT = 8099
 UNITS = ("gx10-notify.path", "gx10-notify.service")
 EXTRA: dict[str, Any] = {
     "profile": "sim-tiny-tp2",
-    "gx10_restarts_per_hour": 3,
     "gx10_notify_url": f"http://{Neighbour.ADDRESSES[0]}:{PORT}/hook",
     "gx10_notify_command": ["/bin/sh", "-c", "cat >>/root/told; echo >>/root/told"],
 }

@@ -18,8 +18,12 @@ def test_serving_without_ray(nodes: dict[str, Any]) -> None:
     assert "--headless" in nodes["gx10-sim-2"].run("ps -wweo args= | grep '[v]llm serve'")
 
 
-def test_a_worker_without_ray_that_dies_ends_its_container(nodes: dict[str, Any]) -> None:
-    worker = nodes["gx10-sim-2"]
+def test_a_worker_without_ray_that_dies_is_named_and_the_group_heals(nodes: dict[str, Any]) -> None:
+    head, worker = nodes[HEAD], nodes["gx10-sim-2"]
+    generation = head.status()["generation"]
     worker.run(f"docker exec sim-tiny-tp2 sh -c 'kill -9 {worker.status()['evidence']['engine_pid']}'")
-    assert eventually(lambda: worker.containers(running=False), 60), "the container is Up over a dead rank"
-    assert "gx10-sim-2: container: found exited with code 1" in Playbook("status").refused().output
+    assert eventually(lambda: head.status()["phase"] not in ("serving", "engine"), 15), "it serves over a dead rank"
+    assert eventually(lambda: head.status()["phase"] == "serving" and head.status()["generation"] == generation + 1, 240), head.status()
+    assert ask().strip()
+    for node in (head, worker):
+        assert node.status()["evidence"]["ended"].startswith("gx10-sim-2: the engine was ended by SIGKILL"), node.status()

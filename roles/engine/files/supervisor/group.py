@@ -28,6 +28,8 @@ WAITING, STARTING, SERVING, ENDING, DOWN, STOPPED = "waiting", "starting", "serv
 # What one rank does; a generation that a rank "starts", is "up" in or is "closing" holds memory and ports on its node.
 AWAY, IDLE, CLOSING, UP = "away", "idle", "closing", "up"
 RUNNING = (STARTING, UP, CLOSING)
+# Mods have a bound of their own each, and say so themselves when it is over.
+MODS = "mods"
 # Nothing of ours runs there: it is waited for, as a node that is away.
 SHORT = "short of memory"
 # Why a generation ended: a process or link that died may live again, and a stop is nobody's failure. All else is EXIT or SETUP, and
@@ -50,7 +52,8 @@ class Rank:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """The state. `restarts`: when, within the last hour. `reason`: the first culprit of the last end; `since`: of `phase`."""
+    """The state. `restarts`: when, within the last hour. `reason`: the first culprit of the last end; `since`: of `phase`.
+    `refused`: what this launch serves has failed its gate."""
 
     ranks: tuple[Rank, ...]
     limit: int
@@ -62,6 +65,7 @@ class Group:
     restarts: tuple[float, ...] = ()
     reason: str = ""
     kind: str = ""
+    refused: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,7 +208,7 @@ def _next(group: Group, now: float) -> Group:
         return group
     if all(_over(rank, group) for rank in ranks):
         return _start(group, now)
-    if group.generation == 0 and now - group.since >= group.gather_seconds:
+    if group.generation == 0 and now - group.since >= group.gather_seconds and any(rank.doing not in (IDLE, MODS) for rank in ranks):
         reason = f"did not come within {group.gather_seconds:.0f} s: {', '.join(missing(group))}"
         return _to(group, DOWN, now, reason=reason, kind=SETUP)
     return group
@@ -221,19 +225,23 @@ def _after(group: Group, now: float) -> Group:
         return _to(group, DOWN, now)
     if not group.served and group.generation == 1 and group.kind not in PASSING:
         return _to(group, DOWN, now, reason=f"{group.reason}; it has never served, so it is not tried again")
-    if group.kind != STOP and len(group.restarts) >= group.limit:
-        return _to(group, DOWN, now, reason=f"{group.reason}; no restart is left of {group.limit} within an hour")
-    return _to(group, WAITING, now)
+    return _barred(group, now) or _to(group, WAITING, now)
 
 
 def _start(group: Group, now: float) -> Group:
-    restarts = group.restarts
     # Not counted: the first start, and one after a stop.
-    if group.generation and group.kind != STOP:
-        if len(restarts) >= group.limit:
-            return _to(group, DOWN, now, reason=f"{group.reason}; no restart is left of {group.limit} within an hour")
-        restarts += (now,)
-    return _to(group, STARTING, now, generation=group.generation + 1, restarts=restarts)
+    counted = (now,) if group.generation and group.kind != STOP else ()
+    following = _to(group, STARTING, now, generation=group.generation + 1, restarts=(*recent(group, now), *counted))
+    return (_barred(group, now) if group.generation else None) or following
+
+
+def _barred(group: Group, now: float) -> Group | None:
+    """Down, where a generation has ended and no other one may follow."""
+    if group.refused:
+        return _to(group, DOWN, now, reason=f"{group.reason}; its gate has failed, so it is not started again")
+    if group.kind != STOP and len(recent(group, now)) >= group.limit:
+        return _to(group, DOWN, now, reason=f"{group.reason}; no restart is left of {group.limit} within an hour")
+    return None
 
 
 def recent(group: Group, now: float) -> tuple[float, ...]:

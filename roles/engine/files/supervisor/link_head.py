@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import selectors
 import socket
 import time
@@ -60,6 +61,11 @@ class Head(Link):
         """A generation is on disk."""
         self.saved = max(self.saved, generation)
         self.wake()
+
+    def refuse(self, refused: bool) -> None:
+        """What is served has failed its gate, or not."""
+        with self.lock:
+            self.group = dataclasses.replace(self.group, refused=refused)
 
     def alone(self) -> bool:
         """Is no rank connected?"""

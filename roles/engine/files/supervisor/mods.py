@@ -8,16 +8,23 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import time
 from collections.abc import Mapping
+from typing import Callable
 
 from processes import Family
 
+# Seconds between two looks whether to go on.
+LOOK = 0.25
 
-def apply(family: Family, names: list[str], source: str, workspace: str, env: Mapping[str, str], seconds: float) -> None:
+
+def apply(
+    family: Family, names: list[str], source: str, workspace: str, env: Mapping[str, str], seconds: float, check: Callable[[], None]
+) -> None:
     """Run each mod's run.sh in order, with the field's contract; raises RuntimeError with the mod's name on failure.
 
     Copied to WORKSPACE/mods/NAME (dotfiles too), cwd there, WORKSPACE_DIR set, no arguments, non-zero fails the launch. Once per
-    container: a mod need not stand being applied again when the container is started again.
+    container: a mod need not stand being applied again when the container is started again. `check` raises when there is no more need.
     """
     for name in names:
         home = os.path.join(workspace, "mods", name)
@@ -29,7 +36,10 @@ def apply(family: Family, names: list[str], source: str, workspace: str, env: Ma
         script = os.path.join(home, "run.sh")
         os.chmod(script, os.stat(script).st_mode | stat.S_IXUSR)
         child = family.start(f"mod {name}", [script], {**env, "WORKSPACE_DIR": workspace}, home)
-        if not family.wait(child, seconds):
+        deadline = time.monotonic() + seconds
+        while not family.wait(child, LOOK) and time.monotonic() < deadline:
+            check()
+        if child.code is None:
             raise RuntimeError(f"mod {name} still ran after {seconds:.0f} s; see this container's log")
         if child.code:
             raise RuntimeError(f"mod {name}: run.sh {child.ended()}; see this container's log")

@@ -36,6 +36,8 @@ from watchdog import Feeder
 DEADLINES = {"mods": 600, "ray": 180, "members": 300, "engine": 1800, "drain": 20, "stop": 30}
 # What a generation that has failed is granted between SIGTERM and SIGKILL.
 GRACE = 2.0
+# Beside the status file, where role gate leaves it: what has failed its gate is not started again.
+REFUSED = "refused"
 # For the others to hear that the group is down, and for the head to say so.
 FAREWELL = 3.0
 # Every library that opens sockets between ranks must use the fabric.
@@ -168,20 +170,25 @@ class Supervisor:
                 raise Failed(
                     f"{where}: the group's link cannot listen: {error}; end who does (ss -ltnp), or change gx10_group_port"
                 ) from error
+        if isinstance(link, Head):
+            link.refuse(self._refused())
         if many:
             link.start()
         return link
+
+    def _refused(self) -> bool:
+        return os.path.exists(os.path.join(os.path.dirname(self.part["status_file"]), REFUSED))
 
     def _mods(self) -> None:
         """Once per container; a mod that fails ends the launch."""
         assert self.link is not None
         try:
             if self.part["mods"]:
-                self.link.report("mods", 0)
+                self.link.report(group.MODS, 0)
                 self.status.enter("mods")
                 # A mod may refuse a checkpoint that it would corrupt.
                 env = {**self.env, "GX10_MODEL_DIR": self.part["model_dir"]}
-                mods.apply(self.family, self.part["mods"], self.part["mods_dir"], self.cwd, env, self.deadlines["mods"])
+                mods.apply(self.family, self.part["mods"], self.part["mods_dir"], self.cwd, env, self.deadlines["mods"], self._modding)
                 self.status.evidence(mods=self.part["mods"])
         except (OSError, RuntimeError) as error:
             own = self.guard.verdict or str(error)
@@ -189,6 +196,14 @@ class Supervisor:
             self.status.evidence(own=own)
             self._told_down(own)
         self.link.report(group.IDLE, 0)
+
+    def _modding(self) -> None:
+        """Raise what ends a mod before it has ended: both end all that it has started, by SIGKILL after a short grace."""
+        if self.term:
+            raise Stopped
+        order = self._order()
+        if order["do"] == "down":
+            raise Down(order["reason"])
 
     def _told_down(self, own: str) -> None:
         """Wait for the group's word after a failure that ends the launch."""
@@ -330,6 +345,7 @@ class Supervisor:
         link = self.link
         if not isinstance(link, Head):
             return
+        link.refuse(self._refused())
         state = link.group
         self.notices.see(state)
         self._record(state)
