@@ -57,9 +57,9 @@ SITE_DEFAULTS: dict[str, Any] = {
     "gx10_secrets_dir": None,
     "gx10_hub_token_file": None,
     "gx10_hub_endpoint": None,
-}
     # The owner's word for a token that travels in clear.
     "gx10_accept_plain_hub": False,
+}
 NETWORKS = ("fabric", "management")
 # On the head, for as long as Ray runs there.
 RAY_CLIENT_PORT = 10001
