@@ -2,116 +2,17 @@
 
 from __future__ import annotations
 
-import http.server
-import importlib
-import json
 import os
 import socket
-import ssl
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from notifiers import SECRET, Receiver, Site, importing, receiving
 from test_supervisor import eventually, free_port
-
-PROGRAM = ROOT / "roles/notify/files/notifier"
-MODULES = ("command", "outbox", "sender", "spool", "webhook")
-SECRET = "T0K3N-of-the-webhook-4f9a"
-# A status for each request, the last for all that follow; or what else it does with one.
-HANG, DRIP = "hang", "drip"
-
-
-class Receiver:
-    """An HTTP server that answers as it is told, and notes what came."""
-
-    def __init__(self, answers: list[Any], port: int = 0, context: ssl.SSLContext | None = None) -> None:
-        self.answers, self.over = answers, threading.Event()
-        self.requests: list[dict[str, Any]] = []
-        self.headers: dict[str, str] = {}
-        receiver = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                answer = receiver.answers.pop(0) if len(receiver.answers) > 1 else receiver.answers[0]
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                receiver.requests.append({"path": self.path, "headers": dict(self.headers), "body": body, "answer": answer})
-                if answer == HANG:
-                    receiver.over.wait(60)
-                    return
-                if answer == DRIP:
-                    self.wfile.write(b"HTTP/1.1 200 OK\r\n")
-                    while not receiver.over.wait(0.2):
-                        self.wfile.write(b"X: y\r\n")
-                    return
-                self.send_response(answer)
-                for name, value in receiver.headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-
-            def do_GET(self) -> None:
-                receiver.requests.append({"path": self.path, "headers": dict(self.headers), "body": None, "answer": None})
-                self.send_error(404)
-
-            def log_message(self, *_arguments: Any) -> None:
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        if context:
-            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def told(self) -> list[int]:
-        """Numbers of the notices that were accepted."""
-        return [item["body"]["sequence"] for item in self.requests if item["answer"] == 200]
-
-    def stop(self) -> None:
-        self.over.set()
-        self.server.shutdown()
-        self.server.server_close()
-
-
-class Site:
-    """A head's folders, and the program on them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.spool, self.queue = folder, folder / "spool", folder / "queue"
-        self.spool.mkdir()
-        self.process: subprocess.Popen[str] | None = None
-
-    def note(self, sequence: int, event: str = "serving", **more: Any) -> None:
-        """As the supervisor does."""
-        found = {
-            "sequence": sequence, "time": 1764500000.5, "event": event, "profile": "tiny", "node": "n0", "launch": "sha256:1",
-            "generation": 1, "restarts": 0, "limit": 3, "reason": "", "text": f"tiny: {event}", **more,
-        }  # fmt: skip
-        (self.folder / "new").write_text(json.dumps(found))
-        (self.folder / "new").rename(self.spool / f"{sequence:012d}.json")
-
-    def start(self, env: dict[str, str] | None = None, **config: Any) -> None:
-        given = {"spool": str(self.spool), "queue": str(self.queue), "linger_seconds": 1.0, "pause_seconds": 0.05, **config}
-        (self.folder / "config.json").write_text(json.dumps(given))
-        argv = [sys.executable, "-B", str(PROGRAM), str(self.folder / "config.json")]
-        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        self.process = subprocess.Popen(argv, **pipes, env={**os.environ, **(env or {})})
-
-    def ends(self, seconds: float = 20) -> str:
-        """Its words, when nothing waits any more."""
-        assert self.process
-        output, _none = self.process.communicate(timeout=seconds)
-        assert self.process.returncode == 0, output
-        return output
-
-    def kill(self) -> None:
-        if self.process and self.process.poll() is None:
-            self.process.kill()
-            self.process.communicate()
 
 
 @pytest.fixture
@@ -123,25 +24,12 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def receiver() -> Iterator[Callable[..., Receiver]]:
-    receivers: list[Receiver] = []
-
-    def start(*answers: Any, **more: Any) -> Receiver:
-        receivers.append(Receiver(list(answers), **more))
-        return receivers[-1]
-
-    yield start
-    for one in receivers:
-        one.stop()
+    yield from receiving()
 
 
 @pytest.fixture
 def program() -> Iterator[Any]:
-    """Its modules, imported as they import each other."""
-    sys.path.insert(0, str(PROGRAM))
-    yield {name: importlib.import_module(name) for name in MODULES}
-    sys.path.remove(str(PROGRAM))
-    for name in MODULES:
-        del sys.modules[name]
+    yield from importing()
 
 
 def test_a_webhook_is_told_in_order_with_the_secret_where_it_belongs(site: Site, receiver: Callable[..., Receiver]) -> None:
@@ -216,41 +104,6 @@ def test_an_outage_beyond_the_bound_says_what_it_dropped(site: Site, receiver: C
     assert "notice 10 (serving): 7 before it were dropped" in output
 
 
-def test_a_receiver_that_hangs_or_drips_holds_up_nobody_else(
-    site: Site, receiver: Callable[..., Receiver], program: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The webhook's own try has an end; the command is told at once, whatever the webhook does."""
-    there = receiver(HANG)
-    site.note(1)
-    site.note(2)
-    out = site.folder / "out"
-    site.start(url=f"http://127.0.0.1:{there.port}/x", command=["/bin/sh", "-c", f"cat >>{out}"])
-    assert eventually(lambda: out.exists() and out.read_text().count('"sequence"') == 2, 5)
-    monkeypatch.setattr(program["webhook"], "SECONDS", 0.5)
-    monkeypatch.setattr(program["webhook"], "IN_ALL", 1.0)
-    for answer in (HANG, DRIP):
-        slow = receiver(answer)
-        start = time.monotonic()
-        with pytest.raises(program["sender"].Later, match="found none in time; wanted an answer"):
-            program["webhook"].Webhook(f"http://127.0.0.1:{slow.port}/x", {}, None).tell(b'{"sequence": 1}')
-        assert time.monotonic() - start < 5
-
-
-def test_a_redirect_is_not_followed_and_carries_no_secret(site: Site, receiver: Callable[..., Receiver], program: Any) -> None:
-    thief = receiver(200)
-    there = receiver(307)
-    there.headers["Location"] = f"http://127.0.0.1:{thief.port}/caught"
-    (site.folder / "secret").write_text(SECRET)
-    (site.folder / "secret").chmod(0o600)
-    hook = program["webhook"].Webhook(f"http://127.0.0.1:{there.port}/{{secret}}", {"X-Key": "{secret}"}, str(site.folder / "secret"))
-    with pytest.raises(program["sender"].Later) as caught:
-        hook.tell(b'{"sequence": 1}')
-    assert "found status 307; wanted 2xx. It leads elsewhere" in str(caught.value)
-    assert SECRET not in str(caught.value)
-    assert there.requests[0]["path"] == f"/{SECRET}"
-    assert thief.requests == []
-
-
 def test_what_the_receiver_refuses_is_dropped_and_counted(site: Site, receiver: Callable[..., Receiver]) -> None:
     there = receiver(200, 400, 200)
     for number in range(1, 4):
@@ -259,40 +112,6 @@ def test_what_the_receiver_refuses_is_dropped_and_counted(site: Site, receiver: 
     output = site.ends()
     assert [(item["body"]["sequence"], item["body"]["dropped"]) for item in there.requests] == [(1, 0), (2, 0), (3, 1)]
     assert "notice 2 (serving): 127.0.0.1" in output and "found status 400; wanted 2xx; it is dropped" in output
-
-
-def test_a_certificate_that_nobody_vouches_for_is_none(site: Site, receiver: Callable[..., Receiver], program: Any) -> None:
-    names = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    subprocess.run(
-        [*names, *subject, "-keyout", str(site.folder / "key"), "-out", str(site.folder / "cert")], check=True, capture_output=True
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(site.folder / "cert", site.folder / "key")
-    there = receiver(200, context=context)
-    with pytest.raises(program["sender"].Later, match="a certificate that does not hold"):
-        program["webhook"].Webhook(f"https://localhost:{there.port}/x", {}, None).tell(b'{"sequence": 1}')
-    assert there.requests == []
-    # The same one, vouched for by the node's own store.
-    site.note(1)
-    site.start(url=f"https://localhost:{there.port}/x", env={"SSL_CERT_FILE": str(site.folder / "cert")})
-    site.ends()
-    assert there.told() == [1]
-
-
-@pytest.mark.parametrize(
-    ("content", "mode", "why"), [(SECRET, 0o644, "mode 0644"), ("two\nlines", 0o600, "something else"), ("", 0o600, "something else")]
-)
-def test_a_secret_that_is_none_sends_nothing(
-    site: Site, receiver: Callable[..., Receiver], program: Any, content: str, mode: int, why: str
-) -> None:
-    there = receiver(200)
-    (site.folder / "secret").write_text(content)
-    (site.folder / "secret").chmod(mode)
-    hook = program["webhook"].Webhook(f"http://127.0.0.1:{there.port}/{{secret}}", {}, str(site.folder / "secret"))
-    with pytest.raises(program["sender"].Later, match=f"gx10_notify_secret_file.*found {why}"):
-        hook.tell(b"{}")
-    assert there.requests == []
 
 
 def test_a_command_gets_json_and_its_exit_code_counts(site: Site) -> None:
