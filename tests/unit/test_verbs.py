@@ -10,12 +10,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 from ansible.plugins.action import ActionBase
 from ansible_collections.gx10.serving.plugins.action import reconcile
+from ansible_collections.gx10.serving.plugins.action.cluster_lock import this_run
 from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _reconcile, _rollback
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _context, _resolve, _sources
@@ -163,9 +165,19 @@ def test_the_decision_reads_a_source_below_home(tmp_path: Path, monkeypatch: pyt
     plan = {"profile": "p", "weights": {"models": [{"repo": "a/b"}]}, "image": {"wheels_path": "w"}}
     given = {"plan": plan, "sources": {"a/b": "~/data", "c/d": "/other"}, "archived": [], "image": {"targets": [], "keep": 1}, "worlds": {}}
     action = reconcile.ActionModule.__new__(reconcile.ActionModule)
+    action._task = SimpleNamespace(check_mode=True)
     monkeypatch.setattr(action, "validate_argument_spec", lambda _spec: (None, {**given, "present": []}), raising=False)
     assert str({"a/b": f"{tmp_path}/data"}) in action.run()["msg"]
     assert asked == [f"{tmp_path}/data"]
+    # A run that takes the lock is refused beside another one's, and not by its own: it is told with the rest.
+    other = {**this_run(), "purpose": "serve", "lease": 60}
+    plan["state_dir"], action._task = "/state", SimpleNamespace(check_mode=False)
+    for run, refused in (("another", True), (other["run"], False)):
+        lock = {"error": "", "holder": {**other, "run": run}, "age": 1.0, "held": 9.0}
+        given["worlds"] = {"gx10-1": {"lock": None}, "gx10-2": {"lock": lock}}
+        message = action.run()["msg"]
+        assert ("gx10-2: /state/lock.json: found the cluster locked by serve, process" in message) == refused
+        assert str({"a/b": f"{tmp_path}/data"}) in message
 
 
 DOCKER = """\
