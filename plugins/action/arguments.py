@@ -31,6 +31,8 @@ class ActionModule(ControlAction):
         if given["refuse"]:
             hosts = variables["groups"].get(found.get("nodes"), [])
             problems += _inventory.settings(variables["hostvars"], hosts, "inventory")
+            # Where something is resolved, that tells it.
+            problems += _inventory.there(hosts or variables["groups"].get("gx10", []), found.get("without") or [])[1]
         if given["refuse"] and problems:
             return {"failed": True, "msg": _problem.report(f"Cannot run {given['verb']}.yml", problems)}
         return {"given": found, "problems": [problem.as_dict() for problem in problems]}

@@ -5,19 +5,19 @@
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import socket
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.gx10.serving.plugins.module_utils.node._lock import who
+from ansible_collections.gx10.serving.plugins.module_utils.phases import _locks
 
 TICK = 0.5
 LOST = 3
@@ -59,7 +59,12 @@ def holder_of(pid: int) -> dict[str, Any]:
     return {**here, "pid": pid, "started": start, "run": f"{here['boot']} {here['pidns']} {pid} {start}"}
 
 
-def gone(held: dict[str, Any]) -> bool:
+def this_run() -> dict[str, Any]:
+    """The run that a task belongs to: it runs in a child of ansible-playbook."""
+    return holder_of(os.getppid())
+
+
+def gone(held: Mapping[str, Any]) -> bool:
     """Has the run that holds a lock ended? Only where its number means the same can anybody tell."""
     if any(held.get(key) != value for key, value in place().items()):
         return False
@@ -122,8 +127,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        # A task runs in a child of ansible-playbook.
-        holder = {**holder_of(os.getppid()), "token": uuid.uuid4().hex}
+        holder = {**this_run(), "token": uuid.uuid4().hex}
 
         def ask(**more: Any) -> dict[str, Any]:
             arguments = {**self._task.args, "holder": holder, **more}
@@ -132,18 +136,20 @@ class ActionModule(ActionBase):
             )
             return found
 
-        if self._task.check_mode or self._task.args.get("state", "present") == "absent":
+        state = self._task.args.get("state", "present")
+        if self._task.check_mode or state == "absent":
             return ask()
-        taken = self._leave_renewer(holder, ask)
+        taken = self._leave_renewer(holder, ask) if state == "present" else None
         try:
             answer = ask()
             held = answer.get("held_by")
             if held and gone(held):
                 answer = ask(gone=held["run"])
-            if answer.get("lease") and not answer["held_by"]:
+            if taken is not None and answer.get("lease") and not answer["held_by"]:
                 os.write(taken, str(answer["lease"]).encode())
         finally:
-            os.close(taken)
+            if taken is not None:
+                os.close(taken)
         self._judge(answer, self._task.delegate_to or (task_vars or {}).get("inventory_hostname", ""))
         return answer
 
@@ -152,12 +158,8 @@ class ActionModule(ActionBase):
         path = self._task.args.get("path")
         held, before = answer.get("held_by"), answer.get("taken_from")
         if held:
-            rest = max(1, math.ceil(held["lease"] - held["age"]))
             answer["failed"] = True
-            answer["msg"] = (
-                f"{node}: {path}: found the cluster locked by {who(held)}, renewed {held['age']:.0f} s ago; wanted it free. "
-                f"Wait for that run. If it is dead, wait {rest} s: its lock is taken over by itself."
-            )
+            answer["msg"] = str(_locks.locked(node, str(path), held, held["age"], held["held"]))
         elif answer.get("failed"):
             answer["msg"] = f"{node}: {answer.get('msg')}"
         elif before:

@@ -42,7 +42,9 @@ class ActionModule(ControlAction):
             worlds=cast(Any, worlds),
             half={name: str(one["msg"]) for name, one in more.items() if name in worlds and one and one.get("msg")},
             silent={
-                name: str((looks[name] or {}).get("msg", "")) if name in looks else "a node that is not in the inventory"
+                name: str((looks[name] or {}).get("msg", ""))
+                if name in looks
+                else "a node that -e without names, or that is not in the inventory"
                 for name in names
                 if name not in worlds
             },

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ansible.utils.display import Display
+from ansible_collections.gx10.serving.plugins.action.cluster_lock import gone, this_run
 from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest, _oci
-from ansible_collections.gx10.serving.plugins.module_utils.phases import _image_actions, _reconcile
+from ansible_collections.gx10.serving.plugins.module_utils.node._lock import NAME
+from ansible_collections.gx10.serving.plugins.module_utils.phases import _image_actions, _locks, _reconcile
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _context, _pins, _secret, _sources
 from ansible_collections.gx10.serving.plugins.plugin_utils._control import ControlAction
 
@@ -39,9 +41,11 @@ class ActionModule(ControlAction):
             sources={repo: _manifest.read(path, hashes) for repo, path in origins.items()},
             origins=origins,
         )
+        # A check takes no lock, and is kept from nothing by one.
+        others = [] if self._task.check_mode else _locks.elsewhere(given["worlds"], f"{plan['state_dir']}/{NAME}", this_run()["run"], gone)
         decision = _reconcile.reconcile(plan, seen, _image_actions.Wish(**given["image"]), given["present"])
         secrets = Path(plan["image"].get("pins") or _pins.folder(None)).parent
-        problems = [*map(str, _secret.problems(str(secrets))), *decision["problems"]]
+        problems = [*map(str, [*others, *_secret.problems(str(secrets))]), *decision["problems"]]
         if problems:
             lines = "\n  - ".join(problems)
             return {"failed": True, "msg": f"Cannot serve {plan['profile']}; nothing was changed:\n  - {lines}"}

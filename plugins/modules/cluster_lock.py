@@ -29,9 +29,11 @@ options:
     type: str
     default: ""
   state:
-    description: Take the lock, or give it back. The action part renews it.
+    description: >-
+      Take the lock, or give it back; V(free) takes nothing, and fails where another run that lives has one here, as on a node where this
+      run did not take its own. The action part renews it.
     type: str
-    choices: [present, absent, renewed]
+    choices: [present, absent, free, renewed]
     default: present
   lease:
     description: The lock counts for so many seconds after it was last renewed.
@@ -58,7 +60,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 held_by:
-  description: Another run that holds the lock, and C(age), the seconds since it was renewed; empty if none.
+  description: >-
+    Another run that holds the lock; C(age) and C(held), the seconds since it was renewed, and taken. Empty if none.
   type: dict
   returned: always
 taken_from:
@@ -81,7 +84,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gx10.serving.plugins.module_utils.node._lock import NoLock, age, read, stamp
+from ansible_collections.gx10.serving.plugins.module_utils.node._lock import NoLock, age, held, read, stamp
 
 # Ours is held for one write; a slow disk may take some seconds.
 GUARD_SECONDS = 15
@@ -116,17 +119,23 @@ def write(path: str, lock: dict[str, Any]) -> None:
     os.replace(path + ".new", path)
 
 
+def look(path: str, run: str, gone: str = "") -> dict[str, Any]:
+    """Who else holds the lock, and which dead run did."""
+    found = read(path)
+    if not found or found["run"] == run:
+        return {"held_by": {}, "taken_from": {}}
+    other = {**found, "age": round(age(found), 1), "held": round(held(found), 1)}
+    lives = found["run"] != gone and other["age"] <= found["lease"]
+    return {"held_by": other if lives else {}, "taken_from": {} if lives else other}
+
+
 def take(path: str, holder: dict[str, Any], gone: str = "") -> dict[str, Any]:
-    """Take the lock; returns who else holds it, and which dead run did."""
-    before: dict[str, Any] = {}
+    """Take the lock, unless somebody else holds it."""
     with guard(path):
-        found = read(path)
-        if found and found["run"] != holder["run"]:
-            before = {**found, "age": round(age(found), 1)}
-            if found["run"] != gone and before["age"] <= found["lease"]:
-                return {"held_by": before, "taken_from": {}}
-        write(path, holder)
-    return {"held_by": {}, "taken_from": before}
+        answer = look(path, holder["run"], gone)
+        if not answer["held_by"]:
+            write(path, {**holder, "since": stamp()["renewed"]})
+    return answer
 
 
 def renew(path: str, token: str) -> bool:
@@ -157,7 +166,7 @@ def main() -> None:
         argument_spec={
             "path": {"type": "path", "required": True},
             "purpose": {"type": "str", "default": ""},
-            "state": {"type": "str", "choices": ["present", "absent", "renewed"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "absent", "free", "renewed"], "default": "present"},
             "lease": {"type": "int", "default": 120},
             "holder": {"type": "dict"},
             "gone": {"type": "str", "default": ""},
@@ -174,6 +183,8 @@ def main() -> None:
             pass
         elif params["state"] == "absent":
             give_back(path, holder["run"])
+        elif params["state"] == "free":
+            answer["held_by"] = look(path, holder["run"], params["gone"])["held_by"]
         elif params["state"] == "renewed":
             answer["renewed"] = renew(path, holder["token"])
         else:

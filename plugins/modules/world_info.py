@@ -96,6 +96,9 @@ options:
       mounted:
         description: The models root, which is all that an engine's container sees. A link that it cannot follow is a problem.
         type: path
+  lock:
+    description: File of the cluster's lock, to tell who holds it.
+    type: path
   left:
     description: What runs that ended early have left, and the node's clock.
     type: dict
@@ -153,11 +156,15 @@ weights:
     (the manifest that the node keeps in its state folder), hub (revision and hashes that a download noted).
   type: dict
   returned: when O(weights) is given
+lock:
+  description: holder, age and held in seconds (since it was renewed, and taken), or an error; null where there is none.
+  type: dict
+  returned: when O(lock) is given
 left:
   description: >-
-    clock (asked: O(left.asked_at), here: the node's), lock (of the cluster: holder and age in seconds, or an error; null where there is
-    none), files (that never got their name and that nobody has open: path, which, age in seconds, size), works (folders of programs in the
-    background that run no more), stages (models of which an interrupted distribution keeps pieces).
+    clock (asked: O(left.asked_at), here: the node's), lock (as RV(lock)), files (that never got their name and that nobody has open:
+    path, which, age in seconds, size), works (folders of programs in the background that run no more), stages (models of which an
+    interrupted distribution keeps pieces).
   type: dict
   returned: when O(left) is given
 """
@@ -191,7 +198,8 @@ def main() -> None:
     }
     parts = {"host": host, "engine": engine, "images": images, "weights": weights, "left": left}
     module = AnsibleModule(
-        argument_spec={name: {"type": "dict", "options": options} for name, options in parts.items()}, supports_check_mode=True
+        argument_spec={"lock": {"type": "path"}, **{name: {"type": "dict", "options": options} for name, options in parts.items()}},
+        supports_check_mode=True,
     )
     try:
         found = _look.world(module.run_command, module.params)

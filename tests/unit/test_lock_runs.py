@@ -107,7 +107,7 @@ def test_a_living_run_of_another_control_node_keeps_it_and_a_dead_one_loses_it(s
     first = site.read()
     assert eventually(lambda: site.read()["renewed"] - first["renewed"] > 2 * LEASE, 60)
     refused = site.run(purpose="other")
-    assert f"localhost: {site.lock}: found the cluster locked by hold, process {run.pid} on {first['control']}, renewed" in refused
+    assert f"localhost: {site.lock}: found the cluster locked by hold, process {run.pid} on {first['control']}, for" in refused
     assert "If it is dead, wait" in refused
     assert site.read()["token"] == first["token"]
 
@@ -177,6 +177,80 @@ def test_a_verb_beside_another_run_ends_on_every_node_before_anything_is_done(si
     assert "Stop the engine" not in output
     assert "Forget the candidate" not in output, "it may be the other run's"
     assert site.read()["run"] == "1"
+
+
+class Nodes:
+    """Nodes of a group that are this machine, each with a home, and so a lock, of its own."""
+
+    def __init__(self, folder: Path, *names: str) -> None:
+        self.folder = folder
+        self.hosts: dict[str, dict[str, Any]] = {}
+        for name in names:
+            python = folder / f"python-{name}"
+            (folder / name).mkdir()
+            python.write_text(f'#!/bin/sh\nHOME="{folder}/{name}" exec {sys.executable} "$@"\n')
+            python.chmod(0o755)
+            self.hosts[name] = {"ansible_connection": "local", "ansible_python_interpreter": str(python)}
+
+    def lock(self, name: str) -> Path:
+        return self.folder / name / "lock.json"
+
+    def run(self, head: str, pattern: str, *options: str, **more: Any) -> str:
+        """A run that takes the lock on one node, and then is told that it is alone; what it printed."""
+        take: Any = {"gx10.serving.cluster_lock": {"path": "~/lock.json", "purpose": "verb"}, "when": f"inventory_hostname == '{head}'"}
+        alone: Any = {"ansible.builtin.import_tasks": f"{ROOT}/playbooks/tasks/alone.yml"}
+        alone["vars"] = {"alone_path": "~/lock.json", "alone_head": head} if more.get("look", True) else {"alone_path": "~/lock.json"}
+        told = {"ansible.builtin.debug": {"msg": "it is alone"}}
+        play = {"hosts": pattern, "gather_facts": False, "any_errors_fatal": True, "tasks": [take, alone, told]}
+        (self.folder / "verb.yml").write_text(yaml.safe_dump([play]))
+        (self.folder / "inventory.json").write_text(json.dumps({"gx10": {"hosts": self.hosts}}))
+        argv = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "inventory.json", "verb.yml", *options]
+        env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
+        done = subprocess.run(argv, cwd=self.folder, capture_output=True, text=True, env=env, timeout=120)
+        return done.stdout + done.stderr
+
+
+def test_a_run_beside_one_whose_lock_is_on_another_node_is_refused(tmp_path: Path) -> None:
+    """As one that serves without the head has it."""
+    nodes = Nodes(tmp_path, "gx10-1", "gx10-2", "gx10-3")
+    assert nodes.run("gx10-1", "gx10").count("it is alone") == 3, "its own lock is no other's"
+    lay(str(nodes.lock("gx10-2")), holder("1", **_lock.stamp(), since=_lock.stamp()["renewed"] - 300))
+    output = nodes.run("gx10-1", "gx10")
+    assert "gx10-2: ~/lock.json: found the cluster locked by serve 1, process 7 on ctl, for 30" in output
+    assert "it is alone" not in output
+    # On every node: what goes on where it was not seen is not kept from it.
+    assert output.count("fatal: ") >= 3
+    # The other way round: who leaves out the head looks there, too, in case that it is not gone.
+    nodes.lock("gx10-1").write_text(nodes.lock("gx10-2").read_text())
+    nodes.lock("gx10-2").unlink()
+    for look in (True, False):
+        output = nodes.run("gx10-2", "gx10:!gx10-1", look=look)
+        assert "gx10-1: ~/lock.json: found the cluster locked by serve 1" in output
+        assert "it is alone" not in output
+    # A check takes no lock and asks nobody for one.
+    assert nodes.run("gx10-2", "gx10:!gx10-1", "--check").count("it is alone") == 2
+
+
+def test_a_dead_runs_lock_elsewhere_and_nodes_that_are_gone_keep_nobody(tmp_path: Path) -> None:
+    nodes = Nodes(tmp_path, "gx10-1", "gx10-2")
+    nodes.hosts["gx10-3"] = {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_connection": "ssh"}
+    old = _lock.stamp()["renewed"] - 121
+    lay(str(nodes.lock("gx10-2")), holder("1", lease=120, **{**_lock.stamp(), "renewed": old}))
+    output = nodes.run("gx10-1", "gx10:!gx10-3")
+    assert output.count("it is alone") == 2, output
+    assert "UNREACHABLE" in output and "unreachable=1" not in output
+    assert nodes.lock("gx10-2").exists(), "it is looked at, and left"
+
+
+@pytest.mark.parametrize("verb", ["rebuild_nightly", "remove_weights", "restore", "stage", "stop"])
+def test_a_verb_looks_for_another_runs_lock_right_after_it_has_its_own(verb: str) -> None:
+    """serve and rollback have it in their look: test_locks.py."""
+    plays = yaml.safe_load((ROOT / f"playbooks/{verb}.yml").read_text())
+    (block,) = [task["block"] for play in plays for task in play.get("tasks", []) if task["name"] == "Under the lock"]
+    names = [task["name"] for task in block]
+    # stage has taken it in the play before.
+    before = "Reach every node" if verb == "stage" else "Take the lock"
+    assert names.index("See that no other run changes the group") == names.index(before) + 1
 
 
 @pytest.mark.parametrize("verb", ["converge", "rebuild_nightly", "remove_weights", "restore", "stage", "stop"])

@@ -10,12 +10,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 from ansible.plugins.action import ActionBase
 from ansible_collections.gx10.serving.plugins.action import reconcile
+from ansible_collections.gx10.serving.plugins.action.cluster_lock import this_run
 from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _reconcile, _rollback
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _context, _resolve, _sources
@@ -34,11 +36,12 @@ VERBS = {
 
 
 AWAY = {"ansible_host": "127.0.0.1", "ansible_port": 1, "gx10_fabric_address": "10.0.0.1"}
+GONE = {**AWAY, "ansible_host": "127.0.0.2", "gx10_fabric_address": "10.0.0.2"}
 
 
 def run(verb: str, folder: Path, /, stands: Any = None, variables: Any = None, **extra: Any) -> str:
-    """A verb in check mode against a node, by default one that cannot be reached: what it printed."""
-    inventory = {"gx10": {"hosts": {"gx10-1": variables or AWAY}}}
+    """A verb in check mode against a node, by default one that cannot be reached, and beside one that is left out: what it printed."""
+    inventory = {"gx10": {"hosts": {"gx10-0": GONE, "gx10-1": variables or AWAY} if "without" in extra else {"gx10-1": variables or AWAY}}}
     (folder / "inventory.json").write_text(json.dumps(inventory))
     argv = [str(Path(sys.executable).parent / "ansible-playbook"), f"{ROOT}/playbooks/{verb}.yml", "--check", "-e", json.dumps(extra)]
     env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
@@ -62,9 +65,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_plans_with_the_sites_own_profile_image_and_mod(verb: str, site: dict[str, str], tmp_path: Path) -> None:
-    output = run(verb, tmp_path, **site)
+    output = run(verb, tmp_path, **site, without="gx10-0")
     assert "Cannot plan" not in output
     assert VERBS[verb] in output
+    # Of whom is left out, the plan alone says anything.
+    told = [line for line in output.split(VERBS[verb])[1].splitlines() if "gx10-0" in line]
+    assert [line for line in told if "gx10-0: left out, as it is gone" not in line] == []
     if verb == "plan":
         assert f'"folder": "{site["images_path"]}/own"' in output
 
@@ -86,6 +92,15 @@ def test_what_is_not_found_is_named_before_a_host_is_touched(verb: str, site: di
     assert "image: found 'own'; wanted one of" in output
     assert "mods[0]: found 'own'; wanted one of" in output
     assert VERBS[verb] not in output
+
+
+@pytest.mark.parametrize(
+    ("verb", "extra"), [("rollback", {}), ("doctor", {}), ("install_nightly", {"profile": "p"}), ("stage", {"model": "a/b"})]
+)
+def test_who_is_left_out_has_to_be_a_node(verb: str, extra: Any, tmp_path: Path) -> None:
+    output = run(verb, tmp_path, without="gx10-9", **extra)
+    assert "command line: without: found 'gx10-9'; wanted nodes of the group: gx10-0, gx10-1" in output
+    assert output.count("PLAY [") == 1, output
 
 
 def test_a_verb_without_its_profile_is_refused(tmp_path: Path) -> None:
@@ -173,9 +188,19 @@ def test_the_decision_reads_a_source_below_home(tmp_path: Path, monkeypatch: pyt
     plan = {"profile": "p", "weights": {"models": [{"repo": "a/b"}]}, "image": {"wheels_path": "w"}}
     given = {"plan": plan, "sources": {"a/b": "~/data", "c/d": "/other"}, "archived": [], "image": {"targets": [], "keep": 1}, "worlds": {}}
     action = reconcile.ActionModule.__new__(reconcile.ActionModule)
+    action._task = SimpleNamespace(check_mode=True)
     monkeypatch.setattr(action, "validate_argument_spec", lambda _spec: (None, {**given, "present": []}), raising=False)
     assert str({"a/b": f"{tmp_path}/data"}) in action.run()["msg"]
     assert asked == [f"{tmp_path}/data"]
+    # A run that takes the lock is refused beside another one's, and not by its own: it is told with the rest.
+    other = {**this_run(), "purpose": "serve", "lease": 60}
+    plan["state_dir"], action._task = "/state", SimpleNamespace(check_mode=False)
+    for run, refused in (("another", True), (other["run"], False)):
+        lock = {"error": "", "holder": {**other, "run": run}, "age": 1.0, "held": 9.0}
+        given["worlds"] = {"gx10-1": {"lock": None}, "gx10-2": {"lock": lock}}
+        message = action.run()["msg"]
+        assert ("gx10-2: /state/lock.json: found the cluster locked by serve, process" in message) == refused
+        assert str({"a/b": f"{tmp_path}/data"}) in message
 
 
 DOCKER = """\
@@ -220,7 +245,7 @@ def keep(record: Any, folder: Path) -> None:
     """The control node's copy of what passed a gate."""
     file = _rollback.kept_file(record)
     path = folder / "secrets/plans" / file["path"]
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(base64.b64decode(file["content"]))
 
 
@@ -239,11 +264,11 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         "ansible_host": "127.0.0.1", "gx10_state_dir": str(state), "gx10_secrets_dir": str(tmp_path / "secrets"),
     }  # fmt: skip
 
-    def back(record: dict[str, Any], kept: dict[str, Any] | None = None) -> str:
+    def back(record: dict[str, Any], kept: dict[str, Any] | None = None, gone: bool = False, without: Any = ()) -> str:
         (state / "last-good.json").write_text(json.dumps(record))
         if kept:
             keep(kept, tmp_path)
-        return run("rollback", tmp_path, variables=variables)
+        return run("rollback", tmp_path, variables=variables, **({"without": list(without)} if gone else {}))
 
     sources = _sources.read("sim-tiny-solo")
     plan = _resolve.resolve(sources, {"gx10-1": variables}, ["gx10-1"])["plan"]
@@ -259,6 +284,18 @@ def test_finding_3_rollback_takes_the_copy_of_this_control_node(recorded: Any) -
     assert "Back to sim-tiny-solo with image sha256:111111111111" in output
     assert "PLAY [Serve]" in output
     assert "/root/.ssh" not in output
+
+
+def test_a_rollback_leaves_out_again_who_was_left_out_and_does_not_answer(recorded: Any) -> None:
+    """gx10-0 was gone when this was served, and is still: with this control node's copy of the plan, and with one made anew."""
+    back, record = recorded
+    for kept in (None, record):
+        output = back(record, kept=kept, gone=True)
+        assert "Back to sim-tiny-solo with image sha256:111111111111" in output
+        played = output.split("PLAY [Serve]")[1].split("PLAY RECAP")[0]
+        assert "fatal: [gx10-0]" not in played and "gx10-0: node" not in played, played
+        assert "fatal: [gx10-1]" in played, "who is asked has no Docker here"
+    assert "Nothing to go back to" in back(record, gone=True, without=["gx10-1"])
 
 
 def test_finding_3_rollback_without_a_copy_plans_anew_and_says_what_differs(recorded: Any) -> None:

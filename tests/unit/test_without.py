@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _gate
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _inventory, _resolve, _sources
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _inventory, _resolve, _sources, _weights
 from conftest import ROOT, hostvars
 
 
@@ -38,7 +38,7 @@ def test_the_others_are_planned_and_the_first_of_them_is_the_head(without: list[
     assert plan["group"]["address"] == f"192.168.177.1{nodes[0][-1]}:8733"
     # Nothing travels from or to one that is gone, whatever its rank.
     assert not [name for name in without if f'"{name}"' in json.dumps({**plan, "warnings": []})]
-    assert [text for text in plan["warnings"] if "left out by -e without" in text] == (
+    assert [text for text in plan["warnings"] if "left out, as it is gone" in text] == (
         [text for text in plan["warnings"] if text.startswith(f"{', '.join(without)}: left out")] if without else []
     )
     assert any("left out" in text for text in plan["warnings"]) == bool(without)
@@ -66,10 +66,24 @@ def test_settings_that_lead_to_the_gone_one_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("without", "pattern"), [([], "gx10"), ("", "gx10"), ("gx10-3", "gx10:!gx10-3"), (["gx10-3", "gx10-1"], "gx10:!gx10-3:!gx10-1")]
+    ("without", "pattern"),
+    [([], "gx10"), ("", "gx10"), ("gx10-3", "gx10:!gx10-3"), (None, "gx10"), (["gx10-3", "gx10-1"], "gx10:!gx10-3:!gx10-1")],
 )
 def test_who_is_left_out_is_no_host_of_the_play(without: Any, pattern: str) -> None:
     assert _inventory.hosts_without("gx10", without) == pattern
+
+
+def test_the_hosts_of_a_plan_are_those_of_its_play() -> None:
+    assert _inventory.hosts_of(resolve("gx10-1")["plan"] or {}, "gx10") == ["gx10-2", "gx10-3", "gx10-4"]
+    assert _inventory.hosts_of({}, "gx10") == "gx10"
+
+
+def test_weights_of_a_model_travel_between_those_that_are_there() -> None:
+    variables = hostvars(3)
+    found = _weights.of_models([{"repo": "a/b"}], variables, list(variables), without=["gx10-1"])["document"]
+    assert found and [node["name"] for node in found["nodes"]] == ["gx10-2", "gx10-3"]
+    refused = _weights.of_models([{"repo": "a/b"}], variables, list(variables), without=["gx10-9"])
+    assert refused["document"] is None and "without: found 'gx10-9'; wanted nodes of the group: gx10-1" in refused["message"]
 
 
 def serve(folder: Path, hosts: dict[str, Any], **extra: Any) -> str:

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
+
+from ._types import Lock
 
 NAME = "lock.json"
 FIELDS = {
@@ -30,7 +33,7 @@ class NoLock(Exception):
     """Something else is where the lock should be."""
 
 
-def who(held: dict[str, Any]) -> str:
+def who(held: Mapping[str, Any]) -> str:
     """A holder, for people."""
     return f"{held['purpose'] or 'a run'}, process {held['pid']} on {held['control']}"
 
@@ -47,6 +50,24 @@ def age(lock: dict[str, Any]) -> float:
     now = stamp()
     since = lock["renewed"] if lock["node_boot"] == now["node_boot"] else 0.0
     return float(now["renewed"] - since)
+
+
+def held(lock: dict[str, Any]) -> float:
+    """Seconds since it was taken; one of an earlier release says only when it was renewed."""
+    since = lock.get("since")
+    return age(lock) + max(0.0, lock["renewed"] - since if isinstance(since, float) else 0.0)
+
+
+def look(path: str) -> Lock | None:
+    """The lock, as far as somebody may know it; None where there is none."""
+    try:
+        found = read(path)
+    except NoLock as error:
+        return {"error": str(error)}
+    if not found:
+        return None
+    about = {key: value for key, value in found.items() if key not in ("token", "since", "renewed", "node_boot")}
+    return {"error": "", "holder": about, "age": round(age(found), 1), "held": round(held(found), 1)}
 
 
 def read(path: str) -> dict[str, Any]:

@@ -310,10 +310,11 @@ class _Lock(TypedDict):
 
 
 class Lock(_Lock, total=False):
-    """`error`: what lies there is no lock. `age`: seconds since it was renewed, by the node's own clock."""
+    """`error`: what lies there is no lock. `age`, `held`: seconds since it was renewed, and taken, by the node's own clock."""
 
     holder: dict[str, Any]
     age: float
+    held: float
 
 
 class Left(TypedDict):
@@ -336,8 +337,9 @@ class World(TypedDict, total=False):
 
 
 class WholeWorld(World, total=False):
-    """With what only a doctor asks for."""
+    """With the cluster's lock as it lies there, and with what only a doctor asks for."""
 
+    lock: Lock | None
     left: Left
 
 

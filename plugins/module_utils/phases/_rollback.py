@@ -12,13 +12,15 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..common import _schema
 from ..common._problem import Problem, show
 from ..node._types import Engine
+from ..plan._inventory import LEFT_OUT
+from ..plan._inventory import left as left_out
 from ..plan._resolve import other_format
 from ..plan._types import Plan
 from ._engine_actions import changes
@@ -96,6 +98,37 @@ def _goods(infos: Mapping[str, Engine], name: str) -> list[Record]:
 def _source(record: Record, infos: Mapping[str, Engine]) -> str:
     """The node whose record it is."""
     return next(name for name in infos if record in _goods(infos, name))
+
+
+def passed_by(plan: Mapping[str, Any], gone: Sequence[str]) -> list[str]:
+    """Those of the nodes that do not answer of which a plan does not know: it was made without them, and is so again.
+
+    One that answers takes part, whatever the plan says: a record that a node has forged shall leave nobody out.
+    """
+    ranks, idle = plan.get("nodes"), plan.get("idle")
+    names = [node.get("name") for node in ranks if isinstance(node, dict)] if isinstance(ranks, list) else []
+    return [name for name in gone if name not in names and name not in (idle if isinstance(idle, list) else [])]
+
+
+def among(plan: Plan, hosts: Sequence[str], gone: Sequence[str], without: Sequence[str]) -> Plan:
+    """This control node's own copy of a plan on the nodes that there are now: on those that it does not use, what runs is ended."""
+    ranks, left = [node["name"] for node in plan["nodes"]], [*without, *passed_by(plan, gone)]
+    told = [text for text in plan["warnings"] if LEFT_OUT not in text]
+    return {**plan, "idle": [name for name in hosts if name not in [*ranks, *left]], "warnings": [*told, *left_out(left)]}
+
+
+def needed(plan: Plan, without: Sequence[str]) -> list[str]:
+    """Nodes that a plan needs, and that are to be left out."""
+    hint = f"ansible-playbook serve.yml -e profile={plan['profile']} -e without=NODE plans it for the others."
+    return [
+        str(
+            Problem(
+                "command line", "without", f"{node['name']}, rank {node['rank']} of what passed a gate", "other nodes", hint, "exclusive"
+            )
+        )
+        for node in plan["nodes"]
+        if node["name"] in without
+    ]
 
 
 def kept_name(record: Record) -> str:

@@ -25,6 +25,8 @@ FABRIC = "the node's IPv4 address on the fabric"
 WIDEST = 16
 LAST_RANK = 9999
 MAX_ENV = 200
+# Begins what a plan warns of.
+LEFT_OUT = "left out, as it is gone"
 # Of NCCL and UCX: comma lists of interfaces or HCAs.
 LISTS = ("NCCL_IB_HCA", "NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME", "UCX_NET_DEVICES")
 
@@ -63,9 +65,14 @@ def head(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> str:
     return min(hosts, key=lambda name: int(ranks[name]) if ranks[name].isdigit() else 0, default="")
 
 
-def hosts_without(group: str, without: Sequence[str] | str) -> str:
+def hosts_without(group: str, without: Sequence[str] | str | None) -> str:
     """A group but for some of its hosts, as the keyword `hosts` of a play has it. Not checked."""
-    return ":".join([group, *(f"!{name}" for name in ([without] if isinstance(without, str) else without) if name)])
+    return ":".join([group, *(f"!{name}" for name in ([without] if isinstance(without, str) else without or []) if name)])
+
+
+def hosts_of(plan: Mapping[str, Any], group: str) -> list[str] | str:
+    """The hosts of a plan, who serves first, as the keyword `hosts` of a play has them; without a plan the group."""
+    return [*(node["name"] for node in plan["nodes"]), *plan["idle"]] if plan else group
 
 
 def there(hosts: Sequence[str], without: Sequence[str]) -> tuple[list[str], list[Problem]]:
@@ -93,9 +100,8 @@ def left(without: Sequence[str]) -> list[str]:
     """What the user should know of nodes that a plan leaves as they are."""
     if not without:
         return []
-    names = ", ".join(without)
     back = "an engine of ours that comes back there starts nothing by itself, unless it was that node's alone"
-    return [f"{names}: left out by -e without, neither asked nor stopped; {back}. serve.yml without it takes the node in again"]
+    return [f"{', '.join(without)}: {LEFT_OUT}, and nothing is stopped there; {back}. serve.yml takes it in again"]
 
 
 def read(

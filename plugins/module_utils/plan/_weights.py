@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 
 from ..common._problem import Problem, report, show
 from . import _variables
-from ._inventory import Cluster
+from ._inventory import Cluster, there
 from ._inventory import read as read_cluster
 from ._profile_types import Drafted, Model
 from ._types import Address, RemoteCode, Weights
@@ -72,11 +72,16 @@ def addresses(cluster: Cluster) -> list[Address]:
 
 
 def of_models(
-    models: Sequence[Drafted], hostvars: Mapping[str, Any], hosts: Sequence[str], known: Sequence[Mapping[str, Any]] = ()
+    models: Sequence[Drafted],
+    hostvars: Mapping[str, Any],
+    hosts: Sequence[str],
+    known: Sequence[Mapping[str, Any]] = (),
+    without: Sequence[str] = (),
 ) -> Planned:
-    """The document for models that no profile names; `known` are problems that were found before."""
-    cluster, found = read_cluster(hostvars, hosts, "inventory")
-    problems = [*(Problem(**problem) for problem in known), *found]
+    """The document for models that no profile names; `known` are problems that were found before, `without` nodes that are gone."""
+    others, absent = there(hosts, without)
+    cluster, found = read_cluster(hostvars, others, "inventory")
+    problems = [*(Problem(**problem) for problem in known), *absent, *found]
     for model in models:
         for key, value, pattern, wanted in (
             ("model", model["repo"], REPO, "ORG/NAME, as the hub has it"),

@@ -119,9 +119,9 @@ def test_the_rest_of_the_look(state: Path, tmp_path: Path) -> None:
 def test_the_lock_is_told_without_what_renews_it(tmp_path: Path) -> None:
     holder: dict[str, Any] = {"run": "r", "token": "t", "control": "c", "pid": 7, "started": "1", "purpose": "serve", "lease": 60}
     (tmp_path / "lock.json").write_text(json.dumps({**holder, **_lock.stamp()}))
-    found = _left.lock(str(tmp_path))
+    found = _lock.look(str(tmp_path / "lock.json"))
     assert found and found["error"] == ""
     assert found["age"] < 60
     assert found["holder"] == {key: value for key, value in holder.items() if key != "token"}
     (tmp_path / "lock.json").write_text("{}")
-    assert _left.lock(str(tmp_path)) == {"error": "'{}'"}
+    assert _lock.look(str(tmp_path / "lock.json")) == {"error": "'{}'"}

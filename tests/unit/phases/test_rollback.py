@@ -71,7 +71,8 @@ def test_finding_3_a_forged_record_gives_no_plan(record: Any, infos: Any, tmp_pa
     plays = yaml.safe_load(text)
     facts = [task["ansible.builtin.set_fact"] for play in plays for task in play.get("tasks", []) if "ansible.builtin.set_fact" in task]
     assert [fact["plan_document"] for fact in facts if "plan_document" in fact] == [
-        "{{ dict(rollback_kept.plan | dictsort | rejectattr(0, 'eq', 'notify')) }}"
+        "{{ dict(rollback_kept.plan | dictsort | rejectattr(0, 'eq', 'notify'))\n"
+        "   | gx10.serving._rollback_among(rollback_hosts, rollback_gone, rollback_without) }}"
     ]
     assert "rollback_record.plan.nodes" not in text
 
@@ -137,3 +138,29 @@ def test_finding_3_without_a_copy_every_node_must_name_what_is_planned_now(recor
     infos["gx10-1"]["good"]["last"] = record
     *_silent, text = _rollback.unconfirmed(record, now, infos)
     assert "its record cannot be read" in text
+
+
+def test_whom_a_plan_does_not_know_and_who_does_not_answer_is_left_out_again(resolve: Any) -> None:
+    """gx10-1 was gone when it was served; gx10-4 and gx10-5 have no part in it, or came later."""
+    plan = resolve("sim-tiny-tp2", variables=hostvars(4), without=["gx10-1"])["plan"]
+    assert ([node["name"] for node in plan["nodes"]], plan["idle"]) == (["gx10-2", "gx10-3"], ["gx10-4"])
+    hosts = [f"gx10-{number}" for number in range(1, 6)]
+
+    def among(gone: list[str], without: list[str]) -> tuple[list[str], list[str]]:
+        now = _rollback.among(plan, [name for name in hosts if name not in without], gone, without)
+        assert {**now, "idle": [], "warnings": []} == {**plan, "idle": [], "warnings": []}
+        return now["idle"], [text.partition(":")[0] for text in now["warnings"] if "left out" in text]
+
+    assert among(["gx10-1"], []) == (["gx10-4", "gx10-5"], ["gx10-1"])
+    # It is back, and what was served with it since has to end there.
+    assert among([], []) == (["gx10-1", "gx10-4", "gx10-5"], [])
+    # An idle one that does not answer is wanted, as for serve, unless it is left out by name.
+    assert among(["gx10-1", "gx10-4"], []) == (["gx10-4", "gx10-5"], ["gx10-1"])
+    assert among(["gx10-1"], ["gx10-4"]) == (["gx10-5"], ["gx10-4, gx10-1"])
+    # A rank that does not answer stays one: preflight names it.
+    assert _rollback.passed_by(plan, ["gx10-2", "gx10-1"]) == ["gx10-1"]
+    (text,) = _rollback.needed(plan, ["gx10-3", "gx10-4"])
+    assert text.startswith("command line: without: found gx10-3, rank 1 of what passed a gate; wanted other nodes.")
+    # Whoever is root on a node writes what it wants.
+    assert _rollback.passed_by({"nodes": ["x"], "idle": "gx10-1"}, ["gx10-1"]) == ["gx10-1"]
+    assert _rollback.passed_by({}, []) == []
