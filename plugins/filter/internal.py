@@ -77,6 +77,8 @@ class FilterModule:
             "_image_lacking": _image_actions.lacking,
             "_image_metadata": _image.metadata,
             "_image_pins": _image.pins,
+            "_image_chain": _nightly.names,
+            "_image_undo": lambda image, before, after: _image.undo(_nightly.names(image), before, after),
             "_image_unheld_base": _image.unheld_base,
             "_code_file": _pins.code_file,
             "_pins_folder": _inventory.pins,
