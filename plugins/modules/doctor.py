@@ -71,8 +71,8 @@ RETURN = r"""
 diagnosis:
   description: >-
     ok, verdict (healthy, degraded or down), exit_code (0, 1, 2), profile, plan (its hash), url, serving (null where nothing is planned),
-    findings (node, what, found, wanted, mend, code, mends), mended, notes, nodes (what was seen of each), mend (what mend=true takes away,
-    by node).
+    findings (node, what, found, wanted, mend, code, mends), mended, unmended (node, code, why), notes, nodes (what was seen of each), mend
+    (what mend=true takes away, by node).
   type: dict
   returned: success
 """

@@ -10,6 +10,7 @@ version_added: 0.1.0
 description:
   - Reads every file of the image and compares it with its name, which is its SHA-256; fails naming each that differs.
   - Notes the image as the newest of its name; files that only forgotten images need are removed.
+  - With O(state=absent) it is forgotten instead, whole or not.
 author: [GX10 Serving contributors (@gx10)]
 options:
   store:
@@ -31,7 +32,11 @@ options:
   keep:
     description: How many images of the name stay.
     type: int
-    required: true
+  state:
+    description: V(absent) forgets the image.
+    type: str
+    choices: [present, absent]
+    default: present
 extends_documentation_fragment: [gx10.serving.attributes.info]
 """
 
@@ -63,11 +68,17 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "image": {"type": "str", "required": True},
             "digest": {"type": "str", "required": True},
-            "keep": {"type": "int", "required": True},
+            "keep": {"type": "int"},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
+        required_if=[("state", "present", ["keep"])],
         supports_check_mode=True,
     )
     params = module.params
+    if params["state"] == "absent":
+        there = params["digest"] in [item["digest"] for item in _oci.known(params["store"])]
+        freed = _oci.forget(params["store"], params["digest"]) if there and not module.check_mode else 0
+        module.exit_json(changed=there, freed=freed)
     problems = _oci.damage(params["store"], params["digest"])
     if problems:
         text = "\n".join(problems)

@@ -59,7 +59,7 @@ def main() -> None:
     )
     params = module.params
     try:
-        images = _docker.Docker(module.run_command).images(params["name"])
+        images = _docker.Docker(module.run_command).images([params["name"]])
     except _docker.DockerError as error:
         module.fail_json(msg=str(error))
     removed = []

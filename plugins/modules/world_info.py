@@ -72,10 +72,12 @@ options:
         type: list
         elements: str
         default: []
-      name:
-        description: A repository whose images are listed with their tags. Without it, O(images.references) and O(images.containers)
+      names:
+        description: Repositories whose images are listed with their tags. Without these, O(images.references) and O(images.containers)
           Docker is not asked.
-        type: str
+        type: list
+        elements: str
+        default: []
   weights:
     description: What the checkpoints' folders hold, by names, sizes, the files' own headers and the hashes that are known already.
     type: dict
@@ -145,7 +147,7 @@ engine:
   returned: when O(engine) is given and Docker answers
 images:
   description: >-
-    images (by reference: id, layers, labels, size, architecture), containers (the image's ID by container), tags (of O(images.name):
+    images (by reference: id, layers, labels, size, architecture), containers (the image's ID by container), tags (of O(images.names):
     created and tags), kept (newest first: name, image, digest, complete, layers, labels, files), blobs (bytes by path), architecture
     (the node's, as Docker names it), disk (store and docker: path, free, device).
   type: dict
@@ -184,7 +186,7 @@ def main() -> None:
         "fabric_peers": TEXTS,
     }
     engine = {"state_dir": {"type": "path", "required": True}, "ports": {"type": "list", "elements": "int", "default": []}}
-    images = {"store": {"type": "path", "required": True}, "references": TEXTS, "containers": TEXTS, "name": {"type": "str"}}
+    images = {"store": {"type": "path", "required": True}, "references": TEXTS, "containers": TEXTS, "names": TEXTS}
     weights = {
         "models": {"type": "list", "elements": "dict", "required": True},
         "cache": {"type": "path", "required": True},

@@ -86,6 +86,22 @@ def test_what_is_left_over_is_named_then_mended_once_and_only_when_asked(site: S
     assert re.search(r"gx10-1 .*changed=0 ", output)
 
 
+def test_a_document_is_written_where_mending_fails_too(site: Site) -> None:
+    """What lies in the lock's place is no lock of ours: nobody takes it over, and nothing is removed beside it."""
+    old, lock = site.state / "current.json.new", site.state / "lock.json"
+    old.write_text("{")
+    os.utime(old, (time.time() - 3600,) * 2)
+    lock.write_text("no lock")
+    code, output, found = site.run("gx10-1", mend=True)
+    assert (code, found["mended"], found["verdict"]) == (2, [], "degraded"), output[-3000:]
+    (failed,) = found["unmended"]
+    assert (failed["node"], failed["code"]) == ("gx10-1", "stale-lock")
+    assert str(lock) in failed["why"]
+    assert str(old) in {one["what"] for one in found["findings"]}
+    assert old.exists() and lock.read_text() == "no lock"
+    assert "not mended: gx10-1: stale-lock: " in output
+
+
 def test_a_node_that_does_not_answer_is_a_finding_where_it_is_the_first_too(site: Site) -> None:
     code, output, found = site.run("gx10-2", "gx10-1")
     assert code == 2, output[-3000:]

@@ -70,9 +70,10 @@ class Docker:
             raise DockerError(f"image {reference}: found none in Docker; wanted it")
         return found[0]
 
-    def images(self, name: str) -> list[Tagged]:
-        """Every image of a repository."""
-        rows = self.inspect("image", sorted(set(self.ask("image", "ls", "--quiet", "--no-trunc", name).split())))
+    def images(self, names: Iterable[str]) -> list[Tagged]:
+        """Every image of these repositories, each with all of its tags."""
+        found = {one for name in names for one in self.ask("image", "ls", "--quiet", "--no-trunc", name).split()}
+        rows = self.inspect("image", sorted(found))
         return [{"id": item["Id"], "created": item["Created"], "tags": item["RepoTags"] or []} for item in rows]
 
 

@@ -198,9 +198,9 @@ def images(docker: Docker, asked: Mapping[str, Any]) -> Images:
     Docker is asked only where something is asked of it: an archive may be on a host without one.
     """
     store = asked["store"]
-    references, keepers, name = asked.get("references") or [], asked.get("containers") or [], asked.get("name")
+    references, keepers, names = asked.get("references") or [], asked.get("containers") or [], asked.get("names") or []
     where = {"store": disk(store)}
-    if references or keepers or name:
+    if references or keepers or names:
         where["docker"] = disk(docker.root())
     rows = docker.inspect("image", references)
     machine = os.uname().machine
@@ -220,7 +220,7 @@ def images(docker: Docker, asked: Mapping[str, Any]) -> Images:
     return {
         "images": found,
         "containers": {item["Name"].lstrip("/"): item["Image"] for item in docker.inspect("container", keepers)},
-        "tags": docker.images(name) if name else [],
+        "tags": docker.images(names),
         "kept": _oci.kept(store),
         "blobs": _oci.blobs(store),
         "architecture": ARCHITECTURES.get(machine, machine),

@@ -342,7 +342,15 @@ def kept(store: str) -> list[Kept]:
 def remember(store: str, name: str, image: str, digest: str, keep: int) -> int:
     """Note an image as the newest of `keep` with its name, and remove what only forgotten ones need; returns the bytes."""
     noted: list[Noted] = [{"name": name, "image": image, "digest": digest}, *(item for item in known(store) if item["digest"] != digest)]
-    noted = [item for item in noted if [other for other in noted if other["name"] == item["name"]].index(item) < keep]
+    return _note(store, [item for item in noted if [other for other in noted if other["name"] == item["name"]].index(item) < keep])
+
+
+def forget(store: str, digest: str) -> int:
+    """Note an image no more, and remove what only it needs; returns the bytes."""
+    return _note(store, [item for item in known(store) if item["digest"] != digest])
+
+
+def _note(store: str, noted: list[Noted]) -> int:
     path = os.path.join(must(store, ""), RECORD)
     with open(fresh(path + ".new"), "w", encoding="utf-8") as file:
         json.dump(noted, file)

@@ -20,11 +20,10 @@ from ..plan._types import Image, Node, Plan
 from . import _actions, _engine_actions, _gate, _hardware_checks, _image_actions, _link_checks, _preflight, _rollback, _weights_actions
 from ._doctor_checks import MEND, MENDS, Seen, busy, problems, stale
 from ._doctor_text import facts
+from ._doctor_verdict import judged
 from ._engine import LABEL, ending, holds, own
 from ._types import Chosen, Diagnosis, Finding, Mending
 
-# As scripts know them from monitoring.
-EXIT = {"healthy": 0, "degraded": 1, "down": 2}
 # What brings back what an action of this phase is about.
 VERBS = {"image": "restore", "weights": "stage"}
 # What only a build or a gate makes.
@@ -89,7 +88,7 @@ def diagnose(wanted: Wanted, seen: Seen) -> Diagnosis:
     # Of the whole group first.
     found.sort(key=lambda one: order.index(one.where) if one.where in order else -1)
     findings = [_finding(one) for one in dict.fromkeys(found)]
-    return _judged(
+    return judged(
         {
             "ok": False,
             "verdict": "",
@@ -100,23 +99,12 @@ def diagnose(wanted: Wanted, seen: Seen) -> Diagnosis:
             "serving": serving,
             "findings": findings,
             "mended": [],
+            "unmended": [],
             "notes": notes,
             "nodes": {name: facts(plan, seen, name) for name in seen.worlds},
             "mend": {name: todo for name in seen.worlds if may and any((todo := _mending(plan, seen, name)).values())},
         }
     )
-
-
-def after(diagnosis: Diagnosis, nodes: Sequence[str]) -> Diagnosis:
-    """What is left once everything that can be mended was mended on these nodes."""
-    gone = [item for item in diagnosis["findings"] if item["mends"] and item["node"] in nodes]
-    left = [item for item in diagnosis["findings"] if item not in gone]
-    return _judged({**diagnosis, "findings": left, "mended": gone})
-
-
-def _judged(found: Diagnosis) -> Diagnosis:
-    verdict = "down" if found["serving"] is False else "degraded" if found["findings"] else "healthy"
-    return {**found, "ok": verdict == "healthy", "verdict": verdict, "exit_code": EXIT[verdict]}
 
 
 def _finding(problem: Problem) -> Finding:

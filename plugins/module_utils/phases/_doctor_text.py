@@ -62,6 +62,7 @@ def text(found: Diagnosis, mending: bool) -> str:
         problem = Problem(one["node"], one["what"], one["found"], one["wanted"], one["mend"], one["code"])
         lines.append(f"  {problem}{' (mending it)' if mending and one['mends'] else ''}")
     lines += [f"  mended: {one['node']}: {printable(one['what'])}: {printable(one['found'])}" for one in found["mended"]]
+    lines += [f"  not mended: {one['node']}: {one['code']}: {printable(one['why'])}" for one in found["unmended"]]
     lines += [f"  {printable(note)}" for note in found["notes"]]
     return "\n".join([*lines, *(f"  {name}  {printable(_row(seen))}" for name, seen in found["nodes"].items())])
 

@@ -131,6 +131,41 @@ def recovery(
     return {}
 
 
+class Undo(TypedDict):
+    """What makes a node's images what they were: IDs and references to tag and to take a tag from, images to forget as layers."""
+
+    tag: list[Tag]
+    untag: list[str]
+    forget: list[Kept]
+
+
+class Tag(TypedDict):
+    id: str
+    reference: str
+
+
+def undo(names: Sequence[str], before: Images, after: Images) -> Undo:
+    """What a rebuild has changed on a node, and that does not serve.
+
+    `names`: of the definitions that it may have built; the references that were looked for, such as their bases, count too. Other tags of
+    the same images are other people's.
+    """
+    then, now = _named(names, before), _named(names, after)
+    known = [item["digest"] for item in before["kept"]]
+    return {
+        "tag": [{"id": identifier, "reference": reference} for reference, identifier in then.items() if now.get(reference) != identifier],
+        "untag": [reference for reference in now if reference not in then],
+        "forget": [item for item in after["kept"] if item["name"] in names and item["digest"] not in known],
+    }
+
+
+def _named(names: Sequence[str], look: Images) -> dict[str, str]:
+    """IDs by reference. One by digest cannot move; what failed a verification is kept to be looked at, and a candidate goes anyway."""
+    found = {reference: item["id"] for reference, item in look["images"].items() if "@" not in reference}
+    found |= {tag: item["id"] for item in look["tags"] for tag in item["tags"] if tag.rpartition(":")[0] in names}
+    return {reference: identifier for reference, identifier in found.items() if not reference.endswith((":rejected", ":candidate"))}
+
+
 def _layers(node: str, kept: Kept) -> Recovery:
     return {
         "node": node,

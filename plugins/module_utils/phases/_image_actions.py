@@ -48,7 +48,7 @@ class Asked(TypedDict):
     store: str
     references: list[str]
     containers: list[str]
-    name: str
+    names: list[str]
 
 
 class Build(TypedDict):
@@ -93,7 +93,7 @@ def asked(image: Image, state_dir: str, wanted: str = "") -> Asked:
         "store": f"{state_dir}/registry",
         "references": list(dict.fromkeys(text for text in (image["reference"], wanted, *references) if text)),
         "containers": keepers(image["name"]),
-        "name": image["name"],
+        "names": [image["name"]],
     }
 
 
@@ -160,7 +160,8 @@ def decide(
         comes = node in send or (node == builder and (built or bool(restore)))
         moved = reference if wish.promote or not built else f"{name}:candidate"
         tags = forgotten(_left(looks[node]["tags"], moved if comes else ""), name, reference.rpartition(":")[2], wish.keep)
-        if tags:
+        # Until a candidate is promoted, all may have to be as before.
+        if tags and (wish.promote or not built):
             forget[node] = tags
             actions.append(action(PHASE, node, "forget", f"remove {', '.join(tags)}: more than the {wish.keep} newest"))
     digest = next((item["digest"] for item in look["kept"] if identifier and item["image"] == identifier and item["complete"]), "")

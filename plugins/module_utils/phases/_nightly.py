@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from ..node._types import Engine, World
-from ..plan._types import Plan
+from ..plan._types import Image, Plan
+from ._image import undo
 
 # The field reports lost their image to a blind `docker image prune -a`.
 PRUNE = "For room: docker image prune --filter until=24h; never -a, which takes every image that no container uses."
@@ -30,7 +31,8 @@ class Gated(TypedDict):
 
 
 class Rebuild(TypedDict):
-    """The one JSON document of a rebuild; `built` is None where nobody got so far; `before` and `serves_next`: image IDs by node."""
+    """The one JSON document of a rebuild; `built` is None where nobody got so far; `before` and `serves_next`: image IDs by node; `left`:
+    what could not be taken back, each with the command that does it."""
 
     ok: bool
     image: str
@@ -41,11 +43,17 @@ class Rebuild(TypedDict):
     before: dict[str, str]
     serves_next: dict[str, str]
     errors: list[str]
+    left: list[str]
 
 
-def free(hosts: Mapping[str, Any], names: Sequence[str]) -> str:
+def names(image: Image) -> list[str]:
+    """The definitions that a rebuild may build."""
+    return [item["name"] for item in [*image["lineage"], image]]
+
+
+def free(hosts: Mapping[str, Any], nodes: Sequence[str]) -> str:
     """The last of the nodes on which nothing of ours or of anybody's engine runs, or "". `hosts`: as for `report`."""
-    return next((name for name in reversed(names) if _idle((hosts[name].get("nightly_before") or {}).get("engine"))), "")
+    return next((name for name in reversed(nodes) if _idle((hosts[name].get("nightly_before") or {}).get("engine"))), "")
 
 
 def _idle(look: Engine | None) -> bool:
@@ -55,16 +63,16 @@ def _idle(look: Engine | None) -> bool:
     return not any(item["running"] for item in look["containers"])
 
 
-def report(plan: Plan, hosts: Mapping[str, Any], names: Sequence[str], gate_node: str, gate_profile: str) -> Rebuild:
+def report(plan: Plan, hosts: Mapping[str, Any], nodes: Sequence[str], gate_node: str, gate_profile: str) -> Rebuild:
     """What became of a rebuild, by what it left of each host.
 
     `hosts`: by name {"nightly_error" (where it failed), "nightly_before" and "nightly_after" (module world_info), "nightly_gated",
-    "image_built", "image_id", "image_inputs"}, each as far as the host got; `names`: the nodes; `gate_node`: "" where none is free.
+    "image_built", "image_id", "image_inputs"}, each as far as the host got; `nodes`: all of them; `gate_node`: "" where none is free.
     """
     reference, builder = plan["image"]["reference"], hosts[plan["image"]["builder"]]
     # A run that was refused has looked at nobody.
-    looked = any("nightly_before" in hosts[name] for name in names)
-    states = {name: _state(hosts[name], reference, looked) for name in names}
+    looked = any("nightly_before" in hosts[name] for name in nodes)
+    states = {name: _state(hosts[name], reference, looked) for name in nodes}
     errors = [f"{name}: {state['error']}" for name, state in states.items() if state["error"]]
     # None: nobody got so far.
     built = builder.get("image_built")
@@ -82,6 +90,7 @@ def report(plan: Plan, hosts: Mapping[str, Any], names: Sequence[str], gate_node
         "before": {name: state["before"] for name, state in sorted(states.items())},
         "serves_next": {name: state["now"] for name, state in sorted(states.items())},
         "errors": errors,
+        "left": [line for name in nodes for line in _left(plan["image"], name, hosts[name])] if errors else [],
     }
 
 
@@ -93,6 +102,21 @@ def _state(host: Mapping[str, Any], reference: str, looked: bool) -> dict[str, s
     return {"error": error, "before": _tagged(before, reference), "now": _tagged(after, reference)}
 
 
+def _left(image: Image, node: str, host: Mapping[str, Any]) -> list[str]:
+    """What is not as it was before, a line each; of a node on which nothing was begun, nothing."""
+    before, after = (host.get(key, {}).get("images") for key in ("nightly_before", "nightly_after"))
+    if not before:
+        return []
+    if not after:
+        return [f"{node}: nobody could look at what is left there"]
+    found = undo(names(image), before, after)
+    return [
+        *(f"{node}: {one['reference']}: not put back. On {node}: docker tag {one['id']} {one['reference']}" for one in found["tag"]),
+        *(f"{node}: {reference}: not taken away. On {node}: docker image rm {reference}" for reference in found["untag"]),
+        *(f"{node}: layers of {one['image'][7:19]}: not forgotten; a later image takes their place" for one in found["forget"]),
+    ]
+
+
 def _tagged(look: World, reference: str) -> str:
     images = look["images"]["images"] if "images" in look else {}
     return images[reference]["id"] if reference in images else ""
@@ -101,10 +125,8 @@ def _tagged(look: World, reference: str) -> str:
 def text(document: Rebuild) -> str:
     """The report for a person."""
     if document["errors"]:
-        before, now = document["before"], document["serves_next"]
-        moved = [name for name in now if now[name] not in ("", before[name])]
-        tag = f"on {', '.join(moved)} its tag could not be put back: run it again" if moved else "its tag is where it was"
-        return f"{document['image']} was not rebuilt; {tag}.\n" + "\n".join(document["errors"])
+        left = "not all is known to be as it was" if document["left"] else "all tags are where they were"
+        return "\n".join([f"{document['image']} was not rebuilt; {left}.", *document["errors"], *document["left"]])
     candidate, gate = document["candidate"], document["gate"]
     if candidate is None:
         return f"{document['image']}: its inputs are unchanged, so nothing was built."

@@ -162,8 +162,16 @@ class Mending(TypedDict):
     containers: list[str]
 
 
+class Unmended(TypedDict):
+    """What doctor.yml tried to mend, by the code of the findings, and could not."""
+
+    node: str
+    code: str
+    why: str
+
+
 class Diagnosis(TypedDict):
-    """Of doctor.yml. `serving` is None where there is no plan; `nodes`: what was seen of each; `mend`: by node."""
+    """Of doctor.yml. `serving` is None where there is no plan; `nodes`: what was seen of each; `mend`: by node; `unmended`: what failed."""
 
     ok: bool
     verdict: str
@@ -174,6 +182,7 @@ class Diagnosis(TypedDict):
     serving: bool | None
     findings: list[Finding]
     mended: list[Finding]
+    unmended: list[Unmended]
     notes: list[str]
     nodes: dict[str, dict[str, Any]]
     mend: dict[str, Mending]

@@ -189,6 +189,19 @@ def test_the_newest_of_each_name_are_kept(tmp_path: Path) -> None:
     assert not _oci.complete(store, first)
 
 
+def test_one_that_is_forgotten_takes_what_only_it_needs(tmp_path: Path) -> None:
+    store = str(tmp_path)
+    digest = _oci.ingest_saved(store, saved("oci"), DIFFS)
+    _oci.remember(store, "name", "sha256:one", digest, 2)
+    other = "sha256:" + "f" * 64
+    _oci.remember(store, "name", "sha256:two", other, 2)
+    assert _oci.forget(store, other) == 0
+    assert [item["image"] for item in _oci.known(store)] == ["sha256:one"]
+    assert _oci.complete(store, digest)
+    assert _oci.forget(store, digest) > 0
+    assert (_oci.known(store), _oci.blobs(store)) == ([], {})
+
+
 def test_an_image_says_what_is_kept_of_it(tmp_path: Path) -> None:
     store = str(tmp_path)
     digest = _oci.ingest_saved(store, saved("oci"), DIFFS)

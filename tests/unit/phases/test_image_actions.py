@@ -249,7 +249,9 @@ def test_what_a_build_makes_one_too_many_is_named_before_it(seen: Any) -> None:
     decision = decide(seen, keep=1)
     assert decision["builds"]["top"]["build"]
     assert decision["forget"] == {"n1": ["top:aaaaaaaaaaaa"]}
-    # A candidate leaves the tag that serves where it is.
+    # A candidate leaves the tag that serves where it is, and all others, until it is promoted.
+    look["tags"].append({"id": ID["low"], "created": "2024-01-01", "tags": ["top:cccccccccccc"]})
+    assert decide(seen, keep=1)["forget"] == {"n1": ["top:aaaaaaaaaaaa", "top:cccccccccccc"]}
     assert decide(seen, keep=1, promote=False)["forget"] == {}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import copy
 import json
 import os
 import re
@@ -13,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.gx10.serving.plugins.module_utils.node import _look
-from ansible_collections.gx10.serving.plugins.module_utils.phases import _gate, _nightly, _rollback
+from ansible_collections.gx10.serving.plugins.module_utils.phases import _gate, _image, _nightly, _rollback
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _resolve
 from conftest import ROOT
 
-PLAN: Any = {"image": {"reference": "small:latest", "builder": "gx10-1"}}
+PLAN: Any = {"image": {"name": "small", "reference": "small:latest", "builder": "gx10-1", "lineage": [{"name": "low"}]}}
 IDLE: Any = {"processes": [], "listeners": [], "containers": [{"running": False}]}
 
 
@@ -39,7 +41,7 @@ def rebuilt(error: str = "", now: str = "new", built: bool | None = True, answer
     """What a rebuild left of its two nodes and of the one where it was gated."""
 
     def look(image: str) -> dict[str, Any]:
-        return {"images": {"images": {"small:latest": {"id": image}} if image else {}}}
+        return {"images": {"images": {"small:latest": {"id": image}} if image else {}, "tags": [], "kept": []}}
 
     after = {"nightly_after": look(now)} if answers else {}
     done = {"image_built": built, "image_id": "new", "image_inputs": "hash"} if built is not None else {}
@@ -63,15 +65,22 @@ def rebuilt(error: str = "", now: str = "new", built: bool | None = True, answer
         ),
         (rebuilt(), "", True, None, "(not gated: every node serves)"),
         (rebuilt(now="old", built=False), "gx10-4", True, None, "inputs are unchanged, so nothing was built"),
-        (rebuilt(now="old", answers=False, nightly_gated=True), "gx10-4", False, True, "its tag is where it was.\ngx10-2: no answer"),
-        (rebuilt(now="old", nightly_error="Ask: cold"), "gx10-4", False, False, "its tag is where it was.\ngx10-4: Ask: cold"),
-        (rebuilt("Build: full", "old", built=None), "gx10-4", False, None, "its tag is where it was.\ngx10-2: Build: full"),
+        (
+            rebuilt(now="old", answers=False, nightly_gated=True),
+            "gx10-4",
+            False,
+            True,
+            "not all is known to be as it was.\ngx10-2: no answer\ngx10-2: nobody could look at what is left there",
+        ),
+        (rebuilt(now="old", nightly_error="Ask: cold"), "gx10-4", False, False, "all tags are where they were.\ngx10-4: Ask: cold"),
+        (rebuilt("Build: full", "old", built=None), "gx10-4", False, None, "all tags are where they were.\ngx10-2: Build: full"),
         (
             rebuilt("Promote: full"),
             "",
             False,
             None,
-            "on gx10-1, gx10-2 its tag could not be put back: run it again.\ngx10-2: Promote: full",
+            "small:latest was not rebuilt; not all is known to be as it was.\ngx10-2: Promote: full\n"
+            "gx10-1: small:latest: not put back. On gx10-1: docker tag old small:latest\ngx10-2: small:latest: not put back. ",
         ),
     ],
 )
@@ -86,6 +95,100 @@ def test_the_report(hosts: Any, gate_node: str, ok: bool, gated: bool | None, te
 def test_a_run_that_was_refused_blames_nobody_else() -> None:
     hosts: dict[str, Any] = {"gx10-1": {"nightly_error": "Take the lock: found it locked"}, "gx10-2": {}}
     assert _nightly.report(PLAN, hosts, list(hosts), "", "")["errors"] == ["gx10-1: Take the lock: found it locked"]
+
+
+def tagged(*images: tuple[str, list[str]], kept: Any = (), **references: str) -> Any:
+    """What a look found: images with their tags, layers that are kept, and the base by its reference."""
+    found = {f"vendor/{name}:1": {"id": image} for name, image in references.items()}
+    layers = [{"name": name, "image": image, "digest": digest} for name, image, digest in kept]
+    return {"images": found, "tags": [{"id": image, "created": "", "tags": tags} for image, tags in images], "kept": layers}
+
+
+BEFORE = tagged(
+    ("a", ["small:latest", "small:aaaaaaaaaaaa", "small:verified-1", "mine:1"]), ("l", ["low:latest"]), kept=[("small", "a", "1")], base="x"
+)
+
+
+@pytest.mark.parametrize(
+    ("after", "tag", "untag", "forget"),
+    [
+        (BEFORE, [], [], []),
+        # A gate that failed: a newer base was pulled, what is built on it, and a candidate of that.
+        (
+            tagged(
+                ("a", ["small:latest", "small:aaaaaaaaaaaa", "mine:1"]),
+                ("b", ["small:candidate", "small:bbbbbbbbbbbb", "small:verified-1"]),
+                ("m", ["low:latest", "low:cccccccccccc"]),
+                ("l", []),
+                kept=[("small", "b", "2"), ("small", "a", "1"), ("other", "o", "3")],
+                base="y",
+            ),
+            [("a", "small:verified-1"), ("l", "low:latest"), ("x", "vendor/base:1")],
+            ["low:cccccccccccc", "small:bbbbbbbbbbbb"],
+            ["2"],
+        ),
+        # A promotion that failed on another node; somebody else has tagged the same images meanwhile.
+        (
+            tagged(("a", ["small:aaaaaaaaaaaa", "small:verified-1", "mine:2"]), ("b", ["small:latest", "x:1"]), ("l", ["low:latest"]),
+                   kept=[("small", "a", "1")], base="x"),
+            [("a", "small:latest")],
+            [],
+            [],
+        ),
+        # What failed its verification is kept to be looked at.
+        (
+            tagged(("a", ["small:latest", "small:aaaaaaaaaaaa", "small:verified-1"]), ("b", ["small:rejected"]), ("l", ["low:latest"]),
+                   base="x"),
+            [],
+            [],
+            [],
+        ),
+    ],
+)  # fmt: skip
+def test_after_a_failed_night_tags_bases_and_layers_are_what_they_were(after: Any, tag: Any, untag: Any, forget: Any) -> None:
+    found = _image.undo(_nightly.names(PLAN["image"]), BEFORE, after)
+    assert sorted((one["id"], one["reference"]) for one in found["tag"]) == tag
+    assert (sorted(found["untag"]), [one["digest"] for one in found["forget"]]) == (untag, forget)
+
+
+def test_a_first_image_and_a_base_by_digest() -> None:
+    after = tagged(("b", ["small:latest"]), base="y")
+    after["images"]["vendor/base@sha256:1"] = {"id": "z"}
+    found = _image.undo(["small"], tagged(), after)
+    assert (found["tag"], sorted(found["untag"])) == ([], ["small:latest", "vendor/base:1"])
+
+
+def test_the_report_says_what_could_not_be_undone_and_how_it_is() -> None:
+    hosts = rebuilt("Ask: cold", "old")
+    hosts["gx10-1"]["nightly_before"]["images"] = BEFORE
+    after = copy.deepcopy(BEFORE)
+    after["images"]["vendor/base:1"]["id"] = "y"
+    after["tags"].append({"id": "b", "created": "", "tags": ["small:bbbbbbbbbbbb"]})
+    after["kept"].append({"name": "small", "image": "sha256:" + "b" * 64, "digest": "2"})
+    hosts["gx10-1"]["nightly_after"]["images"] = after
+    wanted = [
+        "gx10-1: vendor/base:1: not put back. On gx10-1: docker tag x vendor/base:1",
+        "gx10-1: small:bbbbbbbbbbbb: not taken away. On gx10-1: docker image rm small:bbbbbbbbbbbb",
+        f"gx10-1: layers of {'b' * 12}: not forgotten; a later image takes their place",
+    ]
+    document = _nightly.report(PLAN, hosts, list(hosts), "", "tiny")
+    assert document["left"] == wanted
+    assert _nightly.text(document).splitlines()[-3:] == wanted
+    del hosts["gx10-2"]["nightly_error"]
+    assert _nightly.report(PLAN, hosts, list(hosts), "", "tiny")["left"] == [], "what a promoted night has changed is meant"
+
+
+def test_what_is_kept_of_a_candidate_is_written_when_it_is_promoted() -> None:
+    """Its gate comes before; what serves is described by what was before it until then."""
+    role = ROOT / "roles/image/tasks"
+    steps = {name: yaml.safe_load((role / f"{name}.yml").read_text()) for name in ("build", "promote", "verify")}
+    (recorded,) = [step for step in steps["build"] if step.get("ansible.builtin.include_tasks") == "record.yml"]
+    assert recorded["when"] == "__image_build and image_promote"
+    order = [step["name"].partition(" | ")[2] for step in steps["promote"]]
+    wanted = ["Refuse unless every node has the candidate", "Set the tag", "Archive it", "Record what it was built from"]
+    assert [order.index(name) for name in wanted] == sorted(order.index(name) for name in wanted)
+    (packages,) = [step for step in steps["verify"] if step["name"] == "verify | Write what is inside"]
+    assert "'-candidate' if __image_build and not image_promote" in packages["gx10.serving.node_files"]["files"][0]["path"]
 
 
 def record(profile: str, image: str) -> dict[str, Any]:
