@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.gx10.serving.plugins.module_utils.common._problem import told
 from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest, _oci
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _image_actions, _reconcile
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _context, _pins, _secret, _sources
@@ -48,7 +49,12 @@ class ActionModule(ActionBase):
         secrets = Path(plan["image"].get("pins") or _pins.folder(None)).parent
         problems = [*map(str, _secret.problems(str(secrets))), *decision["problems"]]
         if problems:
-            lines = "\n  - ".join(problems)
+            shown = told(problems)
+            if len(shown) < len(set(problems)):
+                # Of many nodes.
+                Display().v("\n".join(problems))
+                shown[-1] += "; -v shows all of them"
+            lines = "\n  - ".join(shown)
             return {**result, "failed": True, "msg": f"Cannot serve {plan['profile']}; nothing was changed:\n  - {lines}"}
         Display().display("\n".join(_reconcile.lines(decision)))
         return {**result, "changed": False, **decision}

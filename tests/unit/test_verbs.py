@@ -166,6 +166,13 @@ def test_the_decision_reads_a_source_below_home(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(action, "validate_argument_spec", lambda _spec: (None, {**given, "present": []}), raising=False)
     assert str({"a/b": f"{tmp_path}/data"}) in action.run()["msg"]
     assert asked == [f"{tmp_path}/data"]
+    # Of 64 nodes, no more than somebody reads; the log of -v has all.
+    many, logged = [f"gx10-{number}: docker: found nothing" for number in range(64)], list[str]()
+    monkeypatch.setattr(_reconcile, "reconcile", lambda *_arguments: {"problems": many})
+    monkeypatch.setattr("ansible.utils.display.Display.v", lambda _self, text: logged.append(text))
+    lines = action.run()["msg"].splitlines()
+    assert lines[1:] == [*(f"  - {line}" for line in many[:49]), "  - and 15 more; -v shows all of them"]
+    assert logged == ["\n".join(many)]
 
 
 DOCKER = """\
