@@ -67,7 +67,7 @@ def _linear_bytes(config: Mapping[str, Any]) -> float | None:
     sides = quantization.get("weight_block_size")
     if not isinstance(sides, list) or len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
         return None
-    return 1 + 4 / (sides[0] * sides[1])
+    return 1 + 4 / float(sides[0] * sides[1])
 
 
 def _all(config: Mapping[str, Any], names: Sequence[str]) -> list[int] | None:
