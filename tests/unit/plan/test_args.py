@@ -61,7 +61,7 @@ GOOD: list[tuple[str, Any, Any, str | None]] = [
     ("either", '\n{"a": "é"} ', {"a": "é"}, '--either {"a":"é"}'),
     *[("conf", f'{{"tokens": {text}}}', {"tokens": number}, None) for text, number in (("2k", 2000), ("2K", 2048), ("1.5k", 1500))],
     ("conf", '{"any": "a\\" 2k", "tokens": 1}', {"any": 'a" 2k', "tokens": 1}, '--conf {"any":"a\\" 2k","tokens":1}'),
-    *[("conf", {"tokens": value}, {"tokens": value and int(value)}, None) for value in (1, "1", 1.0, None)],
+    *[("conf", {"tokens": value}, {"tokens": None if value is None else int(value)}, None) for value in (1, "1", 1.0, None)],
     *[("conf", {"ratio": value}, {"ratio": float(value)}, None) for value in (2, 2.0, "2", -1)],
     *[("conf", {"flag": value}, {"flag": True}, None) for value in (True, 1, "Yes", "t", "ON", "y")],
     *[("conf", {"flag": value}, {"flag": False}, None) for value in (False, 0, "off", "n", "F")],
