@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from ansible.utils.display import Display
 from ansible_collections.gx10.serving.plugins.action.cluster_lock import gone, this_run
+from ansible_collections.gx10.serving.plugins.module_utils.common._problem import told
 from ansible_collections.gx10.serving.plugins.module_utils.node import _manifest, _oci
 from ansible_collections.gx10.serving.plugins.module_utils.node._lock import NAME
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _image_actions, _locks, _reconcile
@@ -47,7 +48,12 @@ class ActionModule(ControlAction):
         secrets = Path(plan["image"].get("pins") or _pins.folder(None)).parent
         problems = [*map(str, [*others, *_secret.problems(str(secrets))]), *decision["problems"]]
         if problems:
-            lines = "\n  - ".join(problems)
+            shown = told(problems)
+            if len(shown) < len(set(problems)):
+                # Of many nodes.
+                Display().v("\n".join(problems))
+                shown[-1] += "; -v shows all of them"
+            lines = "\n  - ".join(shown)
             return {"failed": True, "msg": f"Cannot serve {plan['profile']}; nothing was changed:\n  - {lines}"}
         Display().display("\n".join(_reconcile.lines(decision)))
         return {**decision}

@@ -201,6 +201,13 @@ def test_the_decision_reads_a_source_below_home(tmp_path: Path, monkeypatch: pyt
         message = action.run()["msg"]
         assert ("gx10-2: /state/lock.json: found the cluster locked by serve, process" in message) == refused
         assert str({"a/b": f"{tmp_path}/data"}) in message
+    # Of 64 nodes, no more than somebody reads; the log of -v has all.
+    many, logged = [f"gx10-{number}: docker: found nothing" for number in range(64)], list[str]()
+    monkeypatch.setattr(_reconcile, "reconcile", lambda *_arguments: {"problems": many})
+    monkeypatch.setattr("ansible.utils.display.Display.v", lambda _self, text: logged.append(text))
+    lines = action.run()["msg"].splitlines()
+    assert lines[1:] == [*(f"  - {line}" for line in many[:49]), "  - and 15 more; -v shows all of them"]
+    assert logged == ["\n".join(many)]
 
 
 DOCKER = """\

@@ -24,7 +24,10 @@ NODE: Mapping[str, list[Any]] = {
     ],
     "gx10_management_address": ["0.0.0.0", "224.0.0.1", "-oProxyCommand=x", "a b", "a\nb", "x" * 300, 1, ["10.0.0.1"], "1.2.3"],
     "gx10_rank": [-1, 1.0, "1.0", "x", None, True, 10**6, 10**4400, "9" * 30, [], {}, 2],
-    "gx10_env": [["A=1"], "A=1", {"A": None}, {"A": []}, {"A": True}, {"A B": "1"}, {"A": "a\nb"}, {"NCCL_IB_HCA": "a,a"}, {1: "a"}],
+    "gx10_env": [
+        *(["A=1"], "A=1", {"A": None}, {"A": []}, {"A": True}, {"A B": "1"}, {"A": "a\nb"}, {"NCCL_IB_HCA": "a,a"}, {1: "a"}),
+        *({"NCCL_IB_DISABLE": "true"}, {"NCCL_BUFFSIZE": "4M"}, {"NCCL_DEBUG": "ALL"}, {"VLLM_RPC_TIMEOUT": "soon"}),
+    ],
 }  # fmt: skip
 PORT = [0, -1, 65536, "x", "", None, True, 8000.0, "8000.0", [8000], {}, 10**30]
 GROUP: Mapping[str, list[Any]] = {
@@ -32,6 +35,13 @@ GROUP: Mapping[str, list[Any]] = {
     "gx10_models_root": ["", "/", "srv", "~/x", "/a/../b", "/a,b", "/a:b", "/a\nb", "/var/lib/gx10", "/var/lib", "/var/lib/gx10/m", 1, []],
     "gx10_state_dir": ["", "/", "x", "/etc", "/usr/bin", "/a;b", "/a b", "/srv", "/srv/models/state", "/a\x00", None, True, {}],
     "gx10_api_address": ["head", "", "10.0.0", "224.0.0.1", "ff02::1", 1, [], True, "1.2.3.4/8", "x" * 70_000],
+    "gx10_accept_open_api": ["maybe", "", 2, None, []],
+    "gx10_restarts_per_hour": [-1, 61, None, "x", 1.5],
+    "gx10_compiled_gib": [-1, 1001, None, "x"],
+    "gx10_notify_command": ["x", [1], [""], {"a": 1}, ["x"] * 65],
+    "gx10_notify_url": ["x", "ftp://x", 1, [], "https://a b"],
+    "gx10_notify_headers": [1, {"a": 1}, ["x"], {"a": "b"}],
+    "gx10_notify_secret_file": [1, "x", [], "/etc/shadow"],
     "gx10_ray_cpus": [0, 1025, "x", None, 1.5],
     "gx10_ray_object_store_bytes": [1, "1GiB", None, 2**60, 1e9],
     "gx10_gpus_per_node": [0, 17, "all", None],
@@ -61,7 +71,7 @@ GROUP: Mapping[str, list[Any]] = {
 RIGHT: Mapping[str, list[Any]] = {
     "gx10_api_port": [8001, "8001"],
     "gx10_models_root": ["/data/models", "/data/models/"],
-    "gx10_api_address": ["0.0.0.0", "::", "192.168.1.11"],
+    "gx10_api_address": ["127.0.0.1", "192.168.177.11", "192.168.1.11"],
     "gx10_memory_floor_gib": [None, 1, "1.5"],
     "gx10_build_host": ["gx10-2", "", None],
     "gx10_fabric_routed": [True, "no", "True"],
@@ -156,6 +166,13 @@ def _right(random: Random) -> Case:
     keys = random.sample(list(RIGHT), 3)
     chosen = {key: random.choice(RIGHT[key]) for key in keys}
     return _planned("right", _vars(lambda it: [host.update(chosen) for host in it.values()]), "accept", str(chosen)[:80])
+
+
+def _open(random: Random) -> Case:
+    """The whole world's, without the owner's word for it and with."""
+    word, address = random.choice([{}, {"gx10_accept_open_api": True}]), random.choice(["0.0.0.0", "::", "8.8.8.8", "::ffff:0.0.0.0"])
+    hosts = _vars(lambda it: [host.update({"gx10_api_address": address, **word}) for host in it.values()])
+    return _planned("an open API", hosts, "accept" if word else "refuse", address, "" if word else "api-open")
 
 
 def _ports(random: Random) -> Case:
@@ -264,8 +281,8 @@ def _unplanned(random: Random) -> Case:
 
 
 MAKERS = (
-    *(_node, _node, _group, _group, _group, _any, _any, _any, _differs, _typo, _undefined, _right, _ports, _name, _hostvars, _settings),
-    *(_cuda, _argument, _argument, _argument_any, _argument_unread, _argument_right, _model, _unplanned),
+    *(_node, _node, _group, _group, _group, _any, _any, _any, _differs, _typo, _undefined, _right, _open, _ports, _name, _hostvars),
+    *(_settings, _cuda, _argument, _argument, _argument_any, _argument_unread, _argument_right, _model, _unplanned),
 )
 
 

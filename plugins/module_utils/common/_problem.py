@@ -113,7 +113,7 @@ def _above(key: str) -> Iterator[str]:
             yield key[:index]
 
 
-def told(problems: Iterable[Problem]) -> list[str]:
+def told(problems: Iterable[Problem | str]) -> list[str]:
     """The texts of problems in their order, each once, and no more of them than somebody reads."""
     lines = list(dict.fromkeys(str(problem) for problem in problems))
     more = len(lines) - MOST_PROBLEMS + 1

@@ -52,7 +52,7 @@ def split(view: View) -> Iterator[Problem]:
             yield view.problem(f"args.{key}", view.args[key], "1, or the profile without it", why, "parallel")
     for key in ("decode-context-parallel-size", "attention-context-parallel-size", "moe-data-parallel-size", "data-parallel-size"):
         parts = _int(view.args.get(key, 1))
-        if parts and key not in MULTIPLIERS.get(view.engine, ()) and (tensor % parts or parts < 1):
+        if parts and key not in MULTIPLIERS.get(view.engine, ()) and tensor % parts:
             yield view.problem(f"args.{key}", parts, f"a divisor of parallel.tensor, {tensor}", "it splits the tensor ranks", "parallel")
     # vllm/config/parallel.py; 0.30 takes it and has nobody to talk to.
     alone = view.args.get("decode-context-parallel-size", 1) == 1
@@ -131,7 +131,7 @@ def configuration(view: View) -> Iterator[Problem]:
     if connector is not None and "expandable_segments:True" in allocator and not stable:
         why = f"memory that {connector} registers would move"
         yield view.problem("env.PYTORCH_CUDA_ALLOC_CONF", allocator, "no expandable_segments, or args.enable-sleep-mode", why, "excludes")
-    if args.get("enable-mamba-cache-stochastic-rounding"):
+    if view.engine == "vllm" and args.get("enable-mamba-cache-stochastic-rounding"):
         dtype, why = args.get("mamba-ssm-cache-dtype"), "args.enable-mamba-cache-stochastic-rounding asks for it"
         if dtype != "float16":
             yield view.problem("args.mamba-ssm-cache-dtype", dtype, "float16", why, "needs")

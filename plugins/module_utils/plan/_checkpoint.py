@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -24,6 +25,8 @@ EXPERTS = ("num_experts", "moe_num_experts", "n_routed_experts", "num_local_expe
 # What engines tell apart of quantized weights (vllm/config/model.py, _verify_quantization), by a part of the word; the first that fits.
 # Methods that read several (moe_wna16, humming) have none; neither have SGLang's W8A8, which read compressed-tensors.
 METHODS = ("compressed-tensors", "gptq", "awq", "modelopt", "bitsandbytes", "gguf", "quark", "torchao", "mxfp4", "fp8")
+# Rows and columns of a block that vLLM makes of a larger one, at the least.
+FINEST = 32
 # The flags of the context, and the keys of config.json by which it is lengthened.
 LENGTHS, ROPES = ("max-model-len", "context-length"), ("rope_parameters", "rope_scaling")
 # Published config.json of the profiles' checkpoints: the keys that are read here, and where they come from.
@@ -108,11 +111,11 @@ def check(profile: Asked, checkpoint: Checkpoint | None, where: str, version: st
             wanted = f"a divisor of {experts}, the experts of {path}/config.json"
             problems.append(Problem(where, "parallel.expert", str(expert), wanted, code="not-a-divisor"))
 
-    block, size = _block(config), integer(config, "moe_intermediate_size", *(("intermediate_size",) if experts else ()))
+    sides, size = _block(config), integer(config, "moe_intermediate_size", *(("intermediate_size",) if experts else ()))
     parts = max(1, tensor // expert)
-    if block and size is not None and (size % parts or size // parts % block):
+    if sides and size is not None and (size % parts or _cut(config, size // parts, parts, sides, profile.get("engine"), version)):
         hint = f"Keep experts whole (parallel.expert {tensor}), or take fewer ranks."
-        wanted = f"a split of the experts' {size} into whole blocks of {block}, weight_block_size of {path}/config.json"
+        wanted = f"a split of the experts' {size} into whole blocks of {sides[0]}, weight_block_size of {path}/config.json"
         problems.append(Problem(where, "parallel.tensor", str(tensor), wanted, hint, code="not-a-divisor"))
 
     method, stated = str(args.get("quantization", "")), quantized(config)
@@ -157,12 +160,23 @@ def _experts(config: Mapping[str, Any]) -> int | None:
     return integer(config, *EXPERTS) or max(filter(None, each), default=None)
 
 
-def _block(config: Mapping[str, Any]) -> int | None:
-    """Rows of a block of FP8 weights: an engine cuts no expert within one (fused_moe's create_weights of both engines)."""
+def _block(config: Mapping[str, Any]) -> list[int]:
+    """Rows and columns of a block of FP8 weights; none where config.json does not say."""
     found = config.get("quantization_config")
     sides = found.get("weight_block_size") if isinstance(found, Mapping) else None
-    rows = sides[0] if isinstance(sides, list) and sides else None
-    return rows if isinstance(rows, int) and not isinstance(rows, bool) and rows > 0 and "fp8" in quantized(config) else None
+    right = isinstance(sides, list) and all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
+    return list(sides) if right and isinstance(sides, list) and "fp8" in quantized(config) else []
+
+
+def _cut(config: Mapping[str, Any], share: int, parts: int, sides: Sequence[int], engine: object, version: str) -> bool:
+    """Is a rank's share of an expert cut within a block? No engine takes that (fused_moe's create_weights of both) but for later vLLM.
+
+    It splits blocks down to 32 (fused_moe/oracle/fp8.py, refine_fp8_moe_block_shape, 0.30.0).
+    """
+    if share % sides[0] == 0 and (parts == 1 or share % sides[-1] == 0):
+        return False
+    finer = math.gcd(*sides, share, integer(config, "hidden_size") or 0)
+    return engine != "vllm" or version.startswith("0.22.") or finer < FINEST
 
 
 def quantized(config: Mapping[str, Any]) -> str:

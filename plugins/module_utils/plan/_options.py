@@ -80,7 +80,7 @@ def _path(text: str) -> str:
 def _capability(value: object) -> str:
     """A capability's name without its prefix; empty for what is none, or is never given."""
     name = value.upper().removeprefix("CAP_") if isinstance(value, str) else ""
-    return name if re.fullmatch(r"(?!CAP_)[A-Z][A-Z_]+", name, re.ASCII) and name != "ALL" else ""
+    return name if re.fullmatch(r"(?!CAP_)[A-Z][A-Z_]+", name) and name != "ALL" else ""
 
 
 def _device(value: object, accepted: Container[str]) -> Device | Refusal:

@@ -10,7 +10,7 @@ rest. PRIVATE to the collection.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import _shape
@@ -36,11 +36,10 @@ def count(config: Mapping[str, Any], tensor: int, whole_vision: bool) -> Weights
         *("hidden_size", "vocab_size", "num_experts", "moe_intermediate_size", "shared_expert_intermediate_size", "num_hidden_layers"),
         *("num_attention_heads", "linear_num_value_heads", "linear_value_head_dim"),
     )
-    found = [_shape.integer(config, name) for name in wanted]
-    vision = _vision(config)
-    if shape is None or shape.recurrent is None or vision is None or None in found:
+    found, vision = _all(config, wanted), _vision(config)
+    if shape is None or shape.recurrent is None or vision is None or found is None:
         return None
-    hidden, vocabulary, experts, routed, shared, layers, queries, value_heads, value = (number or 0 for number in found)
+    hidden, vocabulary, experts, routed, shared, layers, queries, value_heads, value = found
     heads, size = shape.token
     # Queries have a gate each; fewer heads of keys and values than ranks are replicated.
     attention = hidden * size * (3 * queries / tensor + 2 * max(1, heads // tensor)) * quantized
@@ -66,10 +65,15 @@ def _linear_bytes(config: Mapping[str, Any]) -> float | None:
     if not isinstance(quantization, Mapping) or quantization.get("quant_method") != "fp8":
         return None
     sides = quantization.get("weight_block_size")
-    if not isinstance(sides, list):
+    if not isinstance(sides, list) or len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
         return None
-    rows, columns = ([side for side in sides if isinstance(side, int) and side > 0] + [0, 0])[:2]
-    return 1 + 4 / (rows * columns) if len(sides) == 2 and rows and columns else None
+    return 1 + 4 / float(sides[0] * sides[1])
+
+
+def _all(config: Mapping[str, Any], names: Sequence[str]) -> list[int] | None:
+    """Positive integers by these names; None where one of them is not there."""
+    found = [number for number in (_shape.integer(config, name) for name in names) if number is not None]
+    return found if len(found) == len(names) else None
 
 
 def _vision(config: Mapping[str, Any]) -> int | None:
@@ -81,10 +85,10 @@ def _vision(config: Mapping[str, Any]) -> int | None:
         *("depth", "hidden_size", "intermediate_size", "out_hidden_size", "num_position_embeddings"),
         *("patch_size", "temporal_patch_size", "in_channels", "spatial_merge_size"),
     )
-    found = [_shape.integer(part, name) for name in wanted] if isinstance(part, Mapping) else [None]
-    if None in found:
+    found = _all(part, wanted) if isinstance(part, Mapping) else None
+    if found is None:
         return None
-    depth, hidden, inner, out, positions, patch, frames, channels, merge = (number or 0 for number in found)
+    depth, hidden, inner, out, positions, patch, frames, channels, merge = found
     merged = hidden * merge**2
     blocks = depth * (4 * hidden**2 + 2 * hidden * inner)
     return blocks + merged * (merged + out) + hidden * (positions + channels * frames * patch**2)

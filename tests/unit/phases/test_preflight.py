@@ -1,4 +1,4 @@
-"""Can these nodes run this plan? Each reason alone; all of them at once are in node/test_evidence.py, memory in plan/test_memory.py."""
+"""Can these nodes run this plan? Each reason alone; all of them at once: node/test_evidence.py, memory: plan/test_memory_floor.py."""
 
 from __future__ import annotations
 

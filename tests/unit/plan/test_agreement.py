@@ -49,7 +49,7 @@ def keys(engine: str, args: Any, **more: Any) -> list[str]:
         *[("sglang", {}, {"tensor": 4, "expert": expert}, ["parallel.expert"]) for expert in (3, 8)],
         ("sglang", {"moe-runner-backend": "flashinfer_cutlass"}, {"tensor": 4, "expert": 2}, ["parallel.expert"]),
         ("sglang", {"moe-runner-backend": "flashinfer_cutlass"}, {"tensor": 4, "expert": 4}, []),
-        ("vllm", {"data-parallel-size": 2}, None, ["args.data-parallel-size"]),
+        *[("vllm", {"data-parallel-size": copies}, None, ["args.data-parallel-size"]) for copies in (2, 3)],
         ("vllm", {"data-parallel-size": 1, "prefill-context-parallel-size": 1}, None, []),
         ("vllm", {"prefill-context-parallel-size": 2}, None, ["args.prefill-context-parallel-size"]),
         ("vllm", {"decode-context-parallel-size": 3}, None, ["args.decode-context-parallel-size"]),
@@ -65,11 +65,26 @@ def keys(engine: str, args: Any, **more: Any) -> list[str]:
         ("vllm", {"enable-eplb": True}, {"tensor": 4, "expert": 4}, []),
         # The schema's affair.
         ("vllm", {}, {"tensor": "4", "expert": 3}, []),
-        ("vllm", {}, {"tensor": 0}, []),
+        *[("vllm", {}, {"tensor": 0}, []), ("vllm", {}, {"tensor": 4, "expert": 0}, [])],
     ],
 )  # fmt: skip
 def test_a_split_is_of_the_gpus_that_the_plan_counts(engine: str, args: Any, parallel: Any, expected: list[str]) -> None:
     assert keys(engine, args, parallel=parallel) == expected
+
+
+@pytest.mark.parametrize(
+    ("engine", "imports", "refused"),
+    [
+        *[("vllm", ["vllm", "torch"], False), ("vllm", ["sglang", "torch"], True)],
+        *[("sglang", ["vllm"], True), ("sglang", ["sglang"], False)],
+        # One that names no engine says nothing of it, and neither does one of another form.
+        *[("vllm", imports, False) for imports in (["torch"], [], "sglang")],
+        ("other", ["sglang"], False),
+    ],
+)
+def test_an_image_that_names_engines_names_the_profiles(engine: str, imports: Any, refused: bool) -> None:
+    assert keys(engine, {}, image={"expect": {"imports": imports}}) == ["image"] * refused
+    assert keys(engine, {}, image={"expect": imports}) == keys(engine, {}, image={}) == []
 
 
 TOKENS = "args.speculative-config.num_speculative_tokens"
@@ -84,6 +99,8 @@ DRAFT = "args.speculative-config.model"
         ({"method": "mtp"}, [TOKENS]),
         ({"method": "suffix"}, []),
         ({"method": "eagle3", "num_speculative_tokens": 2, "model": f"{MODELS}/c/d"}, []),
+        # What drafts from the prompt reads no model.
+        *[({"method": method, "num_speculative_tokens": 2, "model": "c/d"}, []) for method in ("ngram", "ngram_gpu", "suffix")],
         ({"method": "eagle3", "num_speculative_tokens": 2, "model": f"{MODELS}/a/b"}, []),
         ({"method": "eagle3", "num_speculative_tokens": 2, "model": "c/d"}, [DRAFT]),
         ({"method": "eagle3", "num_speculative_tokens": 2, "model": f"{MODELS}/e/f"}, [DRAFT]),
@@ -97,6 +114,12 @@ DRAFT = "args.speculative-config.model"
 )
 def test_a_drafter_is_there_where_one_is_needed(config: Any, expected: list[str]) -> None:
     assert keys("vllm", {"speculative-config": config}, drafts=["c/d"]) == expected
+
+
+@pytest.mark.parametrize(("method", "words"), [(None, "no method drafts"), ("eagle3", "eagle3 drafts")])
+def test_who_lacks_a_drafter_is_named(method: str | None, words: str) -> None:
+    (problem,) = _agreement.check(view("vllm", {"speculative-config": {"method": method, "num_speculative_tokens": 2}}))
+    assert problem.hint == f"Reason: {words} without one."
 
 
 def test_sglangs_drafter() -> None:
@@ -157,9 +180,6 @@ def test_remote_code_is_copied_where_it_can_be() -> None:
 
 
 def test_an_image_has_the_engine() -> None:
-    assert keys("vllm", {}, image={"expect": {"imports": ["sglang"]}}) == ["image"]
-    assert keys("vllm", {}, image={"expect": {"imports": ["vllm", "ray"]}}) == keys("vllm", {}, image={"expect": 1}) == []
-    assert keys("vllm", {}, image={"expect": {"imports": ["json"]}}) == []
     assert problems(SUPER, {"image": "vllm-node"})[-1] == "image image"
 
 

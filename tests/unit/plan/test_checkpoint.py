@@ -65,6 +65,10 @@ def test_what_is_published_is_compared_where_no_checkpoint_is_at_hand(tmp_path: 
     assert skipped(plan) == ["block-quantized scales: only the checkpoint's index tells"]
     (problem,) = resolve("qwen397-mtp2", tmp_path, args={"max-model-len": 262145}, limits=[])["problems"]
     assert "huggingface.co/Qwen/Qwen3.5-397B-A17B-FP8/config.json [out-of-range]" in problem
+    changes = {"max-model-len": 262145, "hf-overrides": {"max_position_embeddings": 262144}}
+    lifted = [{"arg": "max-model-len", "max": 300_000, "because": "x"}]
+    (problem,) = resolve("qwen397-mtp2", tmp_path, args=changes, limits=lifted)["problems"]
+    assert "huggingface.co/Qwen/Qwen3.5-397B-A17B-FP8/config.json with args.hf-overrides [out-of-range]" in problem
 
 
 def test_a_checkpoint_at_hand_counts_and_its_differences_are_said(tmp_path: Path) -> None:
@@ -76,6 +80,10 @@ def test_a_checkpoint_at_hand_counts_and_its_differences_are_said(tmp_path: Path
     (said,) = _checkpoint.differences("Qwen/Qwen3.5-397B-A17B-FP8", {"path": "/m", "config": far, "tensors": None})
     assert said.count("published: ") == 5
     assert said.endswith(", and 14 more")
+    for count in (5, 6, 7):
+        some = {"text_config": dict(list(far["text_config"].items())[:count])}
+        (said,) = _checkpoint.differences("Qwen/Qwen3.5-397B-A17B-FP8", {"path": "/m", "config": some, "tensors": None})
+        assert (said.count("(published: "), said.partition(", and ")[2]) == (5, f"{count - 5} more" if count > 5 else "")
     assert _checkpoint.differences("Qwen/Qwen3.5-397B-A17B-FP8", None) == []
 
 
@@ -257,8 +265,29 @@ def test_weights_are_quantized_in_one_way(method: str, stated: Any, refused: boo
     ],
 )
 def test_no_expert_is_cut_within_a_block(sizes: dict[str, Any], parallel: dict[str, int], refused: bool) -> None:
-    for sides, blocks in (([128, 128], True), ([], False), ([True], False), ("128", False), ([0, 128], False)):
+    for sides, blocks in (([128, 128], True), ([128], True), ([], False), ([True], False), ("128", False), ([0, 128], False)):
         config = {"num_local_experts": 8, **sizes, "quantization_config": {"quant_method": "fp8", "weight_block_size": sides}}
         assert checked(config, parallel=parallel)[0] == ["parallel.tensor"] * (refused and blocks)
     config["quantization_config"] = {"quant_method": "other", "weight_block_size": [128, 128]}
     assert checked(config, parallel=parallel)[0] == []
+
+
+@pytest.mark.parametrize(
+    ("size", "sides", "hidden", "expert", "later"),
+    [
+        # Qwen3-30B-A3B-FP8 over four ranks: 192 are three blocks of 64.
+        *[(768, [128, 128], hidden, 1, True) for hidden in (2048, None, 2048 + 64, 2048 + 32)],
+        # Over blocks of 32, no less: of the share, of the hidden states, or of the block itself.
+        *[(4 * 96, [128, 128], 2048, 1, True), (4 * 80, [128, 128], 2048, 1, False), (768, [128, 128], 2048 + 16, 1, False)],
+        *[(4 * 96, [64, 64], 2048, 1, True), (4 * 96, [128, 16], 2048, 1, False), (4 * 31, [31, 62], 31, 1, False)],
+        # Ranks that hold experts whole cut no rows of the other matrix; parts that are not whole are no shares.
+        *[(192, [64, 128], 2048, 4, None), (4 * 192, [64, 128], 2048, 1, True), (770, [128, 128], 2048, 1, False)],
+    ],
+)
+def test_later_vllm_splits_a_block(size: int, sides: list[int], hidden: int | None, expert: int, later: bool | None) -> None:
+    config = {"num_experts": 8, "moe_intermediate_size": size, "quantization_config": {"quant_method": "fp8", "weight_block_size": sides}}
+    checkpoint: Any = {"path": "/m", "config": {**config, "hidden_size": hidden}, "tensors": []}
+    for engine, version, taken in (("vllm", "0.22.1", False), ("vllm", "0.30.0", bool(later)), ("sglang", "0.5.13", False)):
+        profile: Any = {"engine": engine, "parallel": {"tensor": 4, "expert": expert}}
+        found = [problem.key for problem in _checkpoint.check(profile, checkpoint, "p", version)[0]]
+        assert found == ["parallel.tensor"] * (later is not None and not taken), (engine, version)

@@ -43,6 +43,8 @@ BAD: list[tuple[Any, str]] = [
     ({"ulimits": ["memlock=-1", "memlock:1"]}, "found 'memlock 2 times'; wanted each limit once"),
     ({"cap_add": ["ALL"]}, "found ['ALL']; wanted a list of capabilities by name"),
     ({"cap_add": "IPC_LOCK"}, "wanted a list of capabilities"),
+    ({"cap_add": ""}, "wanted a list of capabilities"),
+    ({"devices": ["/dev/\u0131nfiniband"]}, "wanted a path below /dev"),
     ({"cap_add": [1]}, "wanted a list of capabilities"),
     ({"devices": ["/dev/mem"]}, "never the machine's memory"),
     ({"devices": ["/dev/./mem"]}, "never the machine's memory"),

@@ -182,6 +182,11 @@ def test_a_plan_says_that_weights_were_not_weighed(resolve: Any) -> None:
     assert "memory: the engine quantizes the weights as it loads them, so what they take is not known" in found["plan"]["skipped"]
 
 
+def test_a_length_is_no_larger_than_any_models() -> None:
+    found = [_length.longest({"max_position_embeddings": value}, {}, False, "0.22.1") for value in (1, _shape.LARGEST, _shape.LARGEST + 1)]
+    assert found == [(1, "max_position_embeddings"), (_shape.LARGEST, "max_position_embeddings"), None]
+
+
 @pytest.mark.parametrize(
     ("config", "vllm", "newer", "sglang"),
     [

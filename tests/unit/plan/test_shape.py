@@ -108,6 +108,10 @@ def test_parameters_of_another_type_are_not_counted() -> None:
     changes += [{"quantization_config": value} for value in (1, {"quant_method": "modelopt", "weight_block_size": [1, 1]})]
     for change in changes:
         assert _parameters.count({**config, **change}, 1, False) is None, change
+    # A scale for each row of a block of one.
+    rows = {"quantization_config": {"quant_method": "fp8", "weight_block_size": [1, 128]}}
+    each = _parameters.count({**config, **rows}, 1, False)
+    assert each and 1.03 < each.model / fp8.model < 1 + 4 / 128
     blind = _parameters.count({key: value for key, value in config.items() if key != "vision_config"}, 1, False)
     assert blind and fp8.model - blind.model == pytest.approx(2 * 456e6, rel=0.01)
     assert _parameters.count(published("r0b0tlab/nex-n2-mini-nvfp4"), 1, False) is None

@@ -117,7 +117,7 @@ def choose(table: Table, spec: Spec, value: Any, warnings: list[str], at: str) -
             return choice
     names = [str(choice) for choice in known]
     near = nearest(str(value), names)
-    if (spec.get("open") or table.borrowed is not None) and not any(_slip(fold(str(value)), name) for name in names):
+    if (spec.get("open") or table.borrowed is not None) and not any(_slip(fold(str(value)), fold(name)) for name in names):
         by = "a plugin" if spec.get("open") else "the image's other version"
         warnings.append(f"{at}: {show(value)} is none of {table.engine} {table.version}'s own; {by} must bring it. {near}".rstrip())
         return value
