@@ -32,7 +32,7 @@ GROUP: Mapping[str, list[Any]] = {
     "gx10_models_root": ["", "/", "srv", "~/x", "/a/../b", "/a,b", "/a:b", "/a\nb", "/var/lib/gx10", "/var/lib", "/var/lib/gx10/m", 1, []],
     "gx10_state_dir": ["", "/", "x", "/etc", "/usr/bin", "/a;b", "/a b", "/srv", "/srv/models/state", "/a\x00", None, True, {}],
     "gx10_api_address": ["head", "", "10.0.0", "224.0.0.1", "ff02::1", 1, [], True, "1.2.3.4/8", "x" * 70_000],
-    "gx10_ray_cpus": [0, 1025, "x", None, 1.5],
+    "gx10_ray_cpus": [0, 501, "x", None, 1.5],
     "gx10_ray_object_store_bytes": [1, "1GiB", None, 2**60, 1e9],
     "gx10_gpus_per_node": [0, 17, "all", None],
     "gx10_memory_floor_gib": ["x", -1, True, "nan", 10**6, float("inf"), [], {}],
