@@ -21,8 +21,6 @@ from ._types import Estimate, RemoteCode
 from .engines import _engines, _env, _flags, _limits
 from .executors import _executors
 
-# What listens, and is no host.
-EVERY = ("0.0.0.0", "::")
 WANTED = "an IP address, with gx10_fanout_network: management"
 
 
@@ -105,9 +103,9 @@ def listens(cluster: Cluster) -> str:
 
 def api(cluster: Cluster) -> list[Problem]:
     """What is wrong with the address of the API, beyond its form."""
-    if not cluster.nodes or (not is_host(listens(cluster)) and listens(cluster) not in EVERY):
+    text = listens(cluster) if cluster.nodes else ""
+    if not is_host(text) and not (is_address(text) and _site.is_every(text)):
         return []
-    text = listens(cluster)
     if not is_address(text):
         hint = "A name may lead to another address on the head itself (127.0.1.1 in /etc/hosts); give gx10_api_address the head's."
         return [Problem("inventory", "gx10_api_address", show(text), "an IP address of the head", hint, "not-an-address")]
