@@ -46,7 +46,8 @@ class ActionModule(ActionBase):
         )
         decision = _reconcile.reconcile(plan, seen, _image_actions.Wish(**given["image"]), given["present"])
         secrets = Path(plan["image"].get("pins") or _pins.folder(None)).parent
-        problems = [*map(str, _secret.problems(str(secrets))), *decision["problems"]]
+        bad = _secret.problems(str(secrets)) if _secret.needed(plan) else []
+        problems = [*map(str, bad), *decision["problems"]]
         if problems:
             lines = "\n  - ".join(problems)
             return {**result, "failed": True, "msg": f"Cannot serve {plan['profile']}; nothing was changed:\n  - {lines}"}
