@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 
 SSH = 22
 ANY = ("0.0.0.0", "::")
-# What of an engine's container listens on ports that no flag of the plan fixes: Ray's processes and the ranks' own traffic. Not the API.
-RANKS = re.compile(r"(?:^|/)(?:raylet|gcs_server)\b|^ray::|ray/_private/|ray/dashboard/|^VLLM::(?:EngineCore|Worker)|^sglang::")
+# What of an engine's container listens on ports that no flag of the plan fixes: the ranks' own traffic. Neither the API nor Ray itself.
+RANKS = re.compile(r"^ray::RayWorker|^VLLM::(?:EngineCore|Worker)|^sglang::")
+WORKERS = "Ray's workers"
 Place = tuple[str, int]
 
 
@@ -79,10 +80,12 @@ def serving(plan: Mapping[str, Any], nodes: Mapping[str, Mapping[str, str]]) -> 
             listens(must, name, ANY[0], int(ray.pop("port")), "Ray's GCS")
         first, last = (int(ray.pop(f"{end}-worker-port", "0")) for end in ("min", "max"))
         for port in range(first, last + 1) if first else []:
-            listens(may, name, ANY[0], port, "Ray's workers")
+            listens(may, name, ANY[0], port, f"{WORKERS}, {first} to {last}")
         for option, value in ray.items():
             if option.endswith("-port") and value.isdigit() and int(value):
                 listens(may, name, ANY[0], int(value), f"Ray's {option.removesuffix('-port').replace('-', ' ')}")
+        if ray and (metrics := node["runtime_env"].get("DASHBOARD_METRIC_PORT")):
+            listens(may, name, ANY[0], int(metrics), "Ray's metrics of the dashboard")
         if node["rank"] == 0 and engine.get("port"):
             listens(must, name, engine["host"], int(engine["port"]), "the API")
         if node["rank"] == 0 and engine.get("master-port"):
@@ -120,7 +123,7 @@ def judge(
                 holder = next((one for one in held[name] if one.port == port and one.address in (address, *ANY, "*")), None)
                 by = f"pid {holder.pid} ({holder.command})" if holder else "nobody that is there now"
                 if why:
-                    rows.append(Row(name, network, str(port), _short(holder), why))
+                    rows.append(Row(name, network, "" if why.startswith(WORKERS) else str(port), _short(holder), why))
                 elif holder and holder.engine and RANKS.search(holder.command) and port not in planned:
                     rows.append(Row(name, network, "", _short(holder), "of the engine's container; no flag of the plan fixes it"))
                 else:
@@ -140,7 +143,7 @@ def _short(holder: Holder | None) -> str:
 
 
 def _together(rows: Sequence[Row]) -> list[Row]:
-    """Ports that nothing fixes are counted: their numbers are others each time."""
+    """Ports that nothing fixes, or only their range, are counted: their numbers are others each time."""
     found = [row for row in rows if row.port]
     free = [row for row in rows if not row.port]
     return [*found, *(row._replace(port=f"{free.count(row)} above 1023") for row in dict.fromkeys(free))]

@@ -46,7 +46,8 @@ class ActionModule(ControlAction):
         others = [] if self._task.check_mode else _locks.elsewhere(given["worlds"], f"{plan['state_dir']}/{NAME}", this_run()["run"], gone)
         decision = _reconcile.reconcile(plan, seen, _image_actions.Wish(**given["image"]), given["present"])
         secrets = Path(plan["image"].get("pins") or _pins.folder(None)).parent
-        problems = [*map(str, [*others, *_secret.problems(str(secrets))]), *decision["problems"]]
+        bad = _secret.problems(str(secrets)) if _secret.needed(plan) else []
+        problems = [*map(str, [*others, *bad]), *decision["problems"]]
         if problems:
             shown = told(problems)
             if len(shown) < len(set(problems)):

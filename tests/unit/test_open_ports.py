@@ -77,7 +77,10 @@ def test_the_parts_of_a_scan_are_the_whole_range() -> None:
 def test_what_a_plan_means_to_listen() -> None:
     must, may = open_ports.serving(launch("qwen397-mtp2"), NODES)
     assert must == {API: "the API", ("192.168.1.11", GCS): "Ray's GCS", ("192.168.177.11", GCS): "Ray's GCS", LINK: "the group's link"}
-    assert set(may.values()) <= {"Ray's workers"} | {why for why in may.values() if why.startswith("Ray's ")}
+    assert all(why.startswith("Ray's ") for why in may.values())
+    for address in (address for addresses in NODES.values() for address in addresses.values()):
+        assert {port for where, port in may if where == address} == set(range(10000, 11000))
+    assert may["192.168.1.12", 10008] == "Ray's metrics of the dashboard"
     must, may = open_ports.serving(launch("nemotron3-super-sglang"), NODES)
     assert must == {API: "the API", LINK: "the group's link"}
     assert set(may.values()) == {"where the ranks meet"}
@@ -87,17 +90,19 @@ def test_what_a_plan_means_to_listen() -> None:
 def test_ports_that_a_flag_fixes_are_meant() -> None:
     plan: Any = launch("qwen397-mtp2")
     fixed = ["--node-manager-port=7001", "--object-manager-port", "7002", "--min-worker-port", "7100", "--max-worker-port", "7102"]
-    plan["nodes"][1]["ray"]["argv"] += [*fixed, "--dashboard-grpc-port=0"]
+    plan["nodes"][1]["ray"]["argv"] = [*fixed, "--dashboard-grpc-port=0"]
     _must, may = open_ports.serving(plan, NODES)
     found = {port: why for (address, port), why in may.items() if address == NODES["gx10-2"]["management"]}
-    assert found.items() >= {7001: "Ray's node manager", 7002: "Ray's object manager", 7100: "Ray's workers", 7102: "Ray's workers"}.items()
+    workers = "Ray's workers, 7100 to 7102"
+    assert found.items() >= {7001: "Ray's node manager", 7002: "Ray's object manager", 7100: workers, 7102: workers}.items()
     assert 0 not in found
     solo: Any = {"group": {"address": None}, "nodes": [{**plan["nodes"][0], "ray": None, "engine": None}]}
     solo["nodes"][0]["container"]["options"]["publish"] = ["192.168.1.11:8001:8000"]
     assert open_ports.serving(solo, NODES) == ({("192.168.1.11", 8001): "the API"}, {})
 
 
-RAYLET = Holder("*", 40001, 7, "/x/raylet --a", True)
+RAYLET = Holder("*", 10000, 7, "/x/raylet --a", True)
+RANK = Holder("*", 40001, 10, "ray::RayWorkerProc.run", True)
 SSHD = Holder("0.0.0.0", 22, 1, "sshd: /usr/sbin/sshd -D", False)
 SERVER = Holder("192.168.1.11", 8000, 9, "/usr/bin/python3 /usr/local/bin/vllm serve /m", True)
 SUPERVISOR = Holder("192.168.177.11", 8733, 6, "python3 /opt/gx10/supervisor /opt/gx10/node.json", True)
@@ -107,19 +112,21 @@ GCS_SERVER = Holder("*", GCS, 8, "/x/gcs_server --a", True)
 def judged(*more: Holder, without: tuple[Holder, ...] = ()) -> tuple[list[str], list[open_ports.Row]]:
     """The judgement on the head of a plan, as its own sockets would answer."""
     nodes = {"gx10-1": NODES["gx10-1"]}
-    held = {"gx10-1": [one for one in (SSHD, SERVER, GCS_SERVER, RAYLET, SUPERVISOR, *more) if one not in without]}
+    held = {"gx10-1": [one for one in (SSHD, SERVER, GCS_SERVER, RAYLET, RANK, SUPERVISOR, *more) if one not in without]}
     must, may = open_ports.serving(launch("qwen397-mtp2"), NODES)
     answers = open_ports.from_sockets(nodes, held)
     return open_ports.judge(answers, {**open_ports.ssh(nodes), **must}, may, nodes, held)
 
 
 def test_what_is_meant_is_the_table() -> None:
-    problems, rows = judged()
+    problems, rows = judged(RANK._replace(port=10142), RANK._replace(port=10999))
     assert problems == []
     text = open_ports.table(rows)
     assert "| gx10-1 | management | 8000 | python3 | the API |" in text
     assert text.count("| 22 | sshd |") == 2
-    assert "| gx10-1 | fabric | 1 above 1023 | raylet | of the engine's container; no flag of the plan fixes it |" in text
+    assert text.count("| 2 above 1023 | ray::RayWorkerProc.run | Ray's workers, 10009 to 10999 |") == 2
+    assert "| gx10-1 | fabric | 10000 | raylet | Ray's node manager |" in text
+    assert "| gx10-1 | fabric | 1 above 1023 | ray::RayWorkerProc.run | of the engine's container; no flag of the plan fixes it |" in text
 
 
 @pytest.mark.parametrize(
@@ -129,7 +136,10 @@ def test_what_is_meant_is_the_table() -> None:
         # The API on the fabric as well, or on one more port; and Ray by somebody else.
         (SERVER._replace(address="0.0.0.0"), "gx10-1: 192.168.177.11: port 8000: found open, held by pid 9"),
         (SERVER._replace(port=8080), "gx10-1: 192.168.1.11: port 8080: found open, held by pid 9"),
-        (RAYLET._replace(engine=False, port=40002), "gx10-1: 192.168.1.11: port 40002: found open, held by pid 7 (/x/raylet --a)"),
+        (RANK._replace(engine=False, port=40002), "gx10-1: 192.168.1.11: port 40002: found open, held by pid 10 (ray::RayWorkerProc.run)"),
+        # Ray itself has its own ports alone.
+        (RAYLET._replace(port=40002), "gx10-1: 192.168.1.11: port 40002: found open, held by pid 7 (/x/raylet --a)"),
+        (Holder("*", 44227, 4, "python3 /x/ray/dashboard/dashboard.py", True), "gx10-1: 192.168.177.11: port 44227: found open, held by"),
     ],
 )
 def test_anything_else_is_named(holder: Holder, problem: str) -> None:

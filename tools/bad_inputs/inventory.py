@@ -42,7 +42,7 @@ GROUP: Mapping[str, list[Any]] = {
     "gx10_notify_url": ["x", "ftp://x", 1, [], "https://a b"],
     "gx10_notify_headers": [1, {"a": 1}, ["x"], {"a": "b"}],
     "gx10_notify_secret_file": [1, "x", [], "/etc/shadow"],
-    "gx10_ray_cpus": [0, 1025, "x", None, 1.5],
+    "gx10_ray_cpus": [0, 501, "x", None, 1.5],
     "gx10_ray_object_store_bytes": [1, "1GiB", None, 2**60, 1e9],
     "gx10_gpus_per_node": [0, 17, "all", None],
     "gx10_memory_floor_gib": ["x", -1, True, "nan", 10**6, float("inf"), [], {}],

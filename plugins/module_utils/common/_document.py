@@ -169,18 +169,18 @@ def _parse(raw: bytes | str) -> dict[str, Any]:
     return value
 
 
-def parse_json(raw: bytes, nonfinite: bool = False) -> Any:
+def parse_json(raw: bytes, nonfinite: bool = False, digits: int = 19) -> Any:
     """One JSON value within bounds, without a key twice; raises Refused.
 
     `nonfinite`: NaN and Infinity, which is no JSON, but stands in published config.json (time_step_limit), become texts: nobody computes
-    with them.
+    with them. `digits`: of the longest integer.
     """
     if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > MAX_JSON_VALUES:
         raise Refused(f"more than {MAX_JSON_VALUES} values", f"at most {MAX_JSON_VALUES} values", code="too-large")
 
     def integer(text: str) -> int:
-        if len(text) > 20:
-            raise Refused(f"an integer of {len(text)} digits", "one of at most 19", code="out-of-range")
+        if len(text) > digits + 1:
+            raise Refused(f"an integer of {len(text)} digits", f"one of at most {digits}", code="out-of-range")
         return int(text)
 
     def number(text: str) -> float | str:

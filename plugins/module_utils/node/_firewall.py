@@ -8,9 +8,10 @@ Runs on the nodes (Python >= 3.9, standard library). PRIVATE to the collection.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-from typing import Any
+from typing import Any, Literal
 
 from ._docker import Run
 from ._types import Firewall
@@ -18,6 +19,8 @@ from ._types import Firewall
 # Tables of each IP version; an inet table is of both.
 TABLES = {"ipv4": ("ip", "inet"), "ipv6": ("ip6", "inet")}
 ENDS = ("drop", "reject")
+# What the tables of iptables-legacy are called while the kernel has some, which nft does not list; and who lists them.
+LEGACY = {"ipv4": ("/proc/net/ip_tables_names", "iptables-legacy"), "ipv6": ("/proc/net/ip6_tables_names", "ip6tables-legacy")}
 
 
 def look(run: Run) -> Firewall:
@@ -25,7 +28,8 @@ def look(run: Run) -> Firewall:
     if shutil.which("nft"):
         code, out, _err = run(["nft", "-j", "list", "ruleset"])
         try:
-            return judge(json.loads(out)["nftables"]) if code == 0 else {"ipv4": None, "ipv6": None}
+            found = judge(json.loads(out)["nftables"]) if code == 0 else {"ipv4": None, "ipv6": None}
+            return {"ipv4": found["ipv4"] or _legacy(run, "ipv4", found), "ipv6": found["ipv6"] or _legacy(run, "ipv6", found)}
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return {"ipv4": None, "ipv6": None}
     return {"ipv4": _listed(run, "iptables"), "ipv6": _listed(run, "ip6tables")}
@@ -53,6 +57,15 @@ def _ends(expressions: list[dict[str, Any]]) -> bool:
     """Does a rule drop or reject whatever reaches it?"""
     words = [next(iter(one)) for one in expressions]
     return bool(words) and words[-1] in ENDS and all(word in ("counter", "log") for word in words[:-1])
+
+
+def _legacy(run: Run, version: Literal["ipv4", "ipv6"], found: Firewall) -> bool | None:
+    """As `_listed`, of the older tables; `found` where there are none: to ask for them would make the kernel load them."""
+    names, program = LEGACY[version]
+    with contextlib.suppress(OSError), open(names, encoding="ascii") as file:
+        if "filter" in file.read().split():
+            return _listed(run, program)
+    return found[version]
 
 
 def _listed(run: Run, program: str) -> bool | None:

@@ -167,6 +167,6 @@ def _one(plan: Plan, node: Node, info: Host, engine: Engine | None) -> list[Prob
     for listener in engine["listeners"]:
         if not any(owns(container, listener) for container in engine["containers"]):
             found = f"pid {listener['pid']} ({listener['command'] or 'unknown'})"
-            hint = "End that process, or change gx10_api_port, gx10_ray_port or gx10_group_port."
+            hint = "End that process, or change gx10_api_port, gx10_ray_port, gx10_ray_first_port or gx10_group_port."
             problems.append(Problem(name, f"port {listener['port']}", found, "a free port", hint, code="port-taken"))
     return problems

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..common._problem import Problem, printable, show
@@ -21,8 +21,6 @@ from ._types import Estimate, RemoteCode
 from .engines import _engines, _env, _flags, _limits
 from .executors import _executors
 
-# What listens, and is no host.
-EVERY = ("0.0.0.0", "::")
 WANTED = "an IP address, with gx10_fanout_network: management"
 
 
@@ -50,9 +48,21 @@ def serving(profile: Profile, cluster: Cluster, where: str) -> tuple[tuple[Node,
     outer = [pair.split(":")[0] for pair in publish]
     for port in sorted({port for port in outer if outer.count(port) > 1}):
         problems.append(Problem(where, "container.publish", f"port {port} twice", "each of the node's ports once", code="not-unique"))
+    problems += _published(publish, cluster.site, where)
     if count > 1 and publish:
         problems.append(Problem(where, "container.publish", f"{count} nodes", "one node: ranks need the host's network", code="publish"))
     return nodes, problems
+
+
+def _published(publish: Sequence[str], site: Mapping[str, Any], where: str) -> Iterator[Problem]:
+    """Ports of a profile that the site has for something else. The first is the API's, in place of gx10_api_port."""
+    ours = {port: key for key, ports in _site.ports(site) for port in ports}
+    for index, pair in enumerate(publish):
+        port = int(pair.split(":")[0])
+        key = ours.get(port)
+        if key and (index or key != "gx10_api_port"):
+            wanted, hint = "a port that is not ours", f"Another one outside, as {port + 1}:{pair.split(':')[1]}; or change {key}."
+            yield Problem(where, f"container.publish[{index}]", f"{port}, of {key}", wanted, hint, "not-unique")
 
 
 def environment(
@@ -94,9 +104,9 @@ def listens(cluster: Cluster) -> str:
 
 def api(cluster: Cluster) -> list[Problem]:
     """What is wrong with the address of the API, beyond its form."""
-    if not cluster.nodes or (not is_host(listens(cluster)) and listens(cluster) not in EVERY):
+    text = listens(cluster) if cluster.nodes else ""
+    if not is_host(text) and not (is_address(text) and _site.is_every(text)):
         return []
-    text = listens(cluster)
     if not is_address(text):
         hint = "A name may lead to another address on the head itself (127.0.1.1 in /etc/hosts); give gx10_api_address the head's."
         return [Problem("inventory", "gx10_api_address", show(text), "an IP address of the head", hint, "not-an-address")]

@@ -14,12 +14,18 @@ from pathlib import Path
 from ..common import _files
 from ..common._files import Refused
 from ..common._problem import Problem
+from ._types import Plan
 
 NAME = "ray_token"
 FORM = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 # As roles/notify/files/notifier/webhook.py takes it.
 LINE = re.compile(rb"[\x21-\x7e]{1,4096}")
 MOST = 64 * 1024
+
+
+def needed(plan: Plan) -> bool:
+    """Does a launch have a secret? As role `engine` gives it to the nodes."""
+    return bool(plan["group"]["address"]) or any(node["ray"] for node in plan["nodes"])
 
 
 def problems(folder: str) -> list[Problem]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import posixpath
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal, TypedDict
 
 from ..common._problem import Problem, show
@@ -24,6 +24,7 @@ SITE_DEFAULTS: dict[str, Any] = {
     "gx10_accept_open_api": False,
     "gx10_api_port": 8000,
     "gx10_ray_port": 6379,
+    "gx10_ray_first_port": 10000,
     "gx10_master_port": 29501,
     "gx10_group_port": 8733,
     # 0: a group that has ended stays down.
@@ -61,17 +62,22 @@ SITE_DEFAULTS: dict[str, Any] = {
     "gx10_accept_plain_hub": False,
 }
 NETWORKS = ("fabric", "management")
-# On the head, for as long as Ray runs there.
-RAY_CLIENT_PORT = 10001
+# Ray's own ports on every node begin at gx10_ray_first_port. One for each of its processes that listen, and of its workers, each of which
+# needs one for as long as it lives: Ray starts as many ahead as gx10_ray_cpus says, and refuses those beyond its ports.
+RAY, RAY_PORTS = "ray_first_port", 1000
+# From here on a kernel's connections take theirs, unless its owner has said otherwise (net.ipv4.ip_local_port_range).
+EPHEMERAL = 32768
 NUMBERS = (
     ("api_port", 1, 65535),
     ("ray_port", 1, 65535),
+    # Ray takes none of its own below 1024.
+    ("ray_first_port", 1024, EPHEMERAL - RAY_PORTS),
     ("master_port", 1, 65535),
     ("group_port", 1, 65535),
     ("restarts_per_hour", 0, 60),
     ("fanout_port", 1, 65535),
     ("fanout_lanes", 0, 64),
-    ("ray_cpus", 1, 1024),
+    ("ray_cpus", 1, RAY_PORTS // 2),
     ("ray_object_store_bytes", 78643200, 2**36),
     ("gpus_per_node", 1, 16),
     ("image_keep", 1, 100),
@@ -88,6 +94,7 @@ class Site(TypedDict):
     accept_open_api: bool
     api_port: int
     ray_port: int
+    ray_first_port: int
     master_port: int
     group_port: int
     restarts_per_hour: int
@@ -114,6 +121,7 @@ class Site(TypedDict):
     secrets_dir: str | None
     hub_token_file: str | None
     hub_endpoint: str | None
+    accept_plain_hub: bool
 
 
 def whole(value: object, low: int, high: int) -> int | None:
@@ -121,7 +129,6 @@ def whole(value: object, low: int, high: int) -> int | None:
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value):
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high else None
-    accept_plain_hub: bool
 
 
 def address(value: object, key: str, where: str, problems: list[Problem], wanted: str, versions: tuple[int, ...]) -> str:
@@ -227,6 +234,11 @@ def check(site: dict[str, Any], where: str) -> list[Problem]:
     return problems + found + _notify.check(site, where)
 
 
+def _in_clear(endpoint: str) -> bool:
+    """Does what is said to a hub leave the node that downloads, unencrypted?"""
+    return re.match(r"http://(?!(?:localhost|127(?:\.\d+){3}|\[::1\])(?:[:/]|$))", endpoint, re.IGNORECASE) is not None
+
+
 def _is_path(path: object) -> bool:
     # Docker's mounts and nginx's configuration take no others unquoted.
     return isinstance(path, str) and re.fullmatch(r"/[\w./@+-]*", path) is not None and ".." not in path.split("/")
@@ -234,11 +246,6 @@ def _is_path(path: object) -> bool:
 
 def _nested(site: Mapping[str, Any], where: str) -> list[Problem]:
     """The models root is mounted read-only and listed model by model; the state folder is written, and its parts are removed."""
-def _in_clear(endpoint: str) -> bool:
-    """Does what is said to a hub leave the node that downloads, unencrypted?"""
-    return re.match(r"http://(?!(?:localhost|127(?:\.\d+){3}|\[::1\])(?:[:/]|$))", endpoint, re.IGNORECASE) is not None
-
-
     root, state = (f"{site[key]}/" for key in ("models_root", "state_dir"))
     if not (root.startswith(state) or state.startswith(root)):
         return []
@@ -246,16 +253,27 @@ def _in_clear(endpoint: str) -> bool:
     return [Problem(where, "gx10_state_dir", found, wanted, code="nested-folders")]
 
 
+def ports(site: Mapping[str, Any]) -> Iterator[tuple[str, range]]:
+    """Each setting that has ports, and which, where it is right. Ray's own come first: others get out of their way."""
+    for key, low, high in sorted((item for item in NUMBERS if item[0].endswith("_port")), key=lambda item: item[0] != RAY):
+        first = whole(site.get(key), low, high)
+        if first is not None:
+            yield f"gx10_{key}", range(first, first + (RAY_PORTS if key == RAY else 1))
+
+
 def _ports(site: Mapping[str, Any], where: str, wrong: set[str]) -> list[Problem]:
     """All of them may listen on the head at one time."""
-    seen = {RAY_CLIENT_PORT: "Ray's client server"}
+    seen: dict[int, str] = {}
     problems = []
-    for key in (f"gx10_{key}" for key, _low, _high in NUMBERS if key.endswith("_port")):
-        port = site[key.removeprefix("gx10_")]
-        if key not in wrong and port in seen:
-            problems.append(Problem(where, key, f"{port}, as {seen[port]}", "a port that no other setting has", code="not-unique"))
-        elif key not in wrong:
-            seen[port] = key
+    for key, found in ports(site):
+        if key in wrong:
+            continue
+        if found[0] in seen:
+            other = seen[found[0]]
+            told = f"{found[0]}, {f'one of the {RAY_PORTS} from {other} on' if other == f'gx10_{RAY}' else f'as {other}'}"
+            problems.append(Problem(where, key, told, "a port that no other setting has", code="not-unique"))
+        else:
+            seen |= dict.fromkeys(found, key)
     return problems
 
 

@@ -135,7 +135,8 @@ def _checkpoint(folder: str) -> Checkpoint | None:
 def _other(folder: str, name: str) -> Any:
     """A document beside config.json; None where it cannot be read, which matters to nobody but who runs the code that it names."""
     try:
-        return _document.parse_json(_files.read(_within(folder, name), MAX_INDEX))
+        # Nobody computes with them: a tokenizer without a bound has a model_max_length of 31 digits, int(1e30).
+        return _document.parse_json(_files.read(_within(folder, name), MAX_INDEX), nonfinite=True, digits=400)
     except Refused:
         return None
 

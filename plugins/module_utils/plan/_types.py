@@ -144,10 +144,12 @@ class Members(TypedDict):
 
 
 class Ray(TypedDict):
-    """`members`: whom the head waits for before it starts the engine."""
+    """`ports`: what Ray itself listens on, as it is told; `members`: whom the head waits for before it starts the engine."""
 
     argv: list[str]
     head: str
+    # Absent in an older record.
+    ports: NotRequired[list[int]]
     members: NotRequired[Members]
 
 

@@ -277,6 +277,32 @@ def test_finding_12_an_empty_file_has_a_hash_too(program: Any, tmp_path: Path) -
     assert not (tmp_path / "root/a").exists()
 
 
+def test_a_journal_is_read_over_one_connection(program: Any) -> None:
+    """With an interpreter, too, that leaves open what read1 has read to its end (before 3.11.8 and 3.12.2)."""
+    seen = set()
+
+    class Keeps(Peer):
+        protocol_version = "HTTP/1.1"
+
+        def _answer(self, status: int, body: bytes) -> None:
+            seen.add(self.client_address)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    server: Any = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Keeps)
+    server.journal = b""
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    peer = program.peers.Peer([f"http://127.0.0.1:{server.server_port}"])
+    for number in range(5):
+        server.journal += f"{sha(DATA)} {number} 10 1\n".encode()
+        assert [peer.poll(), peer.poll()] == [True, False]
+    server.shutdown()
+    server.server_close()
+    assert (len(seen), len(peer.ready)) == (1, 5)
+
+
 def test_a_journal_that_trickles_holds_up_no_other(program: Any) -> None:
     """One byte each 0.3 s, each within any time-out of a read; the origin has everything."""
     piece = ("f" * 64, 0, 10)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.node import _firewall
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _firewall_checks
 from conftest import launch
+
+
+@pytest.fixture(autouse=True)
+def no_older_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this machine has."""
+    monkeypatch.setattr(_firewall, "LEGACY", dict.fromkeys(_firewall.LEGACY, ("/nowhere", "nobody")))
 
 
 def chain(family: str, name: str = "INPUT", hook: str = "input", policy: str = "accept", kind: str = "filter") -> dict[str, Any]:
@@ -71,6 +78,27 @@ def test_where_there_is_no_nft_iptables_is_asked(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(shutil, "which", lambda name: None if name == "nft" else name)
     answers = {"iptables": (0, text, ""), "ip6tables": (3, "", "no permission")}
     assert _firewall.look(lambda argv: answers[argv[0]]) == {"ipv4": drops, "ipv6": None}
+
+
+@pytest.mark.parametrize("text", ["-P INPUT DROP\n", "-P INPUT ACCEPT\n-A INPUT -i lo -j ACCEPT\n"])
+@pytest.mark.parametrize("names", ["nat\nfilter\n", "nat\n", None])
+def test_what_nft_does_not_list_is_asked_for_where_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, names: str | None
+) -> None:
+    tables = {version: (str(tmp_path / version), f"{version}-legacy") for version in ("ipv4", "ipv6")}
+    monkeypatch.setattr(_firewall, "LEGACY", tables)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    if names is not None:
+        (tmp_path / "ipv4").write_text(names)
+    asked: list[str] = []
+
+    def run(argv: list[str]) -> tuple[int, str, str]:
+        asked.append(argv[0])
+        return 0, json.dumps({"nftables": [META]}) if argv[0] == "nft" else text, ""
+
+    legacy = names is not None and "filter" in names
+    assert _firewall.look(run) == {"ipv4": legacy and "DROP" in text, "ipv6": False}
+    assert asked == ["nft", *(["ipv4-legacy"] if legacy else [])]
 
 
 def test_nft_is_asked_once() -> None:

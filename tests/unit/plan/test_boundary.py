@@ -72,7 +72,7 @@ PROXY = (ROOT / "docs/proxy.md").read_text()
 
 
 def test_the_proxys_page_lets_four_paths_through_and_no_more() -> None:
-    """Each path stands there twice: nginx would hand on the client's own text. molecule/cluster runs it."""
+    """Each path stands there twice: nginx would hand on the client's own text. molecule/proofs runs it."""
     (server,) = re.findall(r"^```nginx\n(.*?)^```$", PROXY, re.MULTILINE | re.DOTALL)
     places = re.findall(r"location (.*?) \{", server)
     assert places == ["= /v1/chat/completions", "= /v1/completions", "= /v1/embeddings", "= /v1/models", "/"]

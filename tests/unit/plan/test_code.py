@@ -159,3 +159,6 @@ def test_what_may_name_code_and_cannot_be_read_is_refused_with_the_flag_alone(tm
     (tmp_path / "tokenizer_config.json").write_text("{")
     (problem,) = plan(folder=tmp_path)["problems"]
     assert problem.startswith("tokenizer_config.json: found a file that cannot be read; wanted JSON")
+    # What transformers writes for a tokenizer without a bound, int(1e30), and what others have beside it.
+    (tmp_path / "tokenizer_config.json").write_text('{"model_max_length": 1000000000000000019884624838656, "pad": NaN}')
+    assert plan(folder=tmp_path)["plan"]

@@ -84,6 +84,14 @@ def test_weights_are_no_pickles(engine: str) -> None:
     assert [keys(value) for value in ("auto", "safetensors", "fastsafetensors", "dummy", "ptx")] == [[]] * 5
 
 
+@pytest.mark.parametrize("depth", [30, 200, 900, 1100, 2000])
+def test_a_text_may_nest_as_deep_as_it_likes(depth: int) -> None:
+    """Python's own limit is another one at each call; what an engine reads is some levels deep."""
+    text = '{"a": ' + "[" * depth + '{"module_path": "x"}' + "]" * depth + "}"
+    problems = _doors.check(_engines.load("vllm").DIALECT, {"chat-template": text}, (), (), "p")
+    assert [problem.code for problem in problems] == ["runs-code"] * (depth == 30)
+
+
 def test_a_mod_answers_for_the_flag_that_it_brings() -> None:
     dialect, args = _engines.load("vllm").DIALECT, {"structured-outputs-config": {"reasoning_parser_plugin": "/workspace/mods/m/x.py"}}
     for mods, count in (((), 1), (("structured-outputs-config.reasoning_parser_plugin",), 0), (("structured-outputs-config",), 0)):

@@ -20,7 +20,8 @@ def read(variables: Any) -> tuple[Any, list[str]]:
         *[(name, 1, 65535) for name in ("gx10_api_port", "gx10_ray_port", "gx10_master_port", "gx10_fanout_port", "gx10_group_port")],
         ("gx10_restarts_per_hour", 0, 60),
         ("gx10_fanout_lanes", 0, 64),
-        ("gx10_ray_cpus", 1, 1024),
+        ("gx10_ray_first_port", 1024, 31768),
+        ("gx10_ray_cpus", 1, 500),
         ("gx10_ray_object_store_bytes", 78643200, 2**36),
         ("gx10_gpus_per_node", 1, 16),
         ("gx10_image_keep", 1, 100),
@@ -44,8 +45,8 @@ def test_whole_numbers_have_bounds(key: str, low: int, high: int) -> None:
         ("gx10_image_archive", ["", "/a", "~/a"], ["a", "~a", None, 1]),
         ("gx10_image_archive_host", ["localhost"], ["", None, 1]),
         ("gx10_drop_caches", [True, False, "yes", "False", 1], ["maybe", None, 2, 1.5]),
-        ("gx10_fabric_routed", [True, False, "on", "false", 0], ["maybe", None, 2]),
         ("gx10_accept_plain_hub", [True, False, "no"], ["maybe", None, 2]),
+        ("gx10_fabric_routed", [True, False, "on", "false", 0], ["maybe", None, 2]),
         ("gx10_fanout_network", ["fabric", "management"], ["both", None]),
         ("gx10_memory_floor_gib", [None, 0, 1.5, "1.5", 9999], [True, "1.", "-1", 10000, ""]),
         ("gx10_build_host", [None, "", "gx10-1"], ["gx10-9", ["gx10-1"], 1]),
@@ -180,10 +181,10 @@ def test_a_routed_fabric_has_a_way_out_which_the_refusal_names() -> None:
         ({"gx10_state_dir": "/srv//models"}, "gx10_state_dir", "nested-folders"),
         ({"gx10_state_dir": "/srv/./models/x"}, "gx10_state_dir", "nested-folders"),
         ({"gx10_hub_endpoint": "hub"}, "gx10_hub_endpoint", "wrong-text"),
-        ({"gx10_secrets_dir": ""}, "gx10_secrets_dir", "wrong-path"),
         ({"gx10_hub_endpoint": "http://10.0.0.9:8080/hub", "gx10_hub_token_file": "/t"}, "gx10_hub_endpoint", "token-in-clear"),
         ({"gx10_hub_endpoint": "HTTP://localhost.example", "gx10_hub_token_file": "/t"}, "gx10_hub_endpoint", "wrong-text"),
         ({"gx10_accept_plain_hub": "perhaps"}, "gx10_accept_plain_hub", "wrong-type"),
+        ({"gx10_secrets_dir": ""}, "gx10_secrets_dir", "wrong-path"),
         ({"gx10_weights_sources": {"name": "/x"}}, "gx10_weights_sources", "wrong-type"),
         ({"gx10_image_archive": "/a\x00"}, "gx10_image_archive", "control-character"),
     ],
@@ -194,7 +195,6 @@ def test_settings_that_do_not_go_together_or_are_no_words(settings: dict[str, An
     assert codes(hostvars(2, gx10_state_dir="/srv/models2", gx10_api_port=6378)) == []
 
 
-@pytest.mark.parametrize("name", ["-x", "a b", "a\nb", "x" * 254, ".a", "a/b", "a:b"])
 @pytest.mark.parametrize("host", ["10.0.0.9", "hub:80/x", "localhost.example", "127.0.0.1.example", "[fd00::1]"])
 def test_a_token_goes_to_a_hub_by_tls_or_by_the_owners_word(host: str) -> None:
     """Or it does not leave the node that downloads."""
@@ -205,6 +205,7 @@ def test_a_token_goes_to_a_hub_by_tls_or_by_the_owners_word(host: str) -> None:
     assert [codes(hostvars(1, **{**settings, **change})) for change in right] == [[]] * len(right)
 
 
+@pytest.mark.parametrize("name", ["-x", "a b", "a\nb", "x" * 254, ".a", "a/b", "a:b"])
 def test_a_host_has_a_name_that_paths_and_options_take(name: str) -> None:
     assert [code for _key, code in codes({name: hostvars(1)["gx10-1"]})] == ["wrong-name"]
     assert codes({"x" * 253: hostvars(1)["gx10-1"]}) == []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.plan import _secret
+from conftest import launch
 
 GOOD = "0123456789abcdefABCDEF0123456789" * 2
 
@@ -73,6 +74,11 @@ def test_a_notifiers_secret_that_would_fail_on_the_head_is_told_and_not_shown(
     (problem,) = _secret.of_notifier(str(path))
     assert (problem.where, problem.key, problem.found, problem.code) == (str(path), "gx10_notify_secret_file", found, code)
     assert not text or text not in str(problem)
+
+
+@pytest.mark.parametrize(("name", "needed"), [("sim-tiny-tp2", True), ("nemotron3-super-sglang", True), ("sim-tiny-solo", False)])
+def test_a_launch_of_one_node_without_ray_needs_none(name: str, needed: bool) -> None:
+    assert _secret.needed(launch(name)) is needed
 
 
 def test_what_is_no_file_is_a_problem(tmp_path: Path) -> None:

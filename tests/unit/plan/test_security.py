@@ -4,11 +4,12 @@ SECURITY.md's table, which tests/unit/test_security_table.py holds to these test
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _commands
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _commands, _site
 from conftest import ROOT, hostvars
 
 SOLO = yaml.safe_load((ROOT / "model_profiles/sim-tiny-solo.yml").read_text())
@@ -34,7 +35,7 @@ def test_finding_1_a_port_is_a_port(resolve: Any, port: str) -> None:
 
 
 def test_finding_1_every_port_can_be_published(resolve: Any) -> None:
-    for port in (1, 9, 10, 999, 1000, 9999, 10000, 59999, 60000, 64999, 65000, 65499, 65500, 65529, 65530, 65535):
+    for port in (1, 9, 10, 999, 1000, 9999, 11000, 59999, 60000, 64999, 65000, 65499, 65500, 65529, 65530, 65535):
         assert resolve(text=published(f"{port}:{port}"), variables=hostvars(1), accept_untested=True)["plan"], port
 
 
@@ -106,12 +107,74 @@ def test_ray_wants_its_token_and_has_no_dashboard(resolve: Any, name: str) -> No
     for node in resolve(name, accept_untested=True)["plan"]["nodes"]:
         if node["ray"]:
             assert (node["runtime_env"]["RAY_AUTH_MODE"], node["runtime_env"]["RAY_AUTH_TOKEN_PATH"]) == ("token", "/run/gx10/ray_token")
-            # No dashboard, no monitor with its metrics on every address; the client server on the address of the rank alone.
-            doors = "--include-dashboard=false --no-monitor --ray-client-server-port 10001"
-            assert (doors in " ".join(node["ray"]["argv"])) == (node["rank"] == 0)
+            # No dashboard, no monitor with its metrics on every address.
+            assert ("--include-dashboard=false --no-monitor" in " ".join(node["ray"]["argv"])) == (node["rank"] == 0)
     # The token's value is in a file alone.
     task = (ROOT / "roles/engine/tasks/replace.yml").read_text().split("Make the run folder")[1].split("\n- name")[0]
     assert 'path: ray_token, content: "{{ __token | b64encode }}", mode: "0600"' in task
+
+
+# Every option of `ray start` that is a port (2.54 to 2.60: scripts/scripts.py), but Redis', which nothing here starts.
+RAY_PORTS = {
+    *("node-manager", "ray-client-server", "object-manager", "runtime-env-agent", "dashboard-agent-grpc", "dashboard-agent-listen"),
+    *("metrics-export", "dashboard", "min-worker", "max-worker"),
+}
+
+
+@pytest.mark.parametrize("name", ["sim-tiny-tp4", "nemotron3-super-sglang"])
+def test_the_groups_link_is_on_the_heads_fabric_address(resolve: Any, name: str) -> None:
+    assert resolve(name, accept_untested=True)["plan"]["group"]["address"] == "192.168.177.11:8733"
+
+
+@pytest.mark.parametrize("first", [10000, 1024, 31768])
+def test_every_port_of_ray_is_fixed_and_is_rays_alone(resolve: Any, first: int) -> None:
+    site = {"gx10_ray_first_port": first} if first != 10000 else {}
+    plan = resolve("sim-tiny-tp2", variables=hostvars(2, **site), accept_untested=True)["plan"]
+    for node in plan["nodes"]:
+        argv, metrics = node["ray"]["argv"], int(node["runtime_env"]["DASHBOARD_METRIC_PORT"])
+        found = {word[2:-5]: int(argv[index + 1]) for index, word in enumerate(argv) if re.fullmatch("--.+-port", word)}
+        low, high = found["min-worker"], found["max-worker"]
+        assert set(found) == RAY_PORTS
+        fixed = [found[name] for name in RAY_PORTS - {"min-worker", "max-worker"}] + [metrics]
+        # The rest is the workers': one for each that lives, and Ray starts gx10_ray_cpus of them ahead (500 at most).
+        assert sorted(fixed) == list(range(first, low)) == sorted(node["ray"]["ports"])
+        assert (high, high + 1 - low > 900) == (first + 999, True)
+        # No connection of the node's own takes one first.
+        assert first >= 1024 and high < 32768
+        assert ("--port" in argv) == (node["rank"] == 0)
+    assert {"gx10_ray_first_port": 10000}.items() <= _site.SITE_DEFAULTS.items()
+
+
+@pytest.mark.parametrize(
+    ("key", "port"),
+    [
+        *(("gx10_api_port", 10000), ("gx10_ray_port", 10999), ("gx10_master_port", 10500), ("gx10_group_port", "10009")),
+        ("gx10_fanout_port", 10001),
+    ],
+)
+def test_no_other_port_is_one_of_rays(resolve: Any, key: str, port: Any) -> None:
+    (problem,) = resolve("sim-tiny-tp2", variables=hostvars(2, **{key: port}), accept_untested=True)["problems"]
+    assert f"{key}: found {port}, one of the 1000 from gx10_ray_first_port on; wanted a port that no other setting has" in problem
+    assert resolve("sim-tiny-tp2", variables=hostvars(2, **{key: port, "gx10_ray_first_port": 20000}), accept_untested=True)["plan"]
+
+
+@pytest.mark.parametrize(
+    ("ports", "problem"),
+    [
+        (["8731:8000"], "container.publish[0]: found 8731, of gx10_fanout_port; wanted a port that is not ours."),
+        (["8733:8000"], "container.publish[0]: found 8733, of gx10_group_port"),
+        (["6379:8000"], "container.publish[0]: found 6379, of gx10_ray_port"),
+        (["10999:8000"], "container.publish[0]: found 10999, of gx10_ray_first_port"),
+        (["29501:8000"], "container.publish[0]: found 29501, of gx10_master_port"),
+        # The first is the API's, wherever it is; another one in its place is not.
+        (["9000:8000", "8000:9000"], "container.publish[1]: found 8000, of gx10_api_port"),
+    ],
+)
+def test_a_published_port_is_not_one_of_ours(resolve: Any, ports: list[str], problem: str) -> None:
+    text = yaml.safe_dump({**SOLO, "container": {**SOLO["container"], "publish": ports}})
+    (found,) = resolve(text=text, variables=hostvars(1), accept_untested=True)["problems"]
+    assert problem in found
+    assert resolve(text=published("8000:8000"), variables=hostvars(1), accept_untested=True)["plan"]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from ...common._document import JSON_DEPTH
 from ...common._problem import Problem, show
 from .._code import FLAG as TRUST
 from . import _secrets
@@ -54,19 +55,21 @@ def check(dialect: Dialect, args: Mapping[str, Any], mod_args: Collection[str], 
     return problems
 
 
-def _parts(value: Any, path: str, key: str = "") -> Iterator[tuple[str, str, Any]]:
-    """A value and all in it, each with its path and its own key; a list's items have the list's."""
+def _parts(value: Any, path: str, key: str = "", levels: int = JSON_DEPTH) -> Iterator[tuple[str, str, Any]]:
+    """A value and all in it, each with its path and its own key; a list's items have the list's. No engine's flag is deeper."""
     yield path, key or path, value
+    if not levels:
+        return
     if isinstance(value, str) and value.lstrip().startswith("{"):
         # What one engine reads as JSON is a text to another's table; a template is none.
         with contextlib.suppress(ValueError, RecursionError):
             value = json.loads(value)
     if isinstance(value, Mapping):
         for name, item in value.items():
-            yield from _parts(item, f"{path}.{name}", str(name))
+            yield from _parts(item, f"{path}.{name}", str(name), levels - 1)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _parts(item, f"{path}[{index}]", key)
+            yield from _parts(item, f"{path}[{index}]", key, levels - 1)
 
 
 def _events(args: Mapping[str, Any], where: str) -> Iterator[Problem]:

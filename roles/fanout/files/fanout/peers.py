@@ -59,6 +59,9 @@ class Peer:
             self._connection = None
             self._turn += 1  # the other half of the port may still work
             raise
+        # Before 3.11.8 and 3.12.2 an answer that was read to its end by read1 is still open (gh-113199).
+        if answer.length == 0:
+            answer.close()
         if not answer.isclosed():
             self._connection.close()
             self._connection = None
