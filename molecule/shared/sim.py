@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import re
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable
@@ -34,29 +36,43 @@ class Playbook:
         streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         # Of its own, so that all of it can be ended at once, as a terminal does.
         self._process = subprocess.Popen(argv, env=env, cwd="/", start_new_session=background, **streams)
+        # Read beside it: a task that says nothing for long holds up nobody who waits for another one.
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         self.code, self.output, self._quiet = -1, "", quiet
         if not background:
             self.wait()
 
     def wait(self) -> Playbook:
         """Until it ends."""
-        rest, _none = self._process.communicate()
-        self.output += rest
-        self.code = self._process.returncode
+        self.code = self._process.wait()
+        self._reader.join()
+        while not self._lines.empty():
+            self.output += self._lines.get()
         if not self._quiet:
             print(self.output)
         return self
 
     def until(self, pattern: str, seconds: float) -> str:
-        """Read until a task's name matches; its line, or "" where the run ended first or took longer."""
-        stream, deadline = self._process.stdout, time.monotonic() + seconds
-        assert stream
-        while time.monotonic() < deadline:
-            line = stream.readline()
+        """Until a task's name matches; its line, or "" where the run ended first or took longer."""
+        deadline = time.monotonic() + seconds
+        while self._reader.is_alive() or not self._lines.empty():
+            try:
+                line = self._lines.get(timeout=min(1.0, max(0.0, deadline - time.monotonic())))
+            except queue.Empty:
+                if time.monotonic() >= deadline:
+                    break
+                continue
             self.output += line
-            if not line or (line.startswith("TASK [") and re.search(pattern, line)):
+            if line.startswith("TASK [") and re.search(pattern, line):
                 return line.strip()
         return ""
+
+    def _read(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            self._lines.put(line)
 
     def end(self, number: int) -> None:
         """A signal to a run in the background, and to all that it has started."""

@@ -116,7 +116,11 @@ class Cluster:
             raise Failed(f"{node}: found it {self._running(node)!r} after {seconds:.0f} s; wanted it booted, with no failed unit")
 
     def _running(self, node: str) -> str:
-        done = subprocess.run(["docker", "exec", node, "systemctl", "is-system-running"], capture_output=True, text=True, check=False)
+        argv = ["docker", "exec", node, "systemctl", "is-system-running"]
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        except subprocess.TimeoutExpired:
+            return "without an answer"
         # A unit that was killed has failed; the node runs.
         return done.stdout.strip().replace("degraded", "running") or done.stderr.strip()
 

@@ -121,3 +121,17 @@ def test_no_handle_is_left(tmp_path: Path) -> None:
         found.close()
         assert len(os.listdir("/proc/self/fd")) == len(before)
         other.kill()
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"), [(None, 0), (["sh", "S", "1", "0"], 0), (["sh", "Z", "1", "9"], -9), (["sh", "Z", "1", "-"], None)]
+)
+def test_where_the_kernel_does_not_tell(monkeypatch: pytest.MonkeyPatch, fields: list[str] | None, code: int | None) -> None:
+    """Before Linux 6.15. Whoever lives under the number of a process that has ended is another one."""
+
+    def refuse(*_arguments: Any) -> None:
+        raise OSError
+
+    monkeypatch.setattr("fcntl.ioctl", refuse)
+    monkeypatch.setattr(ranks, "stats", lambda _pids: {7: fields} if fields else {})
+    assert ranks._ended(3, 7) == code

