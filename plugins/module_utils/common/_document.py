@@ -169,14 +169,14 @@ def _parse(raw: bytes | str) -> dict[str, Any]:
     return value
 
 
-def parse_json(raw: bytes, nonfinite: bool = False) -> Any:
+def parse_json(raw: bytes, nonfinite: bool = False, most: int = MAX_JSON_VALUES) -> Any:
     """One JSON value within bounds, without a key twice; raises Refused.
 
     `nonfinite`: NaN and Infinity, which is no JSON, but stands in published config.json (time_step_limit), become texts: nobody computes
     with them.
     """
-    if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > MAX_JSON_VALUES:
-        raise Refused(f"more than {MAX_JSON_VALUES} values", f"at most {MAX_JSON_VALUES} values", code="too-large")
+    if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > most:
+        raise Refused(f"more than {most} values", f"at most {most} values", code="too-large")
 
     def integer(text: str) -> int:
         if len(text) > 20:
