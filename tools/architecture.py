@@ -14,13 +14,14 @@ from pathlib import Path
 PLUGINS = Path(__file__).resolve().parents[1] / "plugins"
 COLLECTION = "ansible_collections.gx10.serving.plugins."
 # The rooms of module_utils in their order: each imports only those before it.
-ROOMS = ("common", "node", "plan", "phases")
+ROOMS = ("common", "node", "plan", "phases", "bench")
 SAYS = {
     "filter": "asked by roles",
     "lookup": "reads files",
     "action": "runs beside Ansible",
     "plugin_utils": "base of actions",
     "phases": "plan + world → actions",
+    "bench": "rows → figures, verdicts",
     "plan": "profile + inventory → plan",
     "common": "problems, documents",
     "node": "looks at a node, on it",
@@ -67,11 +68,11 @@ HEAD, LINE, SPACE = 46, 15, 24
 # x, width, and the parts from top to bottom: (name, columns of file names).
 COLUMNS = (
     (12, 150, (("filter", 1), ("action", 1), ("plugin_utils", 1), ("lookup", 1))),
-    (240, 152, (("phases", 1),)),
+    (240, 152, (("phases", 1), ("bench", 1))),
     (470, 172, (("plan", 1),)),
     (732, 228, (("common", 1), ("node", 2), ("modules", 2))),
 )
-COLOURS = {"phases": "#3b6ea5", "plan": "#3f8f4f", "node": "#b9822f", "common": "#7a5ca8"}
+COLOURS = {"phases": "#3b6ea5", "plan": "#3f8f4f", "node": "#b9822f", "common": "#7a5ca8", "bench": "#a8485c"}
 STYLE = (
     "text{fill:#123;font-size:12px}.n{font-size:15px;font-weight:bold}.s{fill:#567;font-size:11px}"
     ".c{font-size:11px;text-anchor:end}.b{fill:#fff;stroke:#9ab;stroke-width:1.5}.l{fill:none;stroke-width:1.6;stroke-linejoin:round}"
@@ -132,7 +133,7 @@ def route(source: str, target: str, at: dict[str, Box]) -> tuple[str, int, int]:
     # Round the columns between: below them, or above for what is on top. All that goes to a room shares the last part of the way.
     over = target == "common"
     between = [box for box in at.values() if one.column < box.column < other.column]
-    lane = min(box.y for box in between) - 18 if over else max(box.bottom for box in between) + 18
+    lane = min(box.y for box in between) - 18 if over else max(box.bottom for box in between) + 6 + 6 * rank
     y = one.middle - 18 + 16 * rank if one.height < 200 else (one.y + 20 if over else one.bottom - 20)
     end = "" if other.y < lane < other.bottom else f"H{other.x - 26}V{other.middle + (-8 if over else 24)}"
     return f"M{right} {y}H{out}V{lane}{end}H{left}", right + 18, y - 4

@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 
 CODE = ROOT / "plugins/module_utils"
-FILES = sorted(str(path.relative_to(CODE)) for room in ("common", "plan", "phases") for path in (CODE / room).rglob("*.py"))
+FILES = sorted(str(path.relative_to(CODE)) for room in ("common", "plan", "phases", "bench") for path in (CODE / room).rglob("*.py"))
 # Who takes a code, and at which place.
 TAKERS = {"Problem": 5, "problem": 4, "Refused": 3, "refuse": 3}
 

@@ -169,14 +169,14 @@ def _parse(raw: bytes | str) -> dict[str, Any]:
     return value
 
 
-def parse_json(raw: bytes, nonfinite: bool = False, digits: int = 19) -> Any:
+def parse_json(raw: bytes, nonfinite: bool = False, digits: int = 19, most: int = MAX_JSON_VALUES) -> Any:
     """One JSON value within bounds, without a key twice; raises Refused.
 
     `nonfinite`: NaN and Infinity, which is no JSON, but stands in published config.json (time_step_limit), become texts: nobody computes
     with them. `digits`: of the longest integer.
     """
-    if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > MAX_JSON_VALUES:
-        raise Refused(f"more than {MAX_JSON_VALUES} values", f"at most {MAX_JSON_VALUES} values", code="too-large")
+    if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > most:
+        raise Refused(f"more than {most} values", f"at most {most} values", code="too-large")
 
     def integer(text: str) -> int:
         if len(text) > digits + 1:
