@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.bench import _record, _rows
 from conftest import ROOT, launch
-from plan.test_schema import of_schema, of_type
 from runs import NO_DRAFTS, asked, record, row, run
+from test_schema import of_schema, of_type
 
 SCHEMA = json.loads(_record.SCHEMA.read_text(encoding="utf-8"))
 ROWS = [row(1.0, 11.0, arrivals=[1.0, 6, 11.0]), row(None, 30.0, stream=1, output=0, error="HTTP 500")]
