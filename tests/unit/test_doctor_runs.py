@@ -109,6 +109,9 @@ def test_a_node_that_does_not_answer_is_a_finding_where_it_is_the_first_too(site
     assert (silent["node"], silent["what"]) == ("gx10-2", "node")
     assert list(found["nodes"]) == ["gx10-1"]
     assert "gx10-1  idle: nothing runs; memory" in output
+    _code, output, found = site.run("gx10-2", "gx10-1", without="gx10-2")
+    assert (list(found["nodes"]), [one for one in found["findings"] if one["code"] == "no-answer"]) == (["gx10-1"], [])
+    assert "gx10-2" not in output
 
 
 def test_a_profile_is_compared_with_what_is_there(site: Site) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -180,43 +181,72 @@ def test_a_verb_beside_another_run_ends_on_every_node_before_anything_is_done(si
 
 
 class Nodes:
-    """Nodes of a group that are this machine, each with a home, and so a lock, of its own."""
+    """Nodes of a group that are this machine, each with a state folder of its own: what one stands in."""
 
     def __init__(self, folder: Path, *names: str) -> None:
         self.folder = folder
         self.hosts: dict[str, dict[str, Any]] = {}
+        (folder / "here").symlink_to("/proc/self/cwd")
+        self.path = f"{folder}/here/lock.json"
         for name in names:
             python = folder / f"python-{name}"
             (folder / name).mkdir()
-            python.write_text(f'#!/bin/sh\nHOME="{folder}/{name}" exec {sys.executable} "$@"\n')
+            python.write_text(f'#!/bin/sh\ncd {folder}/{name} && exec {sys.executable} "$@"\n')
             python.chmod(0o755)
-            self.hosts[name] = {"ansible_connection": "local", "ansible_python_interpreter": str(python)}
+            addresses = {"ansible_host": f"127.0.0.{name[-1]}", "gx10_fabric_address": f"10.0.0.{name[-1]}"}
+            self.hosts[name] = {"ansible_connection": "local", "ansible_python_interpreter": str(python), **addresses}
 
     def lock(self, name: str) -> Path:
         return self.folder / name / "lock.json"
 
-    def run(self, head: str, pattern: str, *options: str, **more: Any) -> str:
+    def play(self, playbook: str, *options: str) -> str:
+        common = {"gx10_state_dir": f"{self.folder}/here", "gx10_models_root": f"{self.folder}/models", "gx10_image_archive": ""}
+        (self.folder / "inventory.json").write_text(json.dumps({"gx10": {"hosts": self.hosts, "vars": common}}))
+        argv = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "inventory.json", playbook, *options]
+        env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
+        done = subprocess.run(argv, cwd=self.folder, capture_output=True, text=True, env=env)
+        return done.stdout + done.stderr
+
+    def run(self, head: str, pattern: str, *options: str, look: bool = True) -> str:
         """A run that takes the lock on one node, and then is told that it is alone; what it printed."""
-        take: Any = {"gx10.serving.cluster_lock": {"path": "~/lock.json", "purpose": "verb"}, "when": f"inventory_hostname == '{head}'"}
-        alone: Any = {"ansible.builtin.import_tasks": f"{ROOT}/playbooks/tasks/alone.yml"}
-        alone["vars"] = {"alone_path": "~/lock.json", "alone_head": head} if more.get("look", True) else {"alone_path": "~/lock.json"}
+        take = {"gx10.serving.cluster_lock": {"path": self.path, "purpose": "verb"}, "when": f"inventory_hostname == '{head}'"}
+        given = {"alone_path": self.path, **({"alone_head": head} if look else {})}
+        alone = {"ansible.builtin.import_tasks": f"{ROOT}/playbooks/tasks/alone.yml", "vars": given}
         told = {"ansible.builtin.debug": {"msg": "it is alone"}}
         play = {"hosts": pattern, "gather_facts": False, "any_errors_fatal": True, "tasks": [take, alone, told]}
         (self.folder / "verb.yml").write_text(yaml.safe_dump([play]))
-        (self.folder / "inventory.json").write_text(json.dumps({"gx10": {"hosts": self.hosts}}))
-        argv = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "inventory.json", "verb.yml", *options]
-        env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
-        done = subprocess.run(argv, cwd=self.folder, capture_output=True, text=True, env=env, timeout=120)
-        return done.stdout + done.stderr
+        return self.play("verb.yml", *options)
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "before"),
+    [
+        ("serve", ["-e", "profile=sim-tiny-tp2"], "Act and prove"),
+        ("stop", [], "stop | End it"),
+        ("stage", ["-e", "model=a/b"], "Bring each model"),
+    ],
+)
+def test_a_verb_beside_a_run_with_its_lock_on_another_node_changes_nothing(
+    tmp_path: Path, verb: str, arguments: list[str], before: str
+) -> None:
+    """As serve has it that leaves out the head; each takes its own lock first, and gives it back."""
+    nodes = Nodes(tmp_path, "gx10-1", "gx10-2")
+    lay(str(nodes.lock("gx10-2")), holder("1", lease=3600, **_lock.stamp()))
+    output = nodes.play(f"{ROOT}/playbooks/{verb}.yml", *arguments)
+    assert f"gx10-2: {nodes.path}: found the cluster locked by serve 1, process 7 on ctl" in output
+    assert before not in output and "Stop the engine" not in output, output
+    assert not nodes.lock("gx10-1").exists()
+    assert _lock.read(str(nodes.lock("gx10-2")))["run"] == "1"
 
 
 def test_a_run_beside_one_whose_lock_is_on_another_node_is_refused(tmp_path: Path) -> None:
     """As one that serves without the head has it."""
     nodes = Nodes(tmp_path, "gx10-1", "gx10-2", "gx10-3")
     assert nodes.run("gx10-1", "gx10").count("it is alone") == 3, "its own lock is no other's"
-    lay(str(nodes.lock("gx10-2")), holder("1", **_lock.stamp(), since=_lock.stamp()["renewed"] - 300))
+    lay(str(nodes.lock("gx10-2")), holder("1", lease=3600, **_lock.stamp(), since=_lock.stamp()["renewed"] - 300))
     output = nodes.run("gx10-1", "gx10")
-    assert "gx10-2: ~/lock.json: found the cluster locked by serve 1, process 7 on ctl, for 30" in output
+    found = re.search(f"gx10-2: {nodes.path}: found the cluster locked by serve 1, process 7 on ctl, for ([0-9]+) s, renewed", output)
+    assert found and int(found[1]) >= 300, output
     assert "it is alone" not in output
     # On every node: what goes on where it was not seen is not kept from it.
     assert output.count("fatal: ") >= 3
@@ -225,7 +255,7 @@ def test_a_run_beside_one_whose_lock_is_on_another_node_is_refused(tmp_path: Pat
     nodes.lock("gx10-2").unlink()
     for look in (True, False):
         output = nodes.run("gx10-2", "gx10:!gx10-1", look=look)
-        assert "gx10-1: ~/lock.json: found the cluster locked by serve 1" in output
+        assert f"gx10-1: {nodes.path}: found the cluster locked by serve 1" in output
         assert "it is alone" not in output
     # A check takes no lock and asks nobody for one.
     assert nodes.run("gx10-2", "gx10:!gx10-1", "--check").count("it is alone") == 2

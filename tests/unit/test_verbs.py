@@ -111,13 +111,17 @@ def test_a_verb_without_its_profile_is_refused(tmp_path: Path) -> None:
 
 def test_stop_names_every_node_that_it_cannot_reach(tmp_path: Path) -> None:
     """The head among them, which has the lock."""
-    inventory = {"gx10": {"hosts": {name: {**AWAY, "gx10_fabric_address": f"10.0.0.{name[-1]}"} for name in ("gx10-1", "gx10-2")}}}
+    names = ["gx10-1", "gx10-2", "gx10-3"]
+    hosts = {name: {**AWAY, "gx10_fabric_address": f"10.0.0.{name[-1]}"} for name in names}
+    # It answers, and can do nothing.
+    hosts["gx10-3"].update(ansible_connection="local", ansible_python_interpreter="/bin/false")
+    inventory = {"gx10": {"hosts": hosts}}
     (tmp_path / "inventory.json").write_text(json.dumps(inventory))
     argv = [str(Path(sys.executable).parent / "ansible-playbook"), f"{ROOT}/playbooks/stop.yml", "-i", str(tmp_path / "inventory.json")]
     env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
     done = subprocess.run(argv, capture_output=True, text=True, env=env)
     assert done.returncode == 2, done.stdout
-    for name in ("gx10-1", "gx10-2"):
+    for name in names:
         assert f"{name}: node: found no answer; wanted one on which nothing of ours is left. When it returns, " in done.stdout
     assert "Stopped: " not in done.stdout
 

@@ -173,3 +173,29 @@ def test_a_head_is_believed_against_its_workers_and_they_are_named() -> None:
     # A node that is up to date, or has none yet, is none of them.
     infos["gx10-2"] = {"record": {}}
     assert _gate.record_checks(now["record"], {**infos, "gx10-3": now}) == []
+
+
+def test_status_warns_of_who_has_been_left_out_and_names_who_disagrees(tmp_path: Path) -> None:
+    """This machine is three nodes, each with a folder of its own, and a stub of Docker that runs nothing."""
+    (tmp_path / "docker").write_text("#!/bin/sh\n")
+    (tmp_path / "docker").chmod(0o755)
+    old, new = resolve()["plan"], resolve("gx10-1")["plan"]
+    (tmp_path / "here").symlink_to("/proc/self/cwd")
+    hosts = {}
+    for name, plan, image in (("gx10-1", old, "1"), ("gx10-2", new, "2"), ("gx10-3", new, "3")):
+        (tmp_path / name / "state").mkdir(parents=True)
+        (tmp_path / name / "state/current.json").write_text(
+            json.dumps(record(plan, "2026-06-13T00:00:00Z", f"sha256:{image * 64}")["record"])
+        )
+        python = tmp_path / f"python-{name}"
+        python.write_text(f'#!/bin/sh\ncd {tmp_path}/{name}; PATH="{tmp_path}:$PATH" exec {sys.executable} "$@"\n')
+        python.chmod(0o755)
+        hosts[name] = {"ansible_connection": "local", "ansible_python_interpreter": str(python), "gx10_state_dir": f"{tmp_path}/here/state"}
+    (tmp_path / "inventory.json").write_text(json.dumps({"gx10": {"hosts": hosts}}))
+    argv = [str(Path(sys.executable).parent / "ansible-playbook"), f"{ROOT}/playbooks/status.yml", "-i", str(tmp_path / "inventory.json")]
+    env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
+    done = subprocess.run(argv, capture_output=True, text=True, env=env)
+    output = done.stdout + done.stderr
+    assert "Warning: gx10-1: has the record of 'sim-tiny-tp2' by plan 'sha256:" in output, output
+    assert "failed: gx10-3: record: found 'sim-tiny-tp2' by plan" in output
+    assert "Warning: gx10-3" not in output and "gx10-1: record" not in output

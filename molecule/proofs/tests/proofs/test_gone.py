@@ -52,6 +52,12 @@ def test_the_others_serve_with_another_head(nodes: dict[str, Any], known: str) -
         assert [bool(nodes[name].containers(running=True)) for name in sorted(nodes) if name != HEAD] == [True, True, False]
         Playbook("serve", "-i", known, without=HEAD, **PROFILE).unchanged()
         Playbook("status", "-i", known).ok()
+        for verb in ("verify_weights", "stage", "restore"):
+            Playbook(verb, "-i", known, without=HEAD, **PROFILE).ok()
+        # Stopped, it is served again without a word of whom that left out.
+        assert f"{HEAD}: node: found no answer" in Playbook("stop", "-i", known).refused().output
+        assert f"{HEAD}: left out, as it is gone" in Playbook("rollback", "-i", known).ok().output
+        assert ask(api=OTHER).strip()
     finally:
         docker("start", HEAD)
 
