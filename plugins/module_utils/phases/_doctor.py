@@ -53,7 +53,7 @@ def chosen(engines: Mapping[str, Engine]) -> Chosen:
         for (key, form), value in zip(_rollback.FORMS.items(), _rollback.named(record))
         if not isinstance(value, str) or not re.fullmatch(form, value)
     ]
-    problem = "; ".join(wrong) or other_format(record)
+    problem = "; ".join(wrong) or other_format(record) or _gate.unasked(record, engines)
     return {"plan": {} if problem else record["plan"], "image_id": "" if problem else record["image_id"], "problem": problem}
 
 
