@@ -77,6 +77,11 @@ def test_an_image_that_is_served_and_gone_from_a_node_is_still_a_finding(plan: A
     images("gx10-2", lambda look: look["images"].clear())(seen)
     found = diagnosed(plan, seen, served=True)
     assert named(found) == [("gx10-2", "image", "differs-from-plan")]
+    assert "restore.yml" in found["findings"][0]["mend"]
+    # What the tag names by now is what restore.yml would bring.
+    promoted(plan, "gx10-1")(seen)
+    (one,) = diagnosed(plan, seen, served=True)["findings"]
+    assert (one["node"], one["mend"].startswith("ansible-playbook serve.yml -e profile=sim-tiny-tp2")) == ("gx10-2", True)
 
 
 def test_a_node_that_is_no_head_says_not_where_the_head_is_asked(plan: Any, seen: Any) -> None:
