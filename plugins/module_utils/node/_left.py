@@ -8,6 +8,7 @@ Looked at, and removed where nobody can miss it. Runs on the nodes (Python >= 3.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import stat
@@ -64,12 +65,12 @@ def files(state_dir: str) -> list[LeftFile]:
 def opened() -> Iterable[tuple[int, int]]:
     """Every file that a process has open, by device and inode: a container has other paths for it."""
     for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
+        # The process may have ended meanwhile, or closed one of them; the others count.
+        with contextlib.suppress(OSError):
             for descriptor in os.listdir(f"/proc/{entry}/fd"):
-                about = os.stat(f"/proc/{entry}/fd/{descriptor}")
-                yield about.st_dev, about.st_ino
-        except OSError:
-            continue  # the process has ended meanwhile
+                with contextlib.suppress(OSError):
+                    about = os.stat(f"/proc/{entry}/fd/{descriptor}")
+                    yield about.st_dev, about.st_ino
 
 
 def works(state_dir: str) -> list[str]:

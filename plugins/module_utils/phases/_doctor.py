@@ -53,7 +53,7 @@ def chosen(engines: Mapping[str, Engine]) -> Chosen:
         for (key, form), value in zip(_rollback.FORMS.items(), _rollback.named(record))
         if not isinstance(value, str) or not re.fullmatch(form, value)
     ]
-    problem = "; ".join(wrong) or other_format(record)
+    problem = "; ".join(wrong) or other_format(record) or _gate.unasked(record, engines)
     return {"plan": {} if problem else record["plan"], "image_id": "" if problem else record["image_id"], "problem": problem}
 
 
@@ -130,14 +130,14 @@ def _planned_ports(engine: Engine, seen: Seen) -> Engine:
     return {**engine, "listeners": [item for item in engine["listeners"] if item["port"] != seen.fanout_port]}
 
 
-def _of(plan: Plan, actions: Sequence[_actions.Action]) -> list[Problem]:
-    """What a run would do is what differs: its reason is what was found."""
+def _of(plan: Plan, actions: Sequence[_actions.Action], verbs: Mapping[str, str] = VERBS) -> list[Problem]:
+    """What a run would do is what differs: its reason is what was found. `verbs`: other than serve that do it, by phase."""
     found = []
     for item in actions:
         # What depends on others is not known yet.
         if item["do"] != "depends":
             doing, _colon, why = item["text"].partition(": ")
-            verb = "serve" if item["do"] in SERVES else VERBS.get(item["phase"], "serve")
+            verb = "serve" if item["do"] in SERVES else verbs.get(item["phase"], "serve")
             mend, wanted = f"{_again(plan, verb)} ({doing})", "as the plan says"
             where, told = item["node"] or plan["nodes"][0]["name"], why or f"still to do: {doing}"
             found.append(Problem(where, item["phase"], told, wanted, mend, code="differs-from-plan"))
@@ -153,8 +153,12 @@ def _image(plan: Plan, seen: Seen, wanted: Wanted) -> tuple[str, list[Problem], 
     }
     if not looks:
         return wanted.wish.wanted, [], []
-    notes = _moved(plan, looks, wanted.wish.wanted)
-    looks = {name: _started(look, plan["image"]["reference"], wanted.wish.wanted) for name, look in looks.items()}
+    reference, served = plan["image"]["reference"], wanted.wish.wanted
+    notes = _moved(plan, looks, served)
+    # restore.yml brings what the tag names.
+    named = [look["images"][reference]["id"] for look in looks.values() if reference in look["images"]]
+    verbs = {} if served and any(identifier != served for identifier in named) else VERBS
+    looks = {name: _started(look, reference, served) for name, look in looks.items()}
     builder = plan["image"]["builder"]
     image: Image = {**plan["image"], "builder": builder if builder in looks else next(iter(looks))}
     targets = [node["name"] for node in plan["nodes"] if node["name"] in looks]
@@ -166,7 +170,7 @@ def _image(plan: Plan, seen: Seen, wanted: Wanted) -> tuple[str, list[Problem], 
     ]
     # What is served by its ID has passed what its definition was then; the tag that says so goes with the next build.
     actions = [item for item in decision["actions"] if not (wish.wanted and item["do"] == "verify")]
-    return decision["id"] or wish.wanted, [*said, *_of(plan, [*actions, *decision["good"]])], notes
+    return decision["id"] or wish.wanted, [*said, *_of(plan, [*actions, *decision["good"]], verbs)], notes
 
 
 def _started(look: Images, reference: str, wanted: str) -> Images:

@@ -49,6 +49,22 @@ def test_files_that_never_got_their_name_are_found_and_no_others(state: Path) ->
     assert _left.files(str(state / "nowhere")) == []
 
 
+def test_a_file_that_is_open_counts_where_its_process_closes_another(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A descriptor that is gone between two looks says nothing of the others."""
+    path, real = state / "current.json.new", os.listdir
+    with path.open() as file:
+
+        def listing(folder: Any) -> Any:
+            found = real(folder)
+            # The first of them is no descriptor any more.
+            return ["999999", *found] if folder == f"/proc/{os.getpid()}/fd" else found
+
+        monkeypatch.setattr(os, "listdir", listing)
+        assert not file.closed
+        assert "current.json.new" not in names(state)
+    assert "current.json.new" in names(state)
+
+
 def test_what_is_young_a_link_or_another_user_s_is_left(state: Path) -> None:
     lay(state / "current.json.new", age=_left.OLD_SECONDS - 60)
     (state / "sbom/x.json.new").unlink()

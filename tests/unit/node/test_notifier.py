@@ -160,7 +160,8 @@ def test_what_whoever_is_root_in_the_container_puts_there_does_no_harm(site: Sit
     os.mkfifo(site.spool / "2.json")
     (site.spool / "3.json").write_text("x" * 20000)
     (site.spool / "4.json").write_text("[" * 5000)
-    (site.spool / "5.json").mkdir()
+    (site.spool / "5.json/inner").mkdir(parents=True)
+    (site.spool / "5.json/inner/link").symlink_to(victim)
     (site.spool / ".hidden").write_text("{}")
     with socket.socket(socket.AF_UNIX) as one:
         # Its path has a bound.
@@ -218,3 +219,43 @@ def test_pauses_grow_and_a_receiver_may_ask_for_more(program: Any, monkeypatch: 
     with pytest.raises(SystemExit):
         one.run()
     assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 100.0, 300.0]
+
+
+def test_a_write_that_was_cut_starts_it_once_and_not_for_ever(site: Site) -> None:
+    """systemd looks whether the folder is empty."""
+    box = site.queue / "command"
+    box.mkdir(parents=True)
+    (box / "000000000001.json.new").write_text('{"sequ')
+    site.start(command=["/bin/true"])
+    site.ends()
+    assert list(box.iterdir()) == []
+
+
+def test_an_outbox_that_cannot_be_read_for_a_while_ends_no_sender(program: Any) -> None:
+    told: list[bytes] = []
+
+    class Box:
+        """A stub: of a machine that is out of file descriptors, twice."""
+
+        bound, failures = 1, 2
+
+        def names(self) -> list[str]:
+            if self.failures:
+                self.failures -= 1
+                raise OSError(24, "Too many open files")
+            return ["1.json"] if not told else []
+
+        def first(self) -> Any:
+            return ("1.json", {"sequence": 1, "event": "serving", "dropped": 0}) if self.names() else None
+
+        def done(self, _name: str, _notice: Any) -> None:
+            pass
+
+    class Target:
+        def tell(self, body: bytes) -> None:
+            told.append(body)
+
+    sender = program["sender"].Sender("command", Target(), Box(), 0.01)
+    sender.start()
+    assert eventually(lambda: told, 10)
+    assert sender.is_alive()

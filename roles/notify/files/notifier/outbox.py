@@ -20,6 +20,10 @@ class Outbox:
     def __init__(self, root: str, name: str, bound: int = BOUND) -> None:
         self.folder, self.last, self.bound = os.path.join(root, name), os.path.join(root, f"{name}.last"), bound
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        # Of a write that a power loss or a full disk has cut: systemd, which looks whether the folder is empty, would start this for ever.
+        for name in os.listdir(self.folder):
+            if name.endswith(".new"):
+                self._remove(name)
 
     def names(self) -> list[str]:
         """Files that wait, in order."""

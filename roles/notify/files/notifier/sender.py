@@ -56,8 +56,15 @@ class Sender(threading.Thread):
                 text, after = (str(error), error.after) if isinstance(error, Later) else (type(error).__name__, 0.0)
                 pause = max(min(self.pause * 2**failed, LONGEST_PAUSE), min(after, LONGEST_ASKED))
                 failed = min(failed + 1, 20)
-                say(f"{self.name}: {text}; tried again in {pause:g} s, {len(self.outbox.names())} wait", error=True)
+                say(f"{self.name}: {text}; tried again in {pause:g} s, {self._waiting()} wait", error=True)
                 self._rest.wait(pause)
+
+    def _waiting(self) -> str:
+        """For the journal: whatever keeps the outbox from being read must not end this thread."""
+        try:
+            return str(len(self.outbox.names()))
+        except OSError as error:
+            return f"nobody knows how many ({error.strerror})"
 
     def _one(self, name: str, notice: dict[str, Any]) -> None:
         about = f"{self.name}: notice {notice['sequence']} ({notice['event']})"

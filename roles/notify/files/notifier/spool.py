@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import stat
 from collections.abc import Sequence
 from typing import Any
@@ -86,8 +87,8 @@ def _remove(home: int, name: str) -> None:
     try:
         os.remove(name, dir_fd=home)
     except IsADirectoryError:
-        # One that is not empty stays, and is passed over.
-        with contextlib.suppress(OSError):
-            os.rmdir(name, dir_fd=home)
+        # One that stays would start this program again and again. What cannot go is passed over.
+        with contextlib.suppress(OSError, RecursionError):
+            shutil.rmtree(f"/proc/self/fd/{home}/{name}")
     except FileNotFoundError:
         pass
