@@ -16,6 +16,7 @@ FLAGS: Any = {
     "level": {"type": "int", "choices": [1, 2]}, "backend": {"type": "str", "choices": ["TRITON_ATTN", "FLASHINFER"], "folds": "snake"},
     "parser": {"type": "str", "choices": ["hermes", "qwen3"], "open": True}, "free": {"type": "json"},
     "twins": {"type": "str", "choices": ["a-b", "a_b"], "folds": "snake"},
+    "dozen": {"type": "int", "choices": list(range(12))},
     "many": {"type": "str", "choices": [f"choice{letter}" for letter in "abcdefghijklm"]},
     "either": {"type": "json_or_str"}, "conf": {"type": "json", "of": "Config", "sizes": True}, "plain": {"type": "json", "of": "Config"},
     "old": {"type": "int", "deprecated": "--whole", "also": ["-o", "--older"]}, "gone": {"type": "int", "deprecated": "Say nothing."},
@@ -199,8 +200,8 @@ def test_what_is_wanted_is_said() -> None:
     assert [problem.wanted for problem in read({"some": [], "two": ["x"]}).problems] == ["at least one value", "2 values"]
     (problem,) = read({"many": "choiceZZ"}).problems
     assert problem.wanted.endswith("choicel and 1 more (vllm 0.22.1)")
-    (problem,) = read({"backend": "x"}).problems
-    assert problem.wanted == "one of TRITON_ATTN, FLASHINFER (vllm 0.22.1)"
+    (problem,) = read({"dozen": 12}).problems
+    assert problem.wanted == "one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 (vllm 0.22.1)"
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,8 @@ def test_a_host_has_a_name_that_paths_and_options_take(name: str) -> None:
 def test_an_environment_has_texts_and_numbers(env: dict[str, Any]) -> None:
     assert read(hostvars(1, gx10_env=env))[1] == [f"gx10-1.gx10_env.{next(iter(env))}"]
     assert read(hostvars(1, gx10_env={"A": "1", "B": 2, "NCCL_IB_HCA": "=a,b"}))[1] == []
-    assert read(hostvars(1, gx10_env={f"A{number}": "1" for number in range(201)}))[1] == ["gx10-1.gx10_env"]
+    for count in (200, 201):
+        assert read(hostvars(1, gx10_env={f"A{number}": "1" for number in range(count)}))[1] == ["gx10-1.gx10_env"] * (count > 200)
 
 
 def test_a_thousand_hosts_are_answered_and_more_are_refused() -> None:
@@ -284,3 +285,10 @@ def test_what_a_host_has_otherwise_is_told_beside_what_is_wrong() -> None:
     variables["gx10-3"] |= {"gx10_api_port": 8001, "gx10_ray_port": 7000}
     variables["gx10-4"]["gx10_ray_port"] = [10**30]
     assert read(variables)[1] == ["gx10-4.gx10_ray_port[0]", "gx10-3: gx10_ray_port", "gx10_api_port"]
+
+
+@pytest.mark.parametrize(("count", "more"), [(8, False), (9, True)])
+def test_of_many_hosts_some_are_named(count: int, more: bool) -> None:
+    variables = hostvars(count, gx10_build_host="nope")
+    (problem,) = _inventory.read(variables, list(variables), "i")[1]
+    assert (f"gx10-8{', …' if more else ''})" in problem.wanted, "gx10-9" in problem.wanted) == (True, False)
