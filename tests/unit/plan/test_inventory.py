@@ -39,7 +39,17 @@ def test_whole_numbers_have_bounds(key: str, low: int, high: int) -> None:
 @pytest.mark.parametrize(
     ("key", "good", "bad"),
     [
-        ("gx10_api_address", ["0.0.0.0", "::", "fd00::1"], ["head", "", "10.0.0"]),
+        (
+            "gx10_api_address",
+            ["0.0.0.0", "::", "fd00::1", "::ffff:10.0.0.1", "fe80::1%eth0"],
+            ["head", "", "10.0.0", 3232235777, True, "224.0.0.1", "255.255.255.255", "ff02::1", "fd00::1%eth0", "fe80::1%e,h"],
+        ),
+        ("gx10_weights_sources", [{}, None, {"a/b": "/x"}], [1, ["a/b"], {"ab": "/x"}, {"a/b": ""}, {"a/b": 1}, {"a /b": "/x"}]),
+        ("gx10_secrets_dir", [None, "/x", "~/x"], ["", "x", 1]),
+        ("gx10_hub_token_file", [None, "", "/x", "~/x"], ["x", 1]),
+        ("gx10_hub_endpoint", [None, "", "http://h", "https://h:8/x"], ["h", "ftp://x", 1]),
+        ("gx10_accept_open_api", [True, "no"], ["maybe", None]),
+        ("gx10_state_dir", ["/var/lib/x", "/srv/model", "/srv/models2"], ["/", "x", "/a:b", "/srv/models", "/srv/models/x", "/srv"]),
         ("gx10_models_root", ["/srv", "/a..b"], ["srv", "/", "/a/../b", "/a,b", "/a:b", "/a\nb"]),
         ("gx10_image_archive", ["", "/a", "~/a"], ["a", "~a", None, 1]),
         ("gx10_image_archive_host", ["localhost"], ["", None, 1]),
