@@ -36,13 +36,24 @@ def test_whole_numbers_have_bounds(key: str, low: int, high: int) -> None:
         assert read(hostvars(1, **{key: bad}))[1] == [key]
 
 
+def test_an_address_is_kept_as_a_socket_has_it() -> None:
+    for text, kept in (("::ffff:10.0.0.1", "10.0.0.1"), ("fd00::0:1", "fd00::1"), ("head", "head")):
+        assert read(hostvars(1, gx10_api_address=text))[0].site["api_address"] == kept
+    for value, found in ((None, "nothing"), ("head", "'head'"), (7, "7")):
+        (problem,) = _inventory.read({"n": {"gx10_fabric_address": value}}, ["n"], "i")[1]
+        assert problem.found == found
+
+
 @pytest.mark.parametrize(
     ("key", "good", "bad"),
     [
         (
             "gx10_api_address",
             ["0.0.0.0", "::", "fd00::1", "::ffff:10.0.0.1", "fe80::1%eth0"],
-            ["head", "", "10.0.0", 3232235777, True, "224.0.0.1", "255.255.255.255", "ff02::1", "fd00::1%eth0", "fe80::1%e,h"],
+            [
+                *("head", "", "10.0.0", 3232235777, True, "224.0.0.1", "255.255.255.255", "ff02::1"),
+                *("fd00::1%eth0", "fe80::1%e,h", "fe80::1%\u0131b0"),
+            ],
         ),
         ("gx10_weights_sources", [{}, None, {"a/b": "/x"}], [1, ["a/b"], {"ab": "/x"}, {"a/b": ""}, {"a/b": 1}, {"a /b": "/x"}]),
         ("gx10_secrets_dir", [None, "/x", "~/x"], ["", "x", 1]),
