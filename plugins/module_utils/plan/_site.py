@@ -162,7 +162,7 @@ TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no"
 
 def truth(value: object) -> bool | None:
     """True or false in one of Ansible's spellings: from the command line and a template both come as text. None for anything else."""
-    return TRUTHS.get(str(value).lower()) if isinstance(value, str | int) else None
+    return TRUTHS.get(str(value).lower())
 
 
 def check(site: dict[str, Any], where: str) -> list[Problem]:

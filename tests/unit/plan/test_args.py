@@ -15,6 +15,8 @@ FLAGS: Any = {
     "two": {"type": "str", "nargs": 2}, "again": {"type": "str", "append": True}, "maybe": {"type": "str", "nargs": "?"},
     "level": {"type": "int", "choices": [1, 2]}, "backend": {"type": "str", "choices": ["TRITON_ATTN", "FLASHINFER"], "folds": "snake"},
     "parser": {"type": "str", "choices": ["hermes", "qwen3"], "open": True}, "free": {"type": "json"},
+    "twins": {"type": "str", "choices": ["a-b", "a_b"], "folds": "snake"},
+    "dozen": {"type": "int", "choices": list(range(12))},
     "many": {"type": "str", "choices": [f"choice{letter}" for letter in "abcdefghijklm"]},
     "either": {"type": "json_or_str"}, "conf": {"type": "json", "of": "Config", "sizes": True}, "plain": {"type": "json", "of": "Config"},
     "old": {"type": "int", "deprecated": "--whole", "also": ["-o", "--older"]}, "gone": {"type": "int", "deprecated": "Say nothing."},
@@ -53,7 +55,7 @@ GOOD: list[tuple[str, Any, Any, str | None]] = [
     *[("any", [], [], "--any"), ("any", ["x"], ["x"], "--any x"), ("two", ["x", "y"], ["x", "y"], "--two x y")],
     *[("again", ["x", "y"], ["x", "y"], "--again x --again y"), ("again", [], [], ""), ("again", "x", "x", "--again x")],
     *[("maybe", True, True, "--maybe"), ("maybe", "x", "x", "--maybe x"), ("word", "none", "none", "--word none")],
-    ("name", 1, 1, "--name 1"),
+    *[("name", 1, 1, "--name 1"), ("twins", "a_b", "a_b", "--twins a_b"), ("twins", "A_B", "a-b", "--twins a-b")],
     *[("level", 1, 1, "--level 1"), ("level", "2", 2, "--level 2"), ("backend", "triton-attn", "TRITON_ATTN", "--backend TRITON_ATTN")],
     *[("backend", "FlashInfer", "FLASHINFER", "--backend FLASHINFER"), ("parser", "hermes", "hermes", "--parser hermes")],
     *[("free", value, {"a": [1]}, '--free {"a":[1]}') for value in ({"a": [1]}, '{"a": [1]}', ' {"a":[1]}\t')],
@@ -118,7 +120,7 @@ def test_a_part_of_a_flag_is_the_flags() -> None:
     found = read({"conf.tokens": "1k", "conf.inner.depth": "4", "conf.any": "x", "free.a.b": "7", "conf.names": "[1]"})
     assert found.problems == []
     assert found.args == {"conf": {"tokens": 1000, "inner": {"depth": 4}, "any": "x", "names": [1]}, "free": {"a": {"b": 7}}}
-    assert found.words[:4] == ["--conf.tokens", "1000", "--conf.inner.depth", "4"]
+    assert " ".join(found.words) == "--conf.tokens 1000 --conf.inner.depth 4 --conf.any x --free.a.b 7 --conf.names [1]"
     assert read({"conf.tokens": None}).words == ["--conf.tokens", "null"]
     assert read({"conf.any": "1.5K"}).args == {"conf": {"any": "1.5K"}}
     assert wrong({"conf.tokens": "x"}) == [("conf.tokens", "wrong-type")]
@@ -155,10 +157,11 @@ def test_a_flag_is_said_once(args: Any, key: str, hint: str | None) -> None:
 
 def test_a_flag_that_is_refused_is_not_twice_beside() -> None:
     """Nor is its value read; one that nobody knows is kept for the rules."""
-    found = read({"api-key": "x", "api_key": "y", "model": "m", "nope": "7", "nope2": 1, "no-on": True, "no-bare": False, "no-name": True})
+    found = read({"api-key": "x", "api_key": "y", "model": "m", "nope": "7", "nope2": 1, "no-on": True, "no-bare": False})
     codes = [problem.code for problem in found.problems]
-    assert codes == ["refused", "refused", "owned", "flag-unknown", "flag-unknown", "flag-negated", "flag-negated", "flag-unknown"]
-    assert found.args == {"nope": "7", "nope2": 1, "no-name": True}
+    assert codes == ["refused", "refused", "owned", "flag-unknown", "flag-unknown", "flag-negated", "flag-negated"]
+    assert found.args == {"nope": "7", "nope2": 1}
+    assert wrong({"no-name": True, "no-nope": True}) == [("no-name", "flag-unknown"), ("no-nope", "flag-unknown")]
     assert [problem.wanted for problem in found.problems if problem.code == "flag-negated"] == ["on: false", "bare: true"]
     assert (found.problems[0].hint.startswith("Reason: "), found.problems[2].wanted) == (True, "the value in model.repo")
 
@@ -193,11 +196,12 @@ def test_a_choice_that_a_plugin_brings_is_no_slip(value: str, slip: bool) -> Non
     assert wrong({"backend": "FLASHINFE"}, borrowed={}) == [("backend", "not-a-choice")]
 
 
-def test_of_many_choices_some_are_shown() -> None:
+def test_what_is_wanted_is_said() -> None:
+    assert [problem.wanted for problem in read({"some": [], "two": ["x"]}).problems] == ["at least one value", "2 values"]
     (problem,) = read({"many": "choiceZZ"}).problems
     assert problem.wanted.endswith("choicel and 1 more (vllm 0.22.1)")
-    (problem,) = read({"backend": "x"}).problems
-    assert problem.wanted == "one of TRITON_ATTN, FLASHINFER (vllm 0.22.1)"
+    (problem,) = read({"dozen": 12}).problems
+    assert problem.wanted == "one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 (vllm 0.22.1)"
 
 
 @pytest.mark.parametrize(

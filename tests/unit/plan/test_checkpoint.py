@@ -281,7 +281,8 @@ def test_no_expert_is_cut_within_a_block(sizes: dict[str, Any], parallel: dict[s
         *[(4 * 96, [128, 128], 2048, 1, True), (4 * 80, [128, 128], 2048, 1, False), (768, [128, 128], 2048 + 16, 1, False)],
         *[(4 * 96, [64, 64], 2048, 1, True), (4 * 96, [128, 16], 2048, 1, False), (4 * 31, [31, 62], 31, 1, False)],
         # Ranks that hold experts whole cut no rows of the other matrix; parts that are not whole are no shares.
-        *[(192, [64, 128], 2048, 4, None), (4 * 192, [64, 128], 2048, 1, True), (770, [128, 128], 2048, 1, False)],
+        *[(192, [64, 128], 2048, 4, None), (4 * 192, [64, 128], 2048, 1, True)],
+        *[(768, [1, 128], 2048, 1, False), (770, [128, 128], 2048, 1, False)],
     ],
 )
 def test_later_vllm_splits_a_block(size: int, sides: list[int], hidden: int | None, expert: int, later: bool | None) -> None:

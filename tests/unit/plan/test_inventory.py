@@ -37,10 +37,31 @@ def test_whole_numbers_have_bounds(key: str, low: int, high: int) -> None:
         assert read(hostvars(1, **{key: bad}))[1] == [key]
 
 
+def test_an_address_is_kept_as_a_socket_has_it() -> None:
+    for text, kept in (("::ffff:10.0.0.1", "10.0.0.1"), ("fd00::0:1", "fd00::1"), ("head", "head")):
+        assert read(hostvars(1, gx10_api_address=text))[0].site["api_address"] == kept
+    for value, found in ((None, "nothing"), ("head", "'head'"), (7, "7")):
+        (problem,) = _inventory.read({"n": {"gx10_fabric_address": value}}, ["n"], "i")[1]
+        assert problem.found == found
+
+
 @pytest.mark.parametrize(
     ("key", "good", "bad"),
     [
-        ("gx10_api_address", ["0.0.0.0", "::", "fd00::1"], ["head", "", "10.0.0"]),
+        (
+            "gx10_api_address",
+            ["0.0.0.0", "::", "fd00::1", "::ffff:10.0.0.1", "fe80::1%eth0"],
+            [
+                *("head", "", "10.0.0", 3232235777, True, "224.0.0.1", "255.255.255.255", "ff02::1"),
+                *("fd00::1%eth0", "fe80::1%e,h", "fe80::1%\u0131b0"),
+            ],
+        ),
+        ("gx10_weights_sources", [{}, None, {"a/b": "/x"}], [1, ["a/b"], {"ab": "/x"}, {"a/b": ""}, {"a/b": 1}, {"a /b": "/x"}]),
+        ("gx10_secrets_dir", [None, "/x", "~/x"], ["", "x", 1]),
+        ("gx10_hub_token_file", [None, "", "/x", "~/x"], ["x", 1]),
+        ("gx10_hub_endpoint", [None, "", "http://h", "https://h:8/x"], ["h", "ftp://x", 1]),
+        ("gx10_accept_open_api", [True, "no"], ["maybe", None]),
+        ("gx10_state_dir", ["/var/lib/x", "/srv/model", "/srv/models2"], ["/", "x", "/a:b", "/srv/models", "/srv/models/x", "/srv"]),
         ("gx10_models_root", ["/srv", "/a..b"], ["srv", "/", "/a/../b", "/a,b", "/a:b", "/a\nb"]),
         ("gx10_image_archive", ["", "/a", "~/a"], ["a", "~a", None, 1]),
         ("gx10_image_archive_host", ["localhost"], ["", None, 1]),
@@ -215,7 +236,8 @@ def test_a_host_has_a_name_that_paths_and_options_take(name: str) -> None:
 def test_an_environment_has_texts_and_numbers(env: dict[str, Any]) -> None:
     assert read(hostvars(1, gx10_env=env))[1] == [f"gx10-1.gx10_env.{next(iter(env))}"]
     assert read(hostvars(1, gx10_env={"A": "1", "B": 2, "NCCL_IB_HCA": "=a,b"}))[1] == []
-    assert read(hostvars(1, gx10_env={f"A{number}": "1" for number in range(201)}))[1] == ["gx10-1.gx10_env"]
+    for count in (200, 201):
+        assert read(hostvars(1, gx10_env={f"A{number}": "1" for number in range(count)}))[1] == ["gx10-1.gx10_env"] * (count > 200)
 
 
 def test_a_thousand_hosts_are_answered_and_more_are_refused() -> None:
@@ -299,3 +321,10 @@ def test_what_a_host_has_otherwise_is_told_beside_what_is_wrong() -> None:
     variables["gx10-3"] |= {"gx10_api_port": 8001, "gx10_ray_port": 7000}
     variables["gx10-4"]["gx10_ray_port"] = [10**30]
     assert read(variables)[1] == ["gx10-4.gx10_ray_port[0]", "gx10-3: gx10_ray_port", "gx10_api_port"]
+
+
+@pytest.mark.parametrize(("count", "more"), [(8, False), (9, True)])
+def test_of_many_hosts_some_are_named(count: int, more: bool) -> None:
+    variables = hostvars(count, gx10_build_host="nope")
+    (problem,) = _inventory.read(variables, list(variables), "i")[1]
+    assert (f"gx10-8{', …' if more else ''})" in problem.wanted, "gx10-9" in problem.wanted) == (True, False)

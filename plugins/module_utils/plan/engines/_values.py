@@ -128,7 +128,7 @@ def choose(table: Table, spec: Spec, value: Any, warnings: list[str], at: str) -
 def _slip(word: str, name: str) -> bool:
     """Is a word a name but for one letter that is missing, too much or another? One digit off is another version's name."""
     long, short = sorted((word, name), key=len, reverse=True)
-    if len(short) < SHORTEST or len(long) > len(short) + 1:
+    if len(short) < SHORTEST:
         return False
     if len(long) == len(short):
         others = [pair for pair in zip(long, short, strict=True) if pair[0] != pair[1]]
