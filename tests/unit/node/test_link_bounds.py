@@ -69,6 +69,12 @@ def port() -> Iterator[Port]:
     found.head.close()
 
 
+def test_it_listens_on_its_address_alone(port: Port) -> None:
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", port.at[1]), 10)
+    port.joins()
+
+
 def test_a_greeting_has_two_seconds(port: Port) -> None:
     with port.connect() as sock:
         port.pending(1)

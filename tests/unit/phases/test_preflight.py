@@ -6,8 +6,11 @@ import copy
 from typing import Any
 
 import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
 from ansible_collections.gx10.serving.plugins.module_utils.phases import _preflight
-from conftest import UNKNOWN, hostvars
+from conftest import ROOT, UNKNOWN, hostvars
 
 GOOD: dict[str, Any] = {
     "journal": True, "hardware": UNKNOWN, "missing_tools": [], "docker": {"error": ""},
@@ -79,6 +82,23 @@ def test_a_port_is_free_or_our_own(plan: Any) -> None:
     assert said(plan, "gx10-1", engine) == []
     (problem,) = said(plan, "gx10-1", {**engine, "listeners": [listener, {**listener, "container": None}]})
     assert problem.startswith("gx10-1: port 8000: found pid 9 (unknown); wanted a free port")
+
+
+@pytest.mark.parametrize(
+    ("node", "ray", "ports"),
+    [
+        ("gx10-1", {"ports": [10000, 10001]}, [10000, 10001]),
+        ("gx10-3", {"ports": [10000]}, [10000]),
+        # Not of the plan, without Ray, and in a record of an older release.
+        *[("gx10-9", {"ports": [10000]}, []), ("gx10-3", None, []), ("gx10-3", {"argv": []}, [])],
+    ],
+)
+def test_rays_own_ports_are_looked_at_on_every_node(node: str, ray: Any, ports: list[int]) -> None:
+    task = yaml.safe_load((ROOT / "roles/preflight/tasks/main.yml").read_text())[0]
+    assert "+ __preflight_ray }}" in task["gx10.serving.world_info"]["engine"]["ports"]
+    plan = {"nodes": [{"name": f"gx10-{number}", "ray": ray} for number in range(1, 5)]}
+    variables = {"preflight_plan": plan, "inventory_hostname": node}
+    assert Templar(DataLoader(), variables=variables).template(trust_as_template(task["vars"]["__preflight_ray"])) == ports
 
 
 def test_a_mod_that_is_only_declared(plan: Any) -> None:

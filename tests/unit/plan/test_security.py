@@ -142,7 +142,10 @@ def test_every_port_of_ray_is_fixed_and_is_rays_alone(resolve: Any, first: int) 
         # No connection of the node's own takes one first.
         assert first >= 1024 and high < 32768
         assert ("--port" in argv) == (node["rank"] == 0)
-    assert {"gx10_ray_first_port": 10000}.items() <= _site.SITE_DEFAULTS.items()
+    assert _site.SITE_DEFAULTS["gx10_ray_first_port"] == 10000
+    for wrong in (1023, 31769):
+        (problem,) = resolve("sim-tiny-tp2", variables=hostvars(2, gx10_ray_first_port=wrong), accept_untested=True)["problems"]
+        assert f"gx10_ray_first_port: found {wrong}; wanted a whole number from 1024 to 31768" in problem
 
 
 @pytest.mark.parametrize(
