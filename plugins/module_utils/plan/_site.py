@@ -44,7 +44,7 @@ SITE_DEFAULTS: dict[str, Any] = {
     # How many images of a name each node keeps, in Docker and as layers, for the next one to travel by its changed layers only.
     "gx10_image_keep": 2,
     # Of what engines have compiled, on each node; 0: nothing is kept.
-    "gx10_compiled_gib": 0,
+    "gx10_compiled_gib": 20,
     # A folder for verified copies on a host; empty: none.
     "gx10_image_archive": "~/.local/share/gx10/images",
     "gx10_image_archive_host": "localhost",

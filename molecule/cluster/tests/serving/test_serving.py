@@ -85,7 +85,8 @@ def test_the_container_has_no_more_rights_than_it_needs(nodes: dict[str, Any]) -
         assert host["LogConfig"]["Config"] == {"max-size": "50m", "max-file": "3"}
         mounts = {mount["Destination"]: mount for mount in container["Mounts"]}
         notices = {"/run/gx10/notices"} if node.name == HEAD else set()
-        assert set(mounts) == {"/opt/gx10", "/run/gx10", "/root/.cache/huggingface", "/run/systemd/journal/socket", *notices}
+        kept = {"/var/cache/gx10", "/run/systemd/journal/socket"}
+        assert set(mounts) == {"/opt/gx10", "/run/gx10", "/root/.cache/huggingface", *kept, *notices}
         assert not mounts["/root/.cache/huggingface"]["RW"]
         assert not mounts["/opt/gx10"]["RW"]
 
