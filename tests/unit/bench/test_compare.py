@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -85,6 +86,39 @@ def verdict(old: list[float], new: list[float]) -> Verdict:
 def test_the_band_is_that_of_the_repeats_and_at_least_a_floor(old: list[float], new: list[float], said: str) -> None:
     found = verdict(old, new)
     assert found["verdict"] == said, found
+
+
+def test_the_band_is_students_t_times_the_medians_error() -> None:
+    found = verdict([math.exp(one) for one in (-0.1, 0.0, 0.1)], [math.exp(one) for one in (-0.1, 0.0, 0.1)])
+    # Four degrees of freedom, a standard deviation of 0.1, two medians of three.
+    assert found["band"] == pytest.approx(math.expm1(8.610 * 1.2533 * 0.1 * math.sqrt(1 / 3 + 1 / 3)))
+    # Against one value, of which the noise is the others'; it is no median.
+    lone = verdict([1.0], [math.exp(one) for one in (-0.1, 0.0, 0.1)])
+    assert lone["band"] == pytest.approx(math.expm1(31.60 * 0.1 * math.sqrt(1 + 1.2533**2 / 3)))
+    # Never more than a thousandfold.
+    assert verdict([1.0], [0.001, 1000.0])["band"] == pytest.approx(999)
+    # One degree of freedom is as two.
+    two = verdict([1.0], [math.exp(-0.1), math.exp(0.1)])
+    assert two["band"] == pytest.approx(math.expm1(31.60 * math.sqrt(0.02) * math.sqrt(1 + 1 / 2)))
+
+
+def test_all_points_together_know_more_than_each() -> None:
+    values = [[math.exp(shift + one) for one in (-0.05, 0.0, 0.05)] for shift in (0.0, -0.1)]
+    base, new = (record([made(some, input_tokens=size) for size in range(1, 6)]) for some in values)
+    found = [one for one in _compare.compare(base, new)["verdicts"] if one["figure"] == "request_decode_tps"]
+    together = found.pop()
+    assert together["point"] == "sweep: all" and together["verdict"] == "worse"
+    assert together["change"] == pytest.approx(math.expm1(-0.1))
+    error = 1.2533 * 0.05 * math.sqrt(2 / 3)
+    # A point: four degrees of its own and four borrowed; all: five times eight.
+    assert [one["band"] for one in found] == pytest.approx([math.expm1(5.041 * error)] * 5)
+    assert together["band"] == pytest.approx(math.expm1(3.646 * error / math.sqrt(5)))
+    assert {one["verdict"] for one in found} == {"equal"}
+
+
+def test_a_needle_beside_a_sweep_is_not_of_all_points() -> None:
+    base, new = (record([made(some), made(some, test="needle", depth=0.5)]) for some in ([100.0] * 3, [80.0] * 3))
+    assert "sweep: all" not in {one["point"] for one in _compare.compare(base, new)["verdicts"]}
 
 
 def test_a_points_own_few_repeats_do_not_decide_alone() -> None:
