@@ -55,6 +55,9 @@ EXACT = ("failed", FOUND)
 ABSOLUTE = (*EXACT, SHARE)
 # How long an answer is, is the model's own affair here.
 FREE_LENGTH = ("wall_s", "duration_s")
+# What a prefix cache that has more of the prompts makes better. CACHED: the share that came from it.
+WITH_PREFILL = ("wall_s", "prefill_tps", "output_sum_tps", "ttft_s", "ttft_p90_s", "duration_s")
+CACHED = "cached"
 
 Values = dict[str, list[float]]
 
@@ -124,6 +127,8 @@ def _values(point: Point) -> Values:
         for name, value in known.items():
             if name in BETTER and value is not None and not (point["test"] == "needle" and name in FREE_LENGTH):
                 found.setdefault(name, []).append(float(value))
+        cached, tokens = known["cached_tokens"], known["input_tokens"]
+        found.setdefault(CACHED, []).append(cached / tokens if cached and tokens else 0.0)
     accepted = point["acceptance"]
     for name, value in ((LENGTH, accepted["mean_length"]), (SHARE, accepted["rate"])):
         if value is not None:
@@ -134,12 +139,17 @@ def _values(point: Point) -> Values:
 def _judge(base: Mapping[Key, Values], new: Mapping[Key, Values]) -> Iterator[Verdict]:
     """Every figure of the points that both have, and of a sweep's points together."""
     both = [key for key in base if key in new]
+    helped = {key: [statistics.median(side[key].get(CACHED, [0.0])) for side in (base, new)] for key in both}
     for name, better in BETTER.items():
         pairs = {key: Pair(base[key].get(name, []), new[key].get(name, [])) for key in both}
         noises = {key: _noise(pair) for key, pair in pairs.items()}
         every = Noise(*map(sum, zip(*noises.values()))) if noises else Noise(0.0, 0)
         shifts = []
         for key, pair in pairs.items():
+            before, now = helped[key]
+            if name in WITH_PREFILL and abs(now - before) > FLOOR and (pair.old or pair.fresh):
+                yield _unknown(str(key), f"{now:.0%} of the input came from the prefix cache, {before:.0%} before", name)
+                continue
             if pair.old or pair.fresh:
                 yield _verdict(str(key), name, better, pair, _borrowed(noises[key], every))
             if key.test == "sweep" and name not in ABSOLUTE and min((*pair.old, *pair.fresh), default=0) > 0 and all(pair):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 from ..common import _schema
 from ..common._document import parse_json, problem
@@ -27,9 +27,16 @@ MAX_VALUES = 5_000_000
 SCHEMA = Path(__file__).parent / "schemas" / "record.json"
 
 
-def record(plan: Plan, image_id: str, client: Client, points: Sequence[Point], reason: str = "", **seen: Any) -> Record:
-    """The record of a run. `reason`: why it ended before its end; `seen`: versions, hardware, sampling."""
-    mods = plan["nodes"][0]["mods"]
+class Seen(TypedDict, total=False):
+    """What a plan does not say."""
+
+    versions: dict[str, str]
+    hardware: dict[str, dict[str, Any]]
+    sampling: dict[str, Any]
+
+
+def record(plan: Plan, image_id: str, client: Client, points: Sequence[Point], seen: Seen, reason: str = "") -> Record:
+    """The record of a run. `reason`: why it ended before its end."""
     return {
         "format": FORMAT,
         "started": min((repeat["started"] for point in points for repeat in point["repeats"]), default=""),
@@ -39,7 +46,7 @@ def record(plan: Plan, image_id: str, client: Client, points: Sequence[Point], r
         "plan": plan["hash"],
         "image": {"reference": plan["image"]["reference"], "id": image_id},
         "engine": plan["engine"],
-        "mods": [{"name": mod["name"], "hash": mod["hash"]} for mod in mods],
+        "mods": [{"name": mod["name"], "hash": mod["hash"]} for mod in plan["nodes"][0]["mods"]],
         "versions": seen.get("versions", {}),
         "hardware": seen.get("hardware", {}),
         "client": client,

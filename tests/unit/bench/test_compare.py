@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -11,7 +12,7 @@ from ansible_collections.gx10.serving.plugins.module_utils.bench import _compare
 from ansible_collections.gx10.serving.plugins.module_utils.bench._figures import FIGURES
 from ansible_collections.gx10.serving.plugins.module_utils.bench._rows import Comparison, Point, Record, Row, Verdict
 from conftest import ROOT
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from runs import NO_DRAFTS, TABLES, asked, noisy_sweep, record, row, run
 
@@ -87,6 +88,39 @@ def test_the_band_is_that_of_the_repeats_and_at_least_a_floor(old: list[float], 
     assert found["verdict"] == said, found
 
 
+def test_the_band_is_students_t_times_the_medians_error() -> None:
+    found = verdict([math.exp(one) for one in (-0.1, 0.0, 0.1)], [math.exp(one) for one in (-0.1, 0.0, 0.1)])
+    # Four degrees of freedom, a standard deviation of 0.1, two medians of three.
+    assert found["band"] == pytest.approx(math.expm1(8.610 * 1.2533 * 0.1 * math.sqrt(1 / 3 + 1 / 3)))
+    # Against one value, of which the noise is the others'; it is no median.
+    lone = verdict([1.0], [math.exp(one) for one in (-0.1, 0.0, 0.1)])
+    assert lone["band"] == pytest.approx(math.expm1(31.60 * 0.1 * math.sqrt(1 + 1.2533**2 / 3)))
+    # Never more than a thousandfold.
+    assert verdict([1.0], [0.001, 1000.0])["band"] == pytest.approx(999)
+    # One degree of freedom is as two.
+    two = verdict([1.0], [math.exp(-0.1), math.exp(0.1)])
+    assert two["band"] == pytest.approx(math.expm1(31.60 * math.sqrt(0.02) * math.sqrt(1 + 1 / 2)))
+
+
+def test_all_points_together_know_more_than_each() -> None:
+    values = [[math.exp(shift + one) for one in (-0.05, 0.0, 0.05)] for shift in (0.0, -0.1)]
+    base, new = (record([made(some, input_tokens=size) for size in range(1, 6)]) for some in values)
+    found = [one for one in _compare.compare(base, new)["verdicts"] if one["figure"] == "request_decode_tps"]
+    together = found.pop()
+    assert together["point"] == "sweep: all" and together["verdict"] == "worse"
+    assert together["change"] == pytest.approx(math.expm1(-0.1))
+    error = 1.2533 * 0.05 * math.sqrt(2 / 3)
+    # A point: four degrees of its own and four borrowed; all: five times eight.
+    assert [one["band"] for one in found] == pytest.approx([math.expm1(5.041 * error)] * 5)
+    assert together["band"] == pytest.approx(math.expm1(3.646 * error / math.sqrt(5)))
+    assert {one["verdict"] for one in found} == {"equal"}
+
+
+def test_a_needle_beside_a_sweep_is_not_of_all_points() -> None:
+    base, new = (record([made(some), made(some, test="needle", depth=0.5)]) for some in ([100.0] * 3, [80.0] * 3))
+    assert "sweep: all" not in {one["point"] for one in _compare.compare(base, new)["verdicts"]}
+
+
 def test_a_points_own_few_repeats_do_not_decide_alone() -> None:
     # They agree by chance, where three other points scatter by 5 %.
     lucky, scattered = made([100.0, 100.1, 99.9]), [made([95.0, 100.0, 105.0], input_tokens=size) for size in (1, 2, 3)]
@@ -103,6 +137,7 @@ RATES = st.lists(st.integers(100, 100_000).map(lambda tenths: tenths / 10), min_
 OPPOSITE = {"better": "worse", "worse": "better", "equal": "equal", "unknown": "unknown"}
 
 
+@settings(deadline=None)
 @given(RATES, RATES)
 def test_there_and_back_are_opposite(old: list[float], new: list[float]) -> None:
     there, back = verdict(old, new), verdict(new, old)
@@ -112,6 +147,7 @@ def test_there_and_back_are_opposite(old: list[float], new: list[float]) -> None
     assert (1 + there["change"]) * (1 + back["change"]) == pytest.approx(1)
 
 
+@settings(deadline=None)
 @given(RATES, RATES, st.floats(0.01, 100))
 def test_the_unit_does_not_matter(old: list[float], new: list[float], factor: float) -> None:
     one, other = verdict(old, new), verdict([value * factor for value in old], [value * factor for value in new])
@@ -119,12 +155,14 @@ def test_the_unit_does_not_matter(old: list[float], new: list[float], factor: fl
     assert one["band"] == pytest.approx(other["band"]) and one["change"] == pytest.approx(other["change"], abs=1e-9)
 
 
+@settings(deadline=None)
 @given(RATES)
 def test_a_run_is_equal_to_itself(values: list[float]) -> None:
     found = _compare.compare(record([made(values)]), record([made(values)]))
     assert found["ok"] and set(words(found).values()) == {"equal"} and found["differs"] == []
 
 
+@settings(deadline=None)
 @given(RATES, st.lists(st.sampled_from([0.5, 0.8, 1.0, 1.3, 2.0]), min_size=2, max_size=2, unique=True))
 def test_more_is_never_judged_worse_than_less(values: list[float], factors: list[float]) -> None:
     order = ["worse", "equal", "better"]
@@ -151,6 +189,19 @@ def test_a_run_in_which_all_failed_is_worse_by_its_failures_and_unknown_in_its_r
     found = _compare.compare(swept([row(1.0, 11.0)] * 2), swept([row(None, 11.0, output=0)] * 2))
     assert found["ok"] is False
     assert one(found, "decode_tps")["verdict"] == "unknown" and one(found, "decode_tps")["why"] == "unknown now"
+
+
+def test_a_prefix_cache_that_helped_once_is_no_faster_prefill() -> None:
+    cold, warm = swept([row(2.0, 12.0)] * 2), swept([row(1.0, 11.0, cached=900), row(1.0, 11.0, cached=None)])
+    some = swept([row(1.0, 11.0, cached=900)] * 2)
+    found = _compare.compare(cold, some)
+    unknown = {one["figure"]: one["why"] for one in found["verdicts"] if one["verdict"] == "unknown"}
+    assert unknown == dict.fromkeys(_compare.WITH_PREFILL, "90% of the input came from the prefix cache, 0% before")
+    assert one(found, "decode_tps")["verdict"] == "equal"
+    # A template's few tokens, both alike, or a server that does not say.
+    for base, new in ((cold, swept([row(1.0, 11.0, cached=40)] * 2)), (some, some), (cold, warm)):
+        assert "unknown" not in words(_compare.compare(base, new)).values()
+    assert one(_compare.against({"concurrency": [{"requests": 2, "ttft_s": 2.0}]}, some), "ttft_s")["verdict"] == "unknown"
 
 
 def needle(*found: bool | None, depth: float = 0.5, end: float = 11.0) -> Record:
@@ -279,11 +330,13 @@ WILD: st.SearchStrategy[Any] = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["sweep", "concurrency", "needle", "acceptance", "accept_length"]), WILD))
 def test_a_bench_of_any_form_is_no_error(expected: dict[str, Any]) -> None:
     _compare.against(expected, record([made([100])]))
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["requests", "decode_tps", "wall_s"]), WILD), st.dictionaries(st.sampled_from(["means", "tool"]), WILD)
 )

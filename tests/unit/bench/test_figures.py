@@ -7,7 +7,7 @@ import statistics
 import pytest
 from ansible_collections.gx10.serving.plugins.module_utils.bench._figures import FIGURES, failed, figures, quantile, spread
 from conftest import ROOT
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from runs import row
 
@@ -99,6 +99,7 @@ def test_quantiles_are_numpys() -> None:
 SOME = st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=30)
 
 
+@settings(deadline=None)
 @given(SOME, st.floats(0, 1), st.floats(0, 1))
 def test_a_quantile_is_between_and_rises(values: list[float], one: float, other: float) -> None:
     low, high = (quantile(values, share) for share in sorted((one, other)))
@@ -107,6 +108,7 @@ def test_a_quantile_is_between_and_rises(values: list[float], one: float, other:
     assert quantile(values, 0.5) == pytest.approx(statistics.median(values))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0.01, 100), st.floats(0.01, 1000), st.integers(2, 4096)), min_size=1, max_size=16), st.floats(0.01, 100)
 )

@@ -27,18 +27,19 @@ def test_its_schema_and_its_type_are_one() -> None:
 
 def test_it_says_what_was_served() -> None:
     plan = launch("nex-n2-pro")
-    found = _record.record(plan, "sha256:" + "1" * 64, CLIENT, [POINT], versions={"vllm": "0.22.0"}, sampling={"temperature": 0})
+    found = _record.record(plan, "sha256:" + "1" * 64, CLIENT, [POINT], {"versions": {"vllm": "0.22.0"}})
     assert found["profile"] == "nex-n2-pro" and found["plan"] == plan["hash"] and found["engine"] == "vllm"
     assert found["image"] == {"reference": plan["image"]["reference"], "id": "sha256:" + "1" * 64}
     assert [mod["name"] for mod in found["mods"]] == ["nex-fp8-loader"]
     assert found["started"] == "2026-11-30T12:00:00Z"
-    assert (found["partial"], found["reason"], found["hardware"]) == (False, "", {})
+    assert (found["partial"], found["reason"]) == (False, "")
+    assert (found["versions"], found["hardware"], found["sampling"]) == ({"vllm": "0.22.0"}, {}, {})
     assert list(jsonschema.Draft202012Validator(SCHEMA).iter_errors(found)) == []
 
 
 def test_a_run_that_ended_early_is_partial_with_its_reason() -> None:
     for points in ([], [POINT], [_record.point(asked(2), [], NO_DRAFTS)]):
-        found = _record.record(launch("nex-n2-pro"), "sha256:" + "1" * 64, CLIENT, points, "the engine died")
+        found = _record.record(launch("nex-n2-pro"), "sha256:" + "1" * 64, CLIENT, points, {}, "the engine died")
         assert (found["partial"], found["reason"]) == (True, "the engine died")
         assert _record.read(_record.text(found).encode(), "r.json") == (found, [])
 
