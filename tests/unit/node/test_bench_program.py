@@ -197,6 +197,33 @@ def test_a_row_says_what_was_sent_and_when(bench: Callable[..., Bench], api: str
             assert min(max(abs(a - (b - log["got"])) for a, b in zip(took, log["sent"], strict=True)) for log in logs) < 0.05
 
 
+def test_a_sweep_asks_as_the_reports_do_and_never_twice_the_same(bench: Callable[..., Bench]) -> None:
+    sweep, needle = {**SWEEP, "repeats": 2}, {"kind": "needle", "input": 200, "output": 4, "depths": [0.5]}
+    one = bench("stub", [sweep, {**SWEEP, "cached": True}, needle])
+    assert one.wait() == 0
+    whole = {"model": "stub", "max_tokens": 6, "stream": True, "stream_options": {"include_usage": True}, "temperature": 0.0}
+    logs = sorted(one.sent(), key=lambda log: float(log["got"]))
+    fresh, cached, hay = logs[:6], logs[6:10], logs[10:]
+    assert [log["asked"] for log in fresh] == [{**whole, "ignore_eos": True, "min_tokens": 6}] * 6
+    assert len({log["begins"] for log in fresh}) == 6
+    # The first of them brings the prompt into the cache.
+    assert len({log["begins"] for log in cached}) == 1 and [log["asked"]["max_tokens"] for log in cached] == [1, 6, 6, 6]
+    assert [log["asked"] for log in hay] == [{**whole, "max_tokens": 4}]
+
+
+def test_a_point_that_cannot_be_made_is_named_and_the_next_is_measured(bench: Callable[..., Bench]) -> None:
+    one = bench("stub", [{**SWEEP, "input": 9}, SWEEP])
+    assert one.wait() == 1
+    state = one.state()
+    assert (state["phase"], state["partial"], state["runs"], [item["path"] for item in state["failed"]]) == (
+        "failed",
+        True,
+        1,
+        ["points[0]"],
+    )
+    assert "input: found 9 tokens; wanted " in state["failed"][0]["why"]
+
+
 def test_reasoning_is_text_and_the_cache_is_said(bench: Callable[..., Bench]) -> None:
     point = {**SWEEP, "cached": True}
     for model in ("stub-reasoning-cached", "stub-reasoning-cached-plain"):

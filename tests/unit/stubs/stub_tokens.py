@@ -9,8 +9,8 @@ usage: python3 stub_tokens.py LOG [TTFT_SECONDS [GAP_SECONDS]]      prints its p
 What it does besides is chosen by words of the model's name: reasoning, cached, plain (no chat in /tokenize, as SGLang), split (a byte at a
 time), zero (no tokens), mute (no usage), refuse (HTTP 400), echo (HTTP 401, with the key that came), crash (an error in the stream), cut
 (a reset), dies (the process ends), silent, late (each gap is 10 % longer), needle (the answer is the code in the prompt). LOG has a JSON
-line per request: `got`, when the kernel had its last byte, `sent`, before each text was handed to the kernel, and `due`, when it should
-have been; all CLOCK_MONOTONIC.
+line per request: `got`, when the kernel had its last byte, and of each text, `due`, `sent` and `done`: when it should have gone to the
+kernel, and the times before and after it went, all CLOCK_MONOTONIC; `asked` and `begins` are the request and how its prompt begins.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ def tokens(text):
 
 
 def content(body):
-    return body["prompt"] if "prompt" in body else "".join(message["content"] for message in body["messages"])
+    if "prompt" in body:
+        return body["prompt"]
+    parts = [message["content"] for message in body["messages"]]
+    return "".join(part if isinstance(part, str) else "".join(item["text"] for item in part) for part in parts)
 
 
 class Connection:
@@ -103,6 +106,7 @@ class Connection:
         if "silent" in words:
             return None
         chat = "messages" in body
+        body.setdefault("max_tokens", body.get("max_completion_tokens"))
         usage = {"prompt_tokens": tokens(content(body)) + (TEMPLATE if chat else 1), "completion_tokens": body["max_tokens"]}
         if not body.get("stream"):
             text = {"message": {"content": "Paris"}} if chat else {"text": "Paris"}
@@ -116,7 +120,8 @@ class Connection:
         self.server.streams += 1
         gap = self.server.gap * (1.1 if "late" in words else 1)
         start = got + self.server.ttft + spread
-        self.log = {"id": name, "got": got, "due": [], "sent": []}
+        self.log = {"id": name, "model": body["model"], "got": got, "due": [], "sent": [], "done": []}
+        self.log |= {"begins": content(body)[:30], "asked": {key: body[key] for key in body.keys() - {"messages", "prompt"}}}
         code = re.search(r"code for Project Aurora is ([A-Z0-9-]+)", content(body))
         count = 0 if "zero" in words else body["max_tokens"]
 
@@ -126,7 +131,8 @@ class Connection:
 
         def choice(field, text, finish=None):
             part = {"delta": {field: text}} if chat else {"text": text}
-            return [{"index": 0, **part, "finish_reason": finish}]
+            ids = {"token_ids": [1]} if body.get("return_token_ids") else {}
+            return [{"index": 0, **part, **ids, "finish_reason": finish}]
 
         head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
         if chat:
@@ -179,6 +185,8 @@ class Connection:
             self.log["due"].append(due)
             self.log["sent"].append(time.monotonic())
         self.send(data)
+        if text:
+            self.log["done"].append(time.monotonic())
         if text is None:
             self.server.note(self.log)
             if not self.keep:

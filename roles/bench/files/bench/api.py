@@ -59,7 +59,7 @@ class Api:
             drive(asked[at : at + AT_ONCE], self._address, self._connect, self._stopped)
         return asked
 
-    def stream(self, texts: list[str], output: int, exact: bool, tick: Callable[[], None]) -> tuple[list[Exchange], float]:
+    def stream(self, texts: list[str], output: int, exact: bool) -> tuple[list[Exchange], float]:
         """Ask for a completion of each text at the same moment; returns how they went, and when that moment was."""
         length = {"ignore_eos": True, "min_tokens": output} if exact else {}
         rest = {
@@ -71,7 +71,7 @@ class Api:
             **length,
         }
         asked = [Exchange(self.request(self.path, {**self._prompt(text), **rest}), self._quiet, self._whole) for text in texts]
-        return asked, drive(asked, self._address, self._connect, self._stopped, tick)
+        return asked, drive(asked, self._address, self._connect, self._stopped)
 
     def hidden(self, text: str) -> str:
         """Without the key, which a server may quote."""

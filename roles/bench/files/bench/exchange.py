@@ -182,9 +182,7 @@ class Exchange:
         return b"".join(piece for _stamp, piece in self.pieces)
 
 
-def drive(
-    exchanges: list[Exchange], address: tuple[str, int], connect: float, stopped: Callable[[], str], tick: Callable[[], None] = lambda: None
-) -> float:
+def drive(exchanges: list[Exchange], address: tuple[str, int], connect: float, stopped: Callable[[], str]) -> float:
     """Connect all, then send all at once, and read until each is over; returns when that was. `stopped` says why to end early."""
     for exchange in exchanges:
         exchange.connect(address, connect)
@@ -220,5 +218,4 @@ def drive(
                     if late:
                         selector.unregister(key.fileobj)
                         key.data.close(late)
-                tick()
     return barrier

@@ -53,7 +53,7 @@ def rounds(point: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield {"warmup": False, "repeat": number, **({} if depth is None else {"depth": depth})}
 
 
-def measure(api: Api, point: dict[str, Any], which: dict[str, Any], tick: Callable[[], None], stopped: Callable[[], str]) -> dict[str, Any]:
+def measure(api: Api, point: dict[str, Any], which: dict[str, Any], stopped: Callable[[], str]) -> dict[str, Any]:
     """One run: prompts, barrier, rows. Raises ValueError where the prompts cannot be made."""
     count, wanted = point.get("concurrency", 1), point["input"]
     cached = point.get("cached", False)
@@ -64,10 +64,10 @@ def measure(api: Api, point: dict[str, Any], which: dict[str, Any], tick: Callab
     fit(prompts, wanted, api.count)
     texts = [prompt.text() for prompt in prompts]
     if cached:
-        api.stream(texts, 1, exact, tick)
+        api.stream(texts, 1, exact)
         prompts, texts = prompts * count, texts * count
     started = datetime.datetime.now(datetime.timezone.utc)
-    exchanges, barrier = api.stream(texts, point["output"], exact, tick)
+    exchanges, barrier = api.stream(texts, point["output"], exact)
     found = [row(number, exchange, barrier, wanted) for number, exchange in enumerate(exchanges)]
     for item, _answer, _reasoning in found:
         item["error"] = api.hidden(item["error"])
