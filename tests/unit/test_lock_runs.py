@@ -224,6 +224,9 @@ class Nodes:
         ("serve", ["-e", "profile=sim-tiny-tp2"], "Act and prove"),
         ("stop", [], "stop | End it"),
         ("stage", ["-e", "model=a/b"], "Bring each model"),
+        ("restore", ["-e", "profile=sim-tiny-tp2"], "decide | Look"),
+        ("rebuild_nightly", ["-e", "profile=sim-tiny-tp2"], "Look at what runs"),
+        ("remove_weights", ["-e", "model=a/b", "-e", "confirm=a/b"], "Look at what runs"),
     ],
 )
 def test_a_verb_beside_a_run_with_its_lock_on_another_node_changes_nothing(

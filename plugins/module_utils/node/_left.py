@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 from . import _background, _lock, _oci
-from ._types import Left, LeftFile
+from ._types import Left, LeftFile, Lock
 
 # Where this collection writes a file under another name first; not where a mod's or a build's own files lie.
 PLACES = (
@@ -84,11 +84,23 @@ def stages(models_root: str) -> list[str]:
     return sorted("/".join(path.split("/")[-3:-1]) for path in glob.glob(os.path.join(glob.escape(models_root), "*", "*", STAGE)))
 
 
+def lock(path: str) -> Lock | None:
+    """The lock, as far as somebody may know it; None where there is none."""
+    try:
+        found = _lock.read(path)
+    except _lock.NoLock as error:
+        return {"error": str(error)}
+    if not found:
+        return None
+    about = {key: value for key, value in found.items() if key not in ("token", "since", "renewed", "node_boot")}
+    return {"error": "", "holder": about, "age": round(_lock.age(found), 1), "held": round(_lock.held(found), 1)}
+
+
 def look(state_dir: str, models_root: str, asked_at: float) -> Left:
     """All of it. `asked_at`: the caller's clock when it asked."""
     return {
         "clock": {"asked": asked_at, "here": time.time()},
-        "lock": _lock.look(os.path.join(state_dir, _lock.NAME)),
+        "lock": lock(os.path.join(state_dir, _lock.NAME)),
         "files": files(state_dir),
         "works": works(state_dir),
         "stages": stages(models_root),

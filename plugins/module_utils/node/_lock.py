@@ -13,8 +13,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ._types import Lock
-
 NAME = "lock.json"
 FIELDS = {
     "run": str,
@@ -56,18 +54,6 @@ def held(lock: dict[str, Any]) -> float:
     """Seconds since it was taken; one of an earlier release says only when it was renewed."""
     since = lock.get("since")
     return age(lock) + max(0.0, lock["renewed"] - since if isinstance(since, float) else 0.0)
-
-
-def look(path: str) -> Lock | None:
-    """The lock, as far as somebody may know it; None where there is none."""
-    try:
-        found = read(path)
-    except NoLock as error:
-        return {"error": str(error)}
-    if not found:
-        return None
-    about = {key: value for key, value in found.items() if key not in ("token", "since", "renewed", "node_boot")}
-    return {"error": "", "holder": about, "age": round(age(found), 1), "held": round(held(found), 1)}
 
 
 def read(path: str) -> dict[str, Any]:

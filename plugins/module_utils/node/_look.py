@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from . import _firewall, _hardware, _left, _links, _lock, _manifest, _notifier, _oci, _paths, _processes
+from . import _firewall, _hardware, _left, _links, _manifest, _notifier, _oci, _paths, _processes
 from ._docker import ARCHITECTURES, Docker, DockerError, Run
 from ._types import Container, Disk, DockerImage, Engine, Good, Host, Images, ModelLook, WholeWorld
 
@@ -294,7 +294,7 @@ def world(run: Run, asked: Mapping[str, Any]) -> WholeWorld:
         part = asked["weights"]
         found["weights"] = weights(part["models"], part["cache"], part["notes"], part.get("mounted") or "")
     if asked.get("lock"):
-        found["lock"] = _lock.look(asked["lock"])
+        found["lock"] = _left.lock(asked["lock"])
     if asked.get("left"):
         found["left"] = _left.look(asked["left"]["state_dir"], asked["left"]["models_root"], asked["left"]["asked_at"])
     return found

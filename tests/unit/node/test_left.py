@@ -135,9 +135,15 @@ def test_the_rest_of_the_look(state: Path, tmp_path: Path) -> None:
 def test_the_lock_is_told_without_what_renews_it(tmp_path: Path) -> None:
     holder: dict[str, Any] = {"run": "r", "token": "t", "control": "c", "pid": 7, "started": "1", "purpose": "serve", "lease": 60}
     (tmp_path / "lock.json").write_text(json.dumps({**holder, **_lock.stamp()}))
-    found = _lock.look(str(tmp_path / "lock.json"))
+    found = _left.lock(str(tmp_path / "lock.json"))
     assert found and found["error"] == ""
     assert found["age"] < 60
     assert found["holder"] == {key: value for key, value in holder.items() if key != "token"}
+    # One of an earlier release says only when it was renewed; what is no time counts as none.
+    for since, seconds in ((None, 0.0), ("x", 0.0), (_lock.stamp()["renewed"] - 300, 300.0)):
+        (tmp_path / "lock.json").write_text(json.dumps({**holder, **_lock.stamp(), "since": since}))
+        again = _left.lock(str(tmp_path / "lock.json"))
+        assert again and again["holder"] == found["holder"]
+        assert seconds <= again["held"] < seconds + 60
     (tmp_path / "lock.json").write_text("{}")
-    assert _lock.look(str(tmp_path / "lock.json")) == {"error": "'{}'"}
+    assert _left.lock(str(tmp_path / "lock.json")) == {"error": "'{}'"}
