@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _inventory
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _inventory, _variables
 from conftest import hostvars
 
 
@@ -313,3 +313,43 @@ def test_of_many_hosts_some_are_named(count: int, more: bool) -> None:
     variables = hostvars(count, gx10_build_host="nope")
     (problem,) = _inventory.read(variables, list(variables), "i")[1]
     assert (f"gx10-8{', …' if more else ''})" in problem.wanted, "gx10-9" in problem.wanted) == (True, False)
+
+
+def test_who_is_the_head_before_anything_is_checked() -> None:
+    assert _inventory.head({"a": {"gx10_rank": 1}, "b": {"gx10_rank": "x"}, "c": {"gx10_rank": "2"}}, ["a", "b", "c"]) == "b"
+    assert _inventory.head({"a": {"gx10_rank": 2}, "b": {}}, ["a", "b"]) == "b"
+    assert _inventory.head({}, []) == ""
+
+
+def test_who_is_left_where_some_are_gone() -> None:
+    assert _inventory.there(["a", "b"], ["a"]) == (["b"], [])
+    left, problems = _inventory.there(["a", "b"], ["b", "a"])
+    assert (left, [problem.code for problem in problems]) == (["a", "b"], ["missing"])
+    left, problems = _inventory.there(["gx10-1", "gx10-2"], ["gx10-3"])
+    assert (left, [(problem.code, problem.found) for problem in problems]) == (["gx10-1", "gx10-2"], [("not-a-choice", "'gx10-3'")])
+    assert (_inventory.there([], []), _inventory.left([])) == (([], []), [])
+    assert _inventory.left(["a", "b"])[0].startswith("a, b: left out by -e without")
+
+
+def test_as_many_hosts_as_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_variables, "MAX_HOSTS", 2)
+    assert [read(hostvars(count))[1] for count in (2, 3)] == [[], ["group gx10"]]
+    assert len(_inventory.read(hostvars(3), ["gx10-1", "gx10-2", "gx10-3"], "i")[0].nodes) == 2
+
+
+@pytest.mark.parametrize(("host", "hint"), [("gx10-l", "Did you mean 'gx10-1'?"), ("far", "Add it to the group,"), (7, "Add it to the group,")])
+def test_a_build_host_is_of_the_group(host: Any, hint: str) -> None:
+    (problem,) = _inventory.read(hostvars(1, gx10_build_host=host), ["gx10-1"], "i")[1]
+    assert problem.hint.startswith(hint)
+
+
+def test_settings_are_taken_in_place_of_the_inventorys() -> None:
+    variables = hostvars(2, gx10_api_port=8001)
+    cluster, problems = _inventory.read(variables, list(variables), "i", {"gx10_api_port": "9000"})
+    assert (cluster.site["api_port"], cluster.site["ray_port"], problems) == (9000, 6379, [])
+    _cluster, problems = _inventory.read(variables, list(variables), "i", {"gx10_api_prot": 1, "gx10_rank": 1})
+    assert [(problem.where, problem.key, problem.code) for problem in problems] == [
+        ("settings", "gx10_api_prot", "unknown-key"),
+        ("settings", "gx10_rank", "unknown-key"),
+    ]
+    assert [problem.key for problem in _inventory.read(variables, list(variables), "i", [1])[1]] == [""]  # type: ignore[arg-type]
