@@ -337,7 +337,7 @@ def test_as_many_hosts_as_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(_inventory.read(hostvars(3), ["gx10-1", "gx10-2", "gx10-3"], "i")[0].nodes) == 2
 
 
-@pytest.mark.parametrize(("host", "hint"), [("gx10-l", "Did you mean 'gx10-1'?"), ("far", "Add it to the group,"), (7, "Add it to the group,")])
+@pytest.mark.parametrize(("host", "hint"), [("gx10-l", "Did you mean 'gx10-1'?"), ("far", "Add it to"), (7, "Add it to")])
 def test_a_build_host_is_of_the_group(host: Any, hint: str) -> None:
     (problem,) = _inventory.read(hostvars(1, gx10_build_host=host), ["gx10-1"], "i")[1]
     assert problem.hint.startswith(hint)
@@ -353,3 +353,36 @@ def test_settings_are_taken_in_place_of_the_inventorys() -> None:
         ("settings", "gx10_rank", "unknown-key"),
     ]
     assert [problem.key for problem in _inventory.read(variables, list(variables), "i", [1])[1]] == [""]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        *[("0.0.0.0", "an unspecified"), ("127.0.0.1", "a loopback"), ("224.0.0.1", "a multicast"), ("255.255.255.255", "a broadcast")],
+        *[("240.0.0.1", "a reserved"), ("0.1.2.3", "a reserved")],
+    ],
+)
+def test_an_address_that_is_none_is_told_by_its_kind_and_left_out(address: str, kind: str) -> None:
+    cluster, (problem,) = _inventory.read({"n": {"gx10_fabric_address": address}}, ["n"], "i")
+    assert (problem.found, problem.code) == (f"{address}, {kind} address", "wrong-address")
+    assert (cluster.nodes[0].fabric_address, cluster.nodes[0].rails, cluster.nodes[0].management_address) == ("", (), "")
+    whole = {"gx10_fabric_address": "10.0.0.1", "gx10_management_address": "a b", "gx10_env": {"A": 1}, "gx10_rank": "3"}
+    cluster, _problems = _inventory.read({"n": whole}, ["n"], "i")
+    assert cluster.nodes == (_inventory.Node("n", 3, "10.0.0.1", "", ("10.0.0.1",), {"A": "1"}),)
+
+
+@pytest.mark.parametrize(("key", "hint"), [("ansible_host", "Nodes behind one address by their ports"), ("gx10_management_address", "")])
+def test_two_nodes_with_one_address_are_told_apart(key: str, hint: str) -> None:
+    variables = hostvars(2)
+    for host in variables.values():
+        host[key] = "192.168.1.99"
+    (problem,) = _inventory.read(variables, list(variables), "i")[1]
+    assert (problem.key, problem.hint[:39]) == (f"gx10-2.{key}", hint)
+
+
+def test_the_order_of_a_settings_keys_is_no_difference() -> None:
+    variables = hostvars(2, gx10_container_options={"runtime": "nvidia", "cap_add": ["IPC_LOCK"]})
+    variables["gx10-2"]["gx10_container_options"] = {"cap_add": ["IPC_LOCK"], "runtime": "nvidia"}
+    assert read(variables)[1] == []
+    variables["gx10-2"]["gx10_container_options"] = {"cap_add": [], "runtime": "nvidia"}
+    assert read(variables)[1] == ["gx10-2: gx10_container_options"]
