@@ -260,15 +260,15 @@ def _rail(value: object, key: str, where: str, problems: list[Problem]) -> str:
         return ""
     address = ipaddress.IPv4Address(text)
     kinds = {
-        "unspecified": address.is_unspecified,
-        "loopback": address.is_loopback,
-        "multicast": address.is_multicast,
-        "broadcast": text == "255.255.255.255",
-        "reserved": address.is_reserved or text.startswith("0."),
+        "an unspecified": address.is_unspecified,
+        "a loopback": address.is_loopback,
+        "a multicast": address.is_multicast,
+        "a broadcast": text == "255.255.255.255",
+        "a reserved": address.is_reserved or text.startswith("0."),
     }
     kind = next((kind for kind, holds in kinds.items() if holds), "")
     if kind:
-        problems.append(Problem(where, key, f"{text}, {'an' if kind[0] == 'u' else 'a'} {kind} address", FABRIC, code="wrong-address"))
+        problems.append(Problem(where, key, f"{text}, {kind} address", FABRIC, code="wrong-address"))
     return "" if kind else text
 
 

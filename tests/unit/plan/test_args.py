@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -194,6 +195,12 @@ def test_a_choice_that_a_plugin_brings_is_no_slip(value: str, slip: bool) -> Non
     (warning,) = found.warnings
     assert warning.startswith("args.backend: 'ROCM_ATTN' is none of vllm 0.22.1's own; the image's other version must bring it.")
     assert wrong({"backend": "FLASHINFE"}, borrowed={}) == [("backend", "not-a-choice")]
+
+
+def test_a_long_choice_takes_no_time() -> None:
+    begun = time.process_time()
+    assert read({"parser": "x" * 60_000}).warnings
+    assert time.process_time() - begun < 0.5
 
 
 def test_what_is_wanted_is_said() -> None:

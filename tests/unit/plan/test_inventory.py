@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _inventory
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _inventory, _variables
 from conftest import hostvars
 
 
@@ -328,3 +328,76 @@ def test_of_many_hosts_some_are_named(count: int, more: bool) -> None:
     variables = hostvars(count, gx10_build_host="nope")
     (problem,) = _inventory.read(variables, list(variables), "i")[1]
     assert (f"gx10-8{', …' if more else ''})" in problem.wanted, "gx10-9" in problem.wanted) == (True, False)
+
+
+def test_who_is_the_head_before_anything_is_checked() -> None:
+    assert _inventory.head({"a": {"gx10_rank": 1}, "b": {"gx10_rank": "x"}, "c": {"gx10_rank": "2"}}, ["a", "b", "c"]) == "b"
+    assert _inventory.head({"a": {"gx10_rank": 2}, "b": {}}, ["a", "b"]) == "b"
+    assert _inventory.head({}, []) == ""
+
+
+def test_who_is_left_where_some_are_gone() -> None:
+    assert _inventory.there(["a", "b"], ["a"]) == (["b"], [])
+    left, problems = _inventory.there(["a", "b"], ["b", "a"])
+    assert (left, [problem.code for problem in problems]) == (["a", "b"], ["missing"])
+    left, problems = _inventory.there(["gx10-1", "gx10-2"], ["gx10-3"])
+    assert (left, [(problem.code, problem.found) for problem in problems]) == (["gx10-1", "gx10-2"], [("not-a-choice", "'gx10-3'")])
+    assert (_inventory.there([], []), _inventory.left([])) == (([], []), [])
+    assert _inventory.left(["a", "b"])[0].startswith("a, b: left out by -e without")
+
+
+def test_as_many_hosts_as_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_variables, "MAX_HOSTS", 2)
+    assert [read(hostvars(count))[1] for count in (2, 3)] == [[], ["group gx10"]]
+    assert len(_inventory.read(hostvars(3), ["gx10-1", "gx10-2", "gx10-3"], "i")[0].nodes) == 2
+
+
+@pytest.mark.parametrize(("host", "hint"), [("gx10-l", "Did you mean 'gx10-1'?"), ("far", "Add it to"), (7, "Add it to")])
+def test_a_build_host_is_of_the_group(host: Any, hint: str) -> None:
+    (problem,) = _inventory.read(hostvars(1, gx10_build_host=host), ["gx10-1"], "i")[1]
+    assert problem.hint.startswith(hint)
+
+
+def test_settings_are_taken_in_place_of_the_inventorys() -> None:
+    variables = hostvars(2, gx10_api_port=8001)
+    cluster, problems = _inventory.read(variables, list(variables), "i", {"gx10_api_port": "9000"})
+    assert (cluster.site["api_port"], cluster.site["ray_port"], problems) == (9000, 6379, [])
+    _cluster, problems = _inventory.read(variables, list(variables), "i", {"gx10_api_prot": 1, "gx10_rank": 1})
+    assert [(problem.where, problem.key, problem.code) for problem in problems] == [
+        ("settings", "gx10_api_prot", "unknown-key"),
+        ("settings", "gx10_rank", "unknown-key"),
+    ]
+    assert [problem.key for problem in _inventory.read(variables, list(variables), "i", [1])[1]] == [""]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        *[("0.0.0.0", "an unspecified"), ("127.0.0.1", "a loopback"), ("224.0.0.1", "a multicast"), ("255.255.255.255", "a broadcast")],
+        *[("240.0.0.1", "a reserved"), ("0.1.2.3", "a reserved")],
+    ],
+)
+def test_an_address_that_is_none_is_told_by_its_kind_and_left_out(address: str, kind: str) -> None:
+    cluster, (problem,) = _inventory.read({"n": {"gx10_fabric_address": address}}, ["n"], "i")
+    assert (problem.found, problem.code) == (f"{address}, {kind} address", "wrong-address")
+    assert (cluster.nodes[0].fabric_address, cluster.nodes[0].rails, cluster.nodes[0].management_address) == ("", (), "")
+    whole = {"gx10_fabric_address": "10.0.0.1", "gx10_management_address": "a b", "gx10_env": {"A": 1}, "gx10_rank": "3"}
+    cluster, _problems = _inventory.read({"n": whole}, ["n"], "i")
+    assert cluster.nodes == (_inventory.Node("n", 3, "10.0.0.1", "", ("10.0.0.1",), {"A": "1"}),)
+
+
+@pytest.mark.parametrize(("key", "hint"), [("ansible_host", "Nodes behind one address by their ports"), ("gx10_management_address", "")])
+def test_two_nodes_with_one_address_are_told_apart(key: str, hint: str) -> None:
+    variables = hostvars(2)
+    for host in variables.values():
+        host[key] = "192.168.1.99"
+    (problem,) = _inventory.read(variables, list(variables), "i")[1]
+    assert (problem.key, problem.hint[:39]) == (f"gx10-2.{key}", hint)
+
+
+def test_the_order_of_a_settings_keys_is_no_difference() -> None:
+    variables = hostvars(2, gx10_container_options={"runtime": "nvidia", "cap_add": ["IPC_LOCK"]})
+    variables["gx10-2"]["gx10_container_options"] = {"cap_add": ["IPC_LOCK"], "runtime": "nvidia"}
+    assert read(variables)[1] == []
+    variables["gx10-2"]["gx10_container_options"] = {"cap_add": [], "runtime": "nvidia"}
+    assert read(variables)[1] == ["gx10-2: gx10_container_options"]

@@ -128,7 +128,8 @@ def choose(table: Table, spec: Spec, value: Any, warnings: list[str], at: str) -
 def _slip(word: str, name: str) -> bool:
     """Is a word a name but for one letter that is missing, too much or another? One digit off is another version's name."""
     long, short = sorted((word, name), key=len, reverse=True)
-    if len(short) < SHORTEST:
+    # What is longer by more is no such, and would take long: each letter is left out of the whole.
+    if len(short) < SHORTEST or len(long) > len(short) + 1:
         return False
     if len(long) == len(short):
         others = [pair for pair in zip(long, short, strict=True) if pair[0] != pair[1]]
