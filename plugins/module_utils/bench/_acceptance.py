@@ -74,12 +74,12 @@ def _sglang(grown: Mapping[tuple[str, str], float], new: Samples) -> Acceptance:
     if not verified or generated is None:
         return _unknown("/metrics has no verifications of the run, as without speculation")
     length = generated / verified
-    known = width is not None and width > 1
+    proposed = (width or 0) - 1
     return {
-        "rate": (length - 1) / (width - 1) if width is not None and known else None,
+        "rate": (length - 1) / proposed if proposed > 0 else None,
         "mean_length": length,
         "per_position": None,
-        "why": "SGLang has no counter of positions" + ("" if known else ", and no width of a draft"),
+        "why": "SGLang has no counter of positions" + ("" if proposed > 0 else ", and no width of a draft"),
     }
 
 

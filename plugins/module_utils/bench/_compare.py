@@ -152,7 +152,7 @@ def _judge(base: Mapping[Key, Values], new: Mapping[Key, Values]) -> Iterator[Ve
                 continue
             if pair.old or pair.fresh:
                 yield _verdict(str(key), name, better, pair, _borrowed(noises[key], every))
-            if key.test == "sweep" and name not in ABSOLUTE and min((*pair.old, *pair.fresh), default=0) > 0 and all(pair):
+            if key.test == "sweep" and name not in ABSOLUTE and all(pair) and min(*pair.old, *pair.fresh) > 0:
                 shifts.append(_shift(pair, _borrowed(noises[key], every)))
         if len(shifts) > 1:
             yield _together(name, better, shifts)

@@ -66,9 +66,12 @@ def test_sglang_counts_from_its_first_request_on() -> None:
     assert more["mean_length"] == pytest.approx(2.74)
 
 
-def test_without_a_width_sglangs_rate_is_unknown() -> None:
-    found = acceptance("sglang", sglang(0, 0), sglang(267, 100, None))
+@pytest.mark.parametrize("width", [None, 0, 1])
+def test_without_a_width_sglangs_rate_is_unknown(width: int | None) -> None:
+    found = acceptance("sglang", sglang(0, 0), sglang(267, 100, width))
     assert found["mean_length"] == 2.67 and found["rate"] is None and "width" in found["why"]
+    narrow = acceptance("sglang", sglang(0, 0), sglang(150, 100, 2))
+    assert narrow["rate"] == 0.5 and "width" not in narrow["why"]
 
 
 REAL = (ROOT / "tests/unit/data/metrics-vllm-0.30.0.txt").read_text(encoding="utf-8")

@@ -44,6 +44,22 @@ def test_a_tenth_slower_is_flagged_in_20_of_20_and_none_of_20_equal_runs_is(nois
         assert worse & {"decode_tps", "request_decode_tps"} and not worse & {"prefill_tps", "ttft_s", "ttft_p90_s"}
 
 
+def report_of(measured: Record) -> dict[str, Any]:
+    """A run as a report gives it: one value a figure, and nothing of how it varies."""
+    names = ("wall_s", "prefill_tps", "decode_tps", "ttft_s", "request_decode_tps")
+    rows = [{"requests": one["requests"], **{name: one["figures"][name]["median"] for name in names}} for one in measured["points"]]
+    return {"sweep": {name: measured["points"][0][name] for name in ("input_tokens", "output_tokens")}, "concurrency": rows}
+
+
+def test_so_it_is_beside_a_report_of_one_run() -> None:
+    said = []
+    for seed in range(20):
+        chance = random.Random(seed)
+        report = report_of(noisy_sweep(chance, 0.01, repeats=1))
+        said.append([_compare.against(report, noisy_sweep(chance, 0.01, factor))["ok"] for factor in (1, 1.1)])
+    assert said == [[True, False]] * 20
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_tenth_faster_is_better(seed: int) -> None:
     chance = random.Random(seed)
