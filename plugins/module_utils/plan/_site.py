@@ -185,7 +185,7 @@ def check(site: dict[str, Any], where: str) -> list[Problem]:
             bad("api_address", "an IP address of the head, or 0.0.0.0", code="wrong-address")
     for key in ("models_root", "state_dir"):
         path = site[key]
-        if not _is_path(path) or not path.rstrip("/"):
+        if not _is_path(path) or not path.strip("/"):
             bad(key, "an absolute path of letters, digits and . _ - + @, without '..'", code="wrong-path")
             continue
         # Two slashes, which POSIX leaves at the start, and /./ name the same folder.

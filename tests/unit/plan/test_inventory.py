@@ -367,7 +367,8 @@ def test_settings_are_taken_in_place_of_the_inventorys() -> None:
         ("settings", "gx10_api_prot", "unknown-key"),
         ("settings", "gx10_rank", "unknown-key"),
     ]
-    assert [problem.key for problem in _inventory.read(variables, list(variables), "i", [1])[1]] == [""]  # type: ignore[arg-type]
+    (problem,) = _inventory.read(variables, list(variables), "i", [1])[1]  # type: ignore[arg-type]
+    assert str(problem) == "settings: found [1]; wanted a mapping [wrong-type]"
 
 
 @pytest.mark.parametrize(
@@ -386,6 +387,11 @@ def test_an_address_that_is_none_is_told_by_its_kind_and_left_out(address: str, 
     assert cluster.nodes == (_inventory.Node("n", 3, "10.0.0.1", "", ("10.0.0.1",), {"A": "1"}),)
 
 
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255", "1.2.3"])
+def test_no_machine_has_such_an_address(address: str) -> None:
+    assert [_inventory.is_host(value) for value in (address, 1, "10.0.0.1", "spark-1")] == [False, False, True, True]
+
+
 @pytest.mark.parametrize(("key", "hint"), [("ansible_host", "Nodes behind one address by their ports"), ("gx10_management_address", "")])
 def test_two_nodes_with_one_address_are_told_apart(key: str, hint: str) -> None:
     variables = hostvars(2)
@@ -396,8 +402,8 @@ def test_two_nodes_with_one_address_are_told_apart(key: str, hint: str) -> None:
 
 
 def test_the_order_of_a_settings_keys_is_no_difference() -> None:
-    variables = hostvars(2, gx10_container_options={"runtime": "nvidia", "cap_add": ["IPC_LOCK"]})
-    variables["gx10-2"]["gx10_container_options"] = {"cap_add": ["IPC_LOCK"], "runtime": "nvidia"}
+    variables = hostvars(3, gx10_container_options={"runtime": "nvidia", "cap_add": ["IPC_LOCK"]})
+    variables["gx10-3"]["gx10_container_options"] = {"cap_add": ["IPC_LOCK"], "runtime": "nvidia"}
     assert read(variables)[1] == []
     variables["gx10-2"]["gx10_container_options"] = {"cap_add": [], "runtime": "nvidia"}
     assert read(variables)[1] == ["gx10-2: gx10_container_options"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.community.docker.plugins.module_utils._module_container.base import _preprocess_ulimits
-from ansible_collections.gx10.serving.plugins.module_utils.plan import _options
+from ansible_collections.gx10.serving.plugins.module_utils.plan import _options, _site
 from conftest import ROOT, hostvars
 
 SAMPLE = yaml.safe_load((ROOT / "inventories/sample/group_vars/gx10.yml").read_text())["gx10_container_options"]
@@ -222,3 +222,21 @@ def test_a_published_port_has_the_apis_address(resolve: Any) -> None:
     assert "gx10_api_address: found 'spark1.local'; wanted an IP address of the head" in problem
     (problem,) = resolve("sim-tiny-tp2", variables=variables)["problems"]
     assert "A name may lead to another address on the head itself" in problem
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        *[(None, ""), ({"gpus": "all"}, ""), ({"runtime": "nvidia"}, ""), ({"runtime": "my-nvidia"}, "")],
+        *[({}, "no-gpu"), ({"runtime": "runc"}, "no-gpu"), ({"devices": []}, "no-gpu"), ({"runtime": "runc", "gpus": "all"}, "")],
+    ],
+)
+def test_a_cuda_image_gets_a_gpu(options: Any, code: str) -> None:
+    def found(image: Any, *said: str) -> list[str]:
+        return [problem.code for problem in _site.gpu(image, {} if options is None else {"container_options": options}, "i", said)]
+
+    cuda = {"expect": {"cuda": "13.0"}}
+    assert found(cuda) == found(cuda, "gx10_container_options.devices", "xgx10_container_options") == ([code] if code else [])
+    assert [found(image) for image in ({}, {"expect": 1}, {"expect": {"cuda": None}})] == [[]] * 3
+    for key in ("gx10_container_options", "gx10_container_options.runtime", "n1.gx10_container_options.gpus"):
+        assert found(cuda, key) == []
