@@ -188,13 +188,18 @@ def test_a_row_says_what_was_sent_and_when(bench: Callable[..., Bench], api: str
         assert len(row["arrivals"]) == 6
         assert row["start"] <= row["first"] == row["arrivals"][0]
         assert row["arrivals"] == sorted(row["arrivals"]) and row["arrivals"][-1] <= row["end"]
-    logs = one.sent()
-    for run in runs:
-        assert run["wall"] == max(row["end"] for row in run["rows"])
-        # Each is one of the log, by its gaps: the error that the benchmark measures is far below this.
-        for row in run["rows"]:
-            took = [arrival - row["start"] for arrival in row["arrivals"]]
-            assert min(max(abs(a - (b - log["got"])) for a, b in zip(took, log["sent"], strict=True)) for log in logs) < 0.05
+    assert [run["wall"] for run in runs] == [max(row["end"] for row in run["rows"]) for run in runs]
+
+
+def test_times_are_those_at_which_the_stub_sent(bench: Callable[..., Bench]) -> None:
+    """Far above the error that benchmarks/bench_client measures, so that a busy machine does not fail it."""
+    one = bench("stub-numbered", [{**SWEEP, "concurrency": 8}], gap=0.03)
+    assert one.wait() == 0
+    logs = {log["id"]: log for log in one.sent()}
+    for row in one.rows():
+        log = logs[f"cmpl-{row['cached']}"]
+        assert row["first"] - row["start"] == pytest.approx(log["sent"][0] - log["got"], abs=0.02)
+        assert row["arrivals"][-1] - row["first"] == pytest.approx(log["sent"][-1] - log["sent"][0], abs=0.02)
 
 
 def test_a_sweep_asks_as_the_reports_do_and_never_twice_the_same(bench: Callable[..., Bench]) -> None:
@@ -340,8 +345,7 @@ def test_the_key_is_sent_and_nowhere_else(bench: Callable[..., Bench], tmp_path:
     secret = tmp_path.parent / f"{tmp_path.name}.key"
     secret.write_text(KEY + "\n")
     secret.chmod(0o600)
-    one = bench("stub-echo", [{**SWEEP, "output": 200}], key_file=str(secret))
-    eventually(lambda: (one.folder / "runs").exists())
+    one = bench("stub-echo", [SWEEP], key_file=str(secret))
     assert KEY not in Path(f"/proc/{one.process.pid}/cmdline").read_text()
     assert KEY not in Path(f"/proc/{one.process.pid}/environ").read_text()
     assert one.wait() == 0

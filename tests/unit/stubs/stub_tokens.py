@@ -6,9 +6,10 @@
 
 usage: python3 stub_tokens.py LOG [TTFT_SECONDS [GAP_SECONDS]]      prints its port
 
-What it does besides is chosen by words of the model's name: reasoning, cached, plain (no chat in /tokenize, as SGLang), split (a byte at a
-time), zero (no tokens), mute (no usage), refuse (HTTP 400), echo (HTTP 401, with the key that came), crash (an error in the stream), cut
-(a reset), dies (the process ends), silent, late (each gap is 10 % longer), needle (the answer is the code in the prompt). LOG has a JSON
+What it does besides is chosen by words of the model's name: reasoning, cached, numbered (its number as cached tokens), plain (no chat in
+/tokenize, as SGLang), split (a byte at a time), zero (no tokens), mute (no usage), refuse (HTTP 400), echo (HTTP 401, with the key that
+came), crash (an error in the stream), cut (a reset), dies (the process ends), silent, late (each gap is 10 % longer), needle (the answer is
+the code in the prompt). LOG has a JSON
 line per request: `got`, when the kernel had its last byte, and of each text, `due`, `sent` and `done`: when it should have gone to the
 kernel, and the times before and after it went, all CLOCK_MONOTONIC; `asked` and `begins` are the request and how its prompt begins.
 """
@@ -114,7 +115,8 @@ class Connection:
         return self.stream(body, words, usage, chat, got)
 
     def stream(self, body, words, usage, chat, got):
-        name = f"cmpl-{next(self.server.numbers)}"
+        asked = next(self.server.numbers)
+        name = f"cmpl-{asked}"
         # A schedule of its own for each, so that they do not all come at once.
         spread = self.server.gap * ((self.server.streams * 0.618) % 1)
         self.server.streams += 1
@@ -159,8 +161,8 @@ class Connection:
         tail = b""
         if "mute" not in words:
             usage["completion_tokens"] = count
-            if "cached" in words:
-                usage["prompt_tokens_details"] = {"cached_tokens": 16}
+            if words & {"cached", "numbered"}:
+                usage["prompt_tokens_details"] = {"cached_tokens": asked if "numbered" in words else 16}
             tail = self.chunk(event([], usage=usage))
         end = start + gap * max(0, count - 1)
         return self.plan(end, tail + self.chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n", None)
