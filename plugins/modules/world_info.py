@@ -98,6 +98,9 @@ options:
       mounted:
         description: The models root, which is all that an engine's container sees. A link that it cannot follow is a problem.
         type: path
+  compiled:
+    description: Folder of the collection's state on the node, to tell what it keeps of what engines have compiled; reads no compiled file.
+    type: path
   lock:
     description: File of the cluster's lock, to tell who holds it.
     type: path
@@ -158,6 +161,13 @@ weights:
     (the manifest that the node keeps in its state folder), hub (revision and hashes that a download noted).
   type: dict
   returned: when O(weights) is given
+compiled:
+  description: >-
+    name, image (its ID), image_gone (Docker does not have it any more), stamp (the launch that has passed its gate with it, or empty),
+    bytes.
+  type: list
+  elements: dict
+  returned: when O(compiled) is given
 lock:
   description: holder, age and held in seconds (since it was renewed, and taken), or an error; null where there is none.
   type: dict
@@ -200,7 +210,11 @@ def main() -> None:
     }
     parts = {"host": host, "engine": engine, "images": images, "weights": weights, "left": left}
     module = AnsibleModule(
-        argument_spec={"lock": {"type": "path"}, **{name: {"type": "dict", "options": options} for name, options in parts.items()}},
+        argument_spec={
+            "compiled": {"type": "path"},
+            "lock": {"type": "path"},
+            **{name: {"type": "dict", "options": options} for name, options in parts.items()},
+        },
         supports_check_mode=True,
     )
     try:

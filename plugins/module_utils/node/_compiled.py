@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from . import _json
 from ._docker import Docker
-from ._look import read_json
 from ._types import Compiled
 
 FOLDER, NOTE, STAMP = "compiled", "about.json", "complete.json"
@@ -22,14 +22,14 @@ def look(docker: Docker, state_dir: str) -> list[Compiled]:
     """By name. What an engine writes lies in a folder below, which its container sees; note and stamp it does not."""
     root = os.path.join(state_dir, FOLDER)
     names = sorted(name for name in os.listdir(root) if os.path.isdir(os.path.join(root, name))) if os.path.isdir(root) else []
-    notes = {name: _text(read_json(root, name, NOTE).get("image")) for name in names}
+    notes = {name: _text(_json.read(root, name, NOTE).get("image")) for name in names}
     there = {item["Id"] for item in docker.inspect("image", [image for image in notes.values() if image])}
     return [
         {
             "name": name,
             "image": notes[name],
             "image_gone": notes[name] not in there,
-            "stamp": _text(read_json(root, name, STAMP).get("launch")),
+            "stamp": _text(_json.read(root, name, STAMP).get("launch")),
             "bytes": _size(os.path.join(root, name)),
         }
         for name in names

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from . import _firewall, _hardware, _left, _links, _manifest, _notifier, _oci, _paths, _processes
+from . import _compiled, _firewall, _hardware, _json, _left, _links, _manifest, _notifier, _oci, _paths, _processes
 from ._docker import ARCHITECTURES, Docker, DockerError, Run
 from ._types import Container, Disk, DockerImage, Engine, Good, Host, Images, ModelLook, WholeWorld
 
@@ -26,8 +26,6 @@ LABEL = "gx10.serving.profile"
 TOOLS = ("docker", "docker-registry", "curl", "nginx", "rsync")
 # Of a config.json; those that name each layer that is not quantized have 3 MB. What travels to the control node is the rest.
 CONFIG_BYTES, PART_BYTES = 8 * 1024**2, 16 * 1024
-# Of a record or a status; a plan has some 100 KiB.
-RECORD_BYTES = 4 * 1024**2
 
 
 def disk(path: str) -> Disk:
@@ -78,21 +76,10 @@ def host(run: Run, asked: Mapping[str, Any]) -> Host:
     return found
 
 
-def read_json(*path: str) -> Any:
-    """A mapping in a JSON file of the state folder; empty if it is not there, not whole, too large, or something else."""
-    try:
-        with open(_paths.opened(os.path.join(*path)), "rb") as file:
-            text = file.read(RECORD_BYTES + 1)
-        found = json.loads(text) if len(text) <= RECORD_BYTES else None
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def status(folder: str) -> Any:
     """What a supervisor wrote of itself. Its container is root in that folder: what is no status counts as none, and no text of it can
     tell a terminal what to do."""
-    found = read_json(folder, "status.json")
+    found = _json.read(folder, "status.json")
     try:
         return _printable(found) if _fits(found, STATUS) else {}
     except ValueError:
@@ -143,7 +130,7 @@ def _printable(value: Any, depth: int = 0) -> Any:
 
 def record(*path: str) -> dict[str, Any]:
     """What the gate wrote; empty if there is none with a plan and an image, whatever their form is."""
-    found = read_json(*path)
+    found = _json.read(*path)
     return found if isinstance(found.get("plan"), dict) and isinstance(found.get("image_id"), str) else {}
 
 
@@ -293,6 +280,8 @@ def world(run: Run, asked: Mapping[str, Any]) -> WholeWorld:
     if asked.get("weights"):
         part = asked["weights"]
         found["weights"] = weights(part["models"], part["cache"], part["notes"], part.get("mounted") or "")
+    if asked.get("compiled"):
+        found["compiled"] = _compiled.look(docker, asked["compiled"])
     if asked.get("lock"):
         found["lock"] = _left.lock(asked["lock"])
     if asked.get("left"):

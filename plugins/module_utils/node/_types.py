@@ -334,6 +334,7 @@ class World(TypedDict, total=False):
     engine: Engine
     images: Images
     weights: dict[str, ModelLook]
+    compiled: list[Compiled]
 
 
 class WholeWorld(World, total=False):
