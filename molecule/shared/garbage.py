@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from sim import ROOT, Node, Playbook, ask
+from sim import HEAD, ROOT, Node, Playbook, ask
 
 TINY = ROOT / ".sim/checkpoints/tiny-qwen3"
 CAUSES = ("damaged weights on a rank", "the chat template", "the positions: rope_theta")
@@ -26,6 +26,9 @@ def refused_by_the_gate(folder: Path, nodes: dict[str, Node], base: str, damage:
         ask()  # raises unless it answers 200, and that is not enough
         assert re.search(r"failed: gx10-sim-1: probe: questions|failed: gx10-sim-1: probe: recall", output)
         assert [cause for cause in CAUSES if f"points to {cause}" in output] == [points]
+        assert "do not start again by themselves" in output
+        (container,) = nodes[HEAD].containers(running=True)
+        assert nodes[HEAD].host.run(f"test -e /var/lib/gx10/run{container['Name']}/refused").rc == 0, "its supervisor would start it again"
     finally:
         Playbook("stop").ok()
         for node in nodes.values():
