@@ -346,6 +346,14 @@ def test_who_is_left_where_some_are_gone() -> None:
     assert _inventory.left(["a", "b"])[0].startswith("a, b: left out by -e without")
 
 
+def test_what_is_read_before_anything_is_checked() -> None:
+    assert [_inventory.hosts_without("gx10", names) for names in ("ab", ["a", "b"], "", [])] == ["gx10:!ab", "gx10:!a:!b", "gx10", "gx10"]
+    for value, found in (({"a/b": "/x"}, {"a/b": "/x"}), (["a/b"], {})):
+        assert _inventory.weights_sources(hostvars(1, gx10_weights_sources=value), ["gx10-1"]) == found
+    default, other, none = (_inventory.pins(hostvars(1, gx10_secrets_dir=value), ["gx10-1"]) for value in (None, "/s", 7))
+    assert (other.startswith("/s/"), none) == (True, default)
+
+
 def test_as_many_hosts_as_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_variables, "MAX_HOSTS", 2)
     assert [read(hostvars(count))[1] for count in (2, 3)] == [[], ["group gx10"]]

@@ -244,3 +244,19 @@ def test_a_limit_of_what_there_is_not_is_told() -> None:
 def test_a_limit_that_would_never_fire_is_a_problem(limit: dict[str, Any], found: str, wanted: str) -> None:
     (problem,) = _limits.unknown(_engines.load("vllm").DIALECT, TABLE, limit, (), "p.yml", "limits[0]")
     assert (problem.where, problem.key, problem.found, problem.wanted) == ("p.yml", "limits[0]", found, wanted)
+
+
+@pytest.mark.parametrize(
+    ("own", "env", "key"),
+    [
+        *[({"OMP_NUM_THREADS": "5"}, {}, "OMP_NUM_THREADS"), ({"OMP_NUM_THREADS": "4"}, {}, ""), ({}, {}, "")],
+        # The profile's own counts, and is held to its limits elsewhere.
+        *[({"OMP_NUM_THREADS": "5"}, {"OMP_NUM_THREADS": "9"}, ""), ({}, {"OMP_NUM_THREADS": "9"}, "")],
+        *[({"PYTORCH_ALLOC_CONF": "a"}, {}, "PYTORCH_ALLOC_CONF"), ({"PYTORCH_CUDA_ALLOC_CONF": "a"}, {}, "PYTORCH_CUDA_ALLOC_CONF")],
+        ({"PYTORCH_ALLOC_CONF": "b", "PYTORCH_CUDA_ALLOC_CONF": "a"}, {}, ""),
+    ],
+)
+def test_a_limit_of_a_variable_holds_for_a_nodes_own(own: dict[str, str], env: dict[str, str], key: str) -> None:
+    limits: Any = [{"env": "OMP_NUM_THREADS", "max": 4, "because": "x"}, {"env": "PYTORCH_CUDA_ALLOC_CONF", "equals": "b", "because": "x"}]
+    found = _limits.of_node(_engines.load("vllm").DIALECT, _flags.table("vllm", "0.22.1"), limits, env, own, "n.gx10_env")
+    assert [problem.key for problem in found] == ([f"n.gx10_env.{key}"] if key else [])
