@@ -60,7 +60,9 @@ def _published(publish: Sequence[str], site: Mapping[str, Any], where: str) -> I
     for index, pair in enumerate(publish):
         port = int(pair.split(":")[0])
         key = ours.get(port)
-        if key and (index or key != "gx10_api_port"):
+        # What comes again is told as that.
+        again = any(int(other.split(":")[0]) == port for other in publish[:index])
+        if key and not again and (index or key != "gx10_api_port"):
             wanted, hint = "a port that is not ours", f"Another one outside, as {port + 1}:{pair.split(':')[1]}; or change {key}."
             yield Problem(where, f"container.publish[{index}]", f"{port}, of {key}", wanted, hint, "not-unique")
 

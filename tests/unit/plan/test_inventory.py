@@ -343,7 +343,7 @@ def test_who_is_left_where_some_are_gone() -> None:
     left, problems = _inventory.there(["gx10-1", "gx10-2"], ["gx10-3"])
     assert (left, [(problem.code, problem.found) for problem in problems]) == (["gx10-1", "gx10-2"], [("not-a-choice", "'gx10-3'")])
     assert (_inventory.there([], []), _inventory.left([])) == (([], []), [])
-    assert _inventory.left(["a", "b"])[0].startswith("a, b: left out by -e without")
+    assert _inventory.left(["a", "b"])[0].startswith("a, b: left out, as it is gone")
 
 
 def test_what_is_read_before_anything_is_checked() -> None:
