@@ -169,7 +169,7 @@ def test_f40_a_number_that_another_process_has_by_now_is_not_ended(tmp_path: Pat
 
 # Steps of a clock that somebody sets would end or start something where these decide. Stamps for people; a doctor, who compares clocks;
 # and the age of a file on the machine that both wrote and reads it, whose worst is a transfer that ends with its reason and goes on with
-# the next run, and that a file is named as left over. The bench's client asks it how long ago the kernel saw a packet that it has just read.
+# the next run, and that a file is named as left over. The bench's client asks it how long ago the kernel saw a packet that was just read.
 WALL_CLOCK = {
     "plugins/action/doctor.py",
     "plugins/module_utils/node/_left.py",
