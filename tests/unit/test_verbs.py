@@ -189,7 +189,8 @@ def test_the_decision_reads_a_source_below_home(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(_context, "read", lambda *_arguments: {})
     monkeypatch.setattr(_reconcile, "reconcile", lambda _plan, seen, *_more: {"problems": [str(dict(seen.origins))]})
     monkeypatch.setattr(ActionBase, "run", lambda *_arguments: {})
-    plan = {"profile": "p", "weights": {"models": [{"repo": "a/b"}]}, "image": {"wheels_path": "w"}}
+    plan: dict[str, Any] = {"profile": "p", "weights": {"models": [{"repo": "a/b"}]}, "image": {"wheels_path": "w"}}
+    plan |= {"group": {"address": ""}, "nodes": []}
     given = {"plan": plan, "sources": {"a/b": "~/data", "c/d": "/other"}, "archived": [], "image": {"targets": [], "keep": 1}, "worlds": {}}
     action = reconcile.ActionModule.__new__(reconcile.ActionModule)
     action._task = SimpleNamespace(check_mode=True)
