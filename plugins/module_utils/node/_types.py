@@ -334,12 +334,12 @@ class World(TypedDict, total=False):
     engine: Engine
     images: Images
     weights: dict[str, ModelLook]
-    compiled: list[Compiled]
 
 
 class WholeWorld(World, total=False):
-    """With the cluster's lock as it lies there, and with what only a doctor asks for."""
+    """With what only a start asks for, with the cluster's lock as it lies there, and with what only a doctor asks for."""
 
+    compiled: list[Compiled]
     lock: Lock | None
     left: Left
 
