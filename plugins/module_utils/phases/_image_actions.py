@@ -164,7 +164,8 @@ def decide(
         if tags and (wish.promote or not built):
             forget[node] = tags
             actions.append(action(PHASE, node, "forget", f"remove {', '.join(tags)}: more than the {wish.keep} newest"))
-    digest = next((item["digest"] for item in look["kept"] if identifier and item["image"] == identifier and item["complete"]), "")
+    kept = next((item["digest"] for item in look["kept"] if identifier and item["image"] == identifier and item["complete"]), "")
+    digest = restore.get("digest", "") if restore and not built else kept
     keep_archive = bool(wish.archive) and digest not in [item["digest"] for item in archived if item["complete"]]
     if keep_archive and (identifier or built):
         actions.append(action(PHASE, builder, "archive", f"keep a verified copy in {wish.archive}"))

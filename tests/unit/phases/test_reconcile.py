@@ -57,13 +57,19 @@ PRUNED = ("image", "gx10-2", "send")
         ),
         (
             [images("gx10-1", lambda look: (look["images"].clear(), look["kept"].clear()))],
-            [("image", "gx10-1", "restore"), ("image", "gx10-1", "verify"), ("image", "gx10-1", "archive")],
+            [("image", "gx10-1", "restore"), ("image", "gx10-1", "verify")],
             ["from the layers of gx10-2"],
         ),
         (
             [images(name, lambda look: (look["images"].clear(), look["kept"].clear())) for name in ("gx10-1", "gx10-2", "gx10-3")],
-            [("image", "gx10-1", "restore"), ("image", "gx10-1", "verify"), PRUNED, ("image", "gx10-1", "archive")],
+            [("image", "gx10-1", "restore"), ("image", "gx10-1", "verify"), PRUNED],
             ["from the archive"],
+        ),
+        # Where the archive has another one, or none, what comes back from a peer is kept there, too.
+        (
+            [images("gx10-1", lambda look: (look["images"].clear(), look["kept"].clear())), lambda seen: seen["archived"].clear()],
+            [("image", "gx10-1", "restore"), ("image", "gx10-1", "verify"), ("image", "gx10-1", "archive")],
+            ["from the layers of gx10-2"],
         ),
         (
             [images("gx10-1", lambda look: look["images"].pop(next(key for key in look["images"] if "verified" in key)))],
