@@ -7,10 +7,10 @@ them together. PRIVATE to the collection.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, Optional, TypedDict
 
 # Figure: value; None is unknown. Which there are, with their units, is _figures.FIGURES.
-Figures = dict[str, float | None]
+Figures = dict[str, Optional[float]]  # noqa: UP045 -- ansible-test takes "|" for an operation here
 
 
 class Row(TypedDict):

@@ -130,8 +130,9 @@ def _planned_ports(engine: Engine, seen: Seen) -> Engine:
     return {**engine, "listeners": [item for item in engine["listeners"] if item["port"] != seen.fanout_port]}
 
 
-def _of(plan: Plan, actions: Sequence[_actions.Action], verbs: Mapping[str, str] = VERBS) -> list[Problem]:
+def _of(plan: Plan, actions: Sequence[_actions.Action], verbs: Mapping[str, str] | None = None) -> list[Problem]:
     """What a run would do is what differs: its reason is what was found. `verbs`: other than serve that do it, by phase."""
+    verbs = VERBS if verbs is None else verbs
     found = []
     for item in actions:
         # What depends on others is not known yet.

@@ -56,7 +56,7 @@ class Answer:
         if words[1].startswith("1"):  # an interim response
             return self._head()
         self.status = int(words[1])
-        fields = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+        fields = {name.strip().lower(): value.strip() for name, _colon, value in (line.partition(":") for line in lines[1:])}
         self._chunked = "chunked" in fields.get("transfer-encoding", "").lower()
         self._left = 0 if self._chunked else int(fields.get("content-length", -1))
         self.over = not self._chunked and self._left == 0

@@ -60,7 +60,7 @@ def measure(api: Api, point: dict[str, Any], which: dict[str, Any], stopped: Cal
     # A needle is looked for, and an essay ends, as the model likes; a sweep's lengths are equal.
     exact = point["kind"] in ("sweep", "soak")
     depth: float | None = which.get("depth", point["depths"][0] if point["kind"] == "needle" else None)
-    prompts = [Prompt(point["kind"], salt(), depth) for _ in range(1 if cached else count)]
+    prompts = [Prompt(point["kind"], salt(), depth) for _request in range(1 if cached else count)]
     fit(prompts, wanted, api.count)
     texts = [prompt.text() for prompt in prompts]
     if cached:

@@ -40,7 +40,7 @@ class Prompt:
         self._task = TASKS[kind]
         self.code = ""
         if depth is not None:
-            self.code = "-".join(self._random.choice(_WHAT).upper() for _ in range(2)) + f"-{self._random.randrange(1000, 10000)}"
+            self.code = "-".join(self._random.choice(_WHAT).upper() for _word in range(2)) + f"-{self._random.randrange(1000, 10000)}"
         self.words = 0
         self.pad = 0
 
