@@ -289,7 +289,8 @@ def _env_numbers(envs: Mapping[str, Callable[[], Any]]) -> dict[str, dict[str, A
             del os.environ[name]
         return True
 
-    numbers = [name for name in envs if takes(name, "1") and not takes(name, "x")]
+    # What takes "{}" is read as JSON, of which a number is one.
+    numbers = [name for name in envs if takes(name, "1") and not takes(name, "x") and not takes(name, "{}")]
     return {name: {"type": "float" if takes(name, "1.5") else "int"} for name in numbers}
 
 

@@ -116,7 +116,8 @@ def write(full: str, content: bytes, mode: int) -> None:
             remove(path)
     with open(_paths.fresh(temporary, 0o600), "wb") as file:
         file.write(content)
-    os.chmod(temporary, mode)
+        # Not by its path: in a container's folder that may be a link by now.
+        os.fchmod(file.fileno(), mode)
     os.replace(temporary, full)
 
 

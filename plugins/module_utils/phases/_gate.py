@@ -135,6 +135,8 @@ def record_actions(plan: Plan, looks: Mapping[str, Engine], image_id: str) -> li
 def _unproven(plan: Plan, node: Node, look: Engine, image_id: str) -> str:
     """Why the gate has to prove what runs on a node; empty if it has."""
     record: Record = look["good"]["last"]
+    if look["record"].get("refused"):
+        return "its last gate has failed"
     if not record or record != look["record"]:
         return "no record that it has passed"
     if other_format(record) or record_differs(record, {"plan": plan, "image_id": image_id}):

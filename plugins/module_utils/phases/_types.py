@@ -60,12 +60,15 @@ class Boot(TypedDict):
 
 
 class Record(TypedDict, total=False):
-    """What is, or was, served; empty where nothing is. An older release's plan has another format, and no `boots`."""
+    """What is, or was, served; empty where nothing is. An older release's plan has another format, and no `boots`.
+    `refused`: its last gate has failed.
+    """
 
     plan: Plan
     image_id: str
     parts: dict[str, Part | None]
     boots: dict[str, Boot]
+    refused: bool
 
 
 class Chat(TypedDict):

@@ -215,6 +215,8 @@ def test_what_the_gate_expects_otherwise_is_asked_again_and_nothing_restarts(pla
     [
         (lambda look: look["containers"][0].update(started_at="2026-11-02T00:00:00Z"), "it has started again since it passed"),
         (lambda look: look["good"].update(last={}), "no record that it has passed"),
+        # serve.yml -e probe=true found it wrong, though it had passed.
+        (lambda look: look.update(record={**look["record"], "refused": True}), "its last gate has failed"),
         (lambda look: look.update(record={**look["record"], "image_id": OTHER}), "no record that it has passed"),
         (lambda look: look["good"].update(last={**look["record"], "boots": {}}), "no record that it has passed"),
         (lambda look: (look["record"].update(image_id=OTHER), look["good"].update(last=look["record"])), "the record is of another plan"),

@@ -69,6 +69,10 @@ def test_what_ran_good_before_is_kept_before_it_is_replaced(record: Any) -> None
     assert written(now, record, passed=True) == [("previous-good.json", before), ("last-good.json", record), ("current.json", record)]
     # What did not pass is what runs, and nobody's good one.
     assert written(now, record, passed=False) == [("current.json", record)]
+    # What had passed, and fails later, is said; and again when it passes.
+    failed = {**record, "refused": True}
+    assert written({"record": record, "good": {"last": record}}, failed, passed=False) == [("current.json", failed)]
+    assert written({"record": failed, "good": {"last": record}}, record, passed=True) == [("current.json", record)]
 
 
 def test_finding_2_a_record_is_for_root_alone(record: Any) -> None:

@@ -324,6 +324,7 @@ def test_pairs_need_or_exclude_each_other(engine: str) -> None:
         *[({name: "http://me:s3cret@proxy:3128"}, "secret") for name in ("HTTPS_PROXY", "http_proxy", "PIP_INDEX_URL")],
         ({"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"}, "refused"),
         ({"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "0"}, None),
+        ({"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "true"}, "refused"),
         *[({name: "x"}, None) for name in ("NCCL_IB_HCA", "OMP_NUM_THREADS", "TOKENIZERS_PARALLELISM", "ld_preload")],
         ({"HTTPS_PROXY": "http://proxy:3128/a@b"}, None),
     ],
@@ -335,6 +336,12 @@ def test_nobody_sets_what_opens_the_engine(env: dict[str, str], code: str | None
     variables = hostvars(4, gx10_env=env)
     plan = _resolve.resolve(_sources.read(SIM), variables, list(variables), None, True)
     assert bool(plan["problems"]) == (code is not None)
+
+
+def test_off_is_off_in_each_of_an_engines_words() -> None:
+    dialect, name = _engines.load("sglang").DIALECT, "SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN"
+    values = ("0", "false", "False", "no", "n", "1", "true", "")
+    assert [value for value in values if _env.check(dialect, {name: value}, "p")] == ["1", "true", ""]
 
 
 THREADS = [{"arg": "model-loader-extra-config.num_threads", "max": 16, "because": "x"}]

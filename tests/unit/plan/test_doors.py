@@ -82,6 +82,13 @@ def test_weights_are_no_pickles(engine: str) -> None:
         assert keys(value) == [("args.load-format", "runs-code")]
         assert keys(value, ("load-format",)) == []
     assert [keys(value) for value in ("auto", "safetensors", "fastsafetensors", "dummy", "ptx")] == [[]] * 5
+    # The drafter's come by the same loaders.
+    drafter: dict[str, tuple[str, dict[str, Any]]] = {
+        "vllm": ("speculative-config.draft_load_config.load_format", {"speculative-config": {"draft_load_config": {"load_format": "pt"}}}),
+        "sglang": ("speculative-draft-load-format", {"speculative-draft-load-format": "pt"}),
+    }
+    key, args = drafter[engine]
+    assert [problem.key for problem in _opens.check(dialect, args, (), "p")] == [f"args.{key}"]
 
 
 @pytest.mark.parametrize("depth", [30, 200, 900, 1100, 2000])
@@ -262,7 +269,7 @@ def test_what_engines_read_and_sites_set_stays(engine: str) -> None:
         "CUDA_HOME": "/usr/local/cuda", "NCCL_IB_HCA": "=rocep1s0f0",
         "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True", "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1", "TOKENIZERS_PARALLELISM": "false",
         "VLLM_NCCL_SO_PATH": "/usr/lib/aarch64-linux-gnu/libnccl.so.2", 
-        "GLIBC_TUNABLES": "glibc.rtld.optional_static_tls=4096", "PWD": "/x",
+        "GLIBC_TUNABLES": "glibc.rtld.optional_static_tls=4096", "PWD": "/x", "TIKTOKEN_ENCODINGS_BASE": "/etc/encodings",
         "PYTHONWARNINGS": "ignore::DeprecationWarning", "HF_HOME": _engines.MODELS, "HF_HUB_CACHE": f"{_engines.MODELS}/hub",
     }  # fmt: skip
     assert _env.check(dialect, healthy, "p") == []

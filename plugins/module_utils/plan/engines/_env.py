@@ -45,6 +45,8 @@ GONE = {
     "VLLM_USE_V1": "There is no other engine any more: leave it out.",
 }
 SEEN = "it would stand in docker inspect"
+# How off is written; whether an engine takes all of them is its table's to say.
+OFF = ("0", "false", "no", "n")
 
 
 def check(dialect: Dialect, env: Mapping[str, Any], where: str, prefix: str = "env") -> list[Problem]:
@@ -70,7 +72,7 @@ def check(dialect: Dialect, env: Mapping[str, Any], where: str, prefix: str = "e
         elif key in VISIBLE and not VISIBLE[key].fullmatch(str(value)):
             why = "Reason: it hides the node's GPU from the engine; gx10_container_options gives the container its GPUs."
             problems.append(Problem(where, at, found, f"no {key}, or one that begins with GPU 0", why, "refused"))
-        elif key in dialect.off_env and value != "0":
+        elif key in dialect.off_env and str(value).lower() not in OFF:
             wanted = f"'0', or no {key}"
             problems.append(Problem(where, at, found, wanted, f"Reason: {dialect.off_env[key]}.", "refused"))
     return problems

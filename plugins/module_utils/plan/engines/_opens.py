@@ -34,9 +34,9 @@ def _code(dialect: Dialect, args: Mapping[str, Any], mod_args: Collection[str], 
         for key, value in found.items()
         if value not in (None, "auto") and key not in mod_args
     ] + [
-        Problem(where, f"args.{key}", show(args[key]), "safetensors, or nothing", f"Reason: {PICKLE}.", "runs-code")
+        Problem(where, f"args.{key}", show(value_of(args, key)), "safetensors, or nothing", f"Reason: {PICKLE}.", "runs-code")
         for key, values in dialect.unpickles.items()
-        if str(args.get(key)).lower() in values and key not in mod_args
+        if str(value_of(args, key)).lower() in values and key not in mod_args
     ]
 
 

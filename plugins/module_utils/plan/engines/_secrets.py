@@ -31,7 +31,8 @@ def variable(name: str, value: object) -> bool:
     if HARMLESS.fullmatch(name):
         return False
     words = name.upper().split("_")
-    told = any(word in WORDS or word.endswith("TOKEN") for word in words)
+    # A tokenizer is no token.
+    told = any(word in WORDS or (word.endswith("TOKEN") and word != "TIKTOKEN") for word in words)
     return bool(NAMED.search(name)) or (told and not NUMBER.fullmatch(str(value)))
 
 

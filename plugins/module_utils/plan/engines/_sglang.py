@@ -43,7 +43,7 @@ DIALECT = Dialect(
     sizes={"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40},
     prefixes=("SGLANG_", "SGL_"),
     code=("custom-sigquit-handler", "custom-weight-loader", "forward-hooks", "debug-tensor-dump-inject"),
-    unpickles={"load-format": ("pt", "npcache")},
+    unpickles=dict.fromkeys(("load-format", "speculative-draft-load-format"), ("pt", "npcache")),
     files={
         **{"chat-template": "template", "completion-template": "template"},
         **dict.fromkeys(("tokenizer-path", "quantization-param-path", "decrypted-config-file", "decrypted-draft-config-file"), "file"),

@@ -73,7 +73,7 @@ DIALECT = Dialect(
         *("tool-parser-plugin", "reasoning-parser-plugin", "model-class-overrides"),
     ),
     # 0.22 and 0.30: model_executor/model_loader/weight_utils.py (torch.load with weights_only).
-    unpickles={"load-format": ("pt", "npcache")},
+    unpickles=dict.fromkeys(("load-format", "speculative-config.draft_load_config.load_format"), ("pt", "npcache")),
     files={
         **{"chat-template": "template", "allowed-local-media-path": "models"},
         **dict.fromkeys(("hf-config-path", "log-config-file", "tokenizer"), "file"),
