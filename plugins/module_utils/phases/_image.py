@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
@@ -139,6 +140,10 @@ class Undo(TypedDict):
     forget: list[Kept]
 
 
+# Tags that a rebuild sets beside the definition's own: by inputs, and by what was verified.
+OURS = re.compile(r"latest|verified-.+|[0-9a-f]{12}|candidate|rejected")
+
+
 class Tag(TypedDict):
     id: str
     reference: str
@@ -160,9 +165,10 @@ def undo(names: Sequence[str], before: Images, after: Images) -> Undo:
 
 
 def _named(names: Sequence[str], look: Images) -> dict[str, str]:
-    """IDs by reference. One by digest cannot move; what failed a verification is kept to be looked at, and a candidate goes anyway."""
+    """IDs by reference, of the tags that a rebuild sets. One by digest cannot move; what failed a verification is kept to be looked at, and a candidate goes anyway."""
     found = {reference: item["id"] for reference, item in look["images"].items() if "@" not in reference}
-    found |= {tag: item["id"] for item in look["tags"] for tag in item["tags"] if tag.rpartition(":")[0] in names}
+    tagged = ((tag, item["id"], *tag.rpartition(":")[::2]) for item in look["tags"] for tag in item["tags"])
+    found |= {tag: identifier for tag, identifier, name, last in tagged if name in names and OURS.fullmatch(last)}
     return {reference: identifier for reference, identifier in found.items() if not reference.endswith((":rejected", ":candidate"))}
 
 

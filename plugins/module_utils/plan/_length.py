@@ -47,7 +47,8 @@ def longest(config: Mapping[str, Any], changes: Mapping[str, Any], sglang: bool,
     # Gemma 3's is scaled already.
     for rope in [] if not sglang and "gemma3" in str(stated.get("model_type")) else _ropes(whole):
         kind, factor, first = rope.get("rope_type", rope.get("type")), rope.get("factor"), rope.get("original_max_position_embeddings")
-        if isinstance(factor, bool) or not isinstance(factor, int | float):
+        # What a file says may be anything.
+        if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor <= LARGEST:
             continue
         if sglang:
             length = length if first is not None or rope.get("rope_type") == "llama3" else int(length * factor)

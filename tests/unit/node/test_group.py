@@ -309,6 +309,18 @@ def test_mods_are_waited_for_beyond_the_gathering_and_nobody_else_is() -> None:
     assert after(780, group.MODS, group.IDLE).phase == group.DOWN
 
 
+def test_who_has_come_once_and_is_silent_for_a_moment_is_gathered_anew() -> None:
+    found = group.begin(NAMES, 3, 780, 0.0)
+    for now in range(900):
+        for rank, doing in enumerate((group.IDLE, group.MODS, group.IDLE)):
+            if rank < 2 or now < 850:
+                found = group.step(found, group.Report(rank, "s", doing, 0), float(now))
+    assert (found.phase, found.ranks[2].doing) == (group.WAITING, group.AWAY)
+    for now in range(900, 1700):
+        found = group.step(found, group.Report(1, "s", group.MODS, 0), float(now))
+    assert (found.phase, found.reason) == (group.DOWN, "did not come within 780 s: n1 (mods), n2")
+
+
 @pytest.mark.parametrize("kind", [group.SIGNAL, group.STOP, group.LINK])
 def test_what_has_failed_its_gate_goes_on_and_is_not_started_again(kind: str) -> None:
     state = dataclasses.replace(serving(), refused=True)

@@ -129,8 +129,8 @@ BEFORE = tagged(
         ),
         # A promotion that failed on another node; somebody else has tagged the same images meanwhile.
         (
-            tagged(("a", ["small:aaaaaaaaaaaa", "small:verified-1", "mine:2"]), ("b", ["small:latest", "x:1"]), ("l", ["low:latest"]),
-                   kept=[("small", "a", "1")], base="x"),
+            tagged(("a", ["small:aaaaaaaaaaaa", "small:verified-1", "mine:2"]), ("b", ["small:latest", "x:1", "small:toms-fix"]),
+                   ("l", ["low:latest"]), kept=[("small", "a", "1")], base="x"),
             [("a", "small:latest")],
             [],
             [],

@@ -197,7 +197,7 @@ def test_a_length_is_no_larger_than_any_models() -> None:
         ({"rope_scaling": {"rope_type": "linear", "factor": 2.0}}, 65536, 65536, 65536),
         ({"rope_scaling": {"rope_type": "llama3", "factor": 2.0}}, 32768, 32768, 32768),
         ({"rope_parameters": {"full_attention": {**YARN, "rope_type": "deepseek_yarn"}}}, 131072, 32768, 32768),
-        *[({"rope_scaling": {**YARN, "factor": factor}}, 32768, 32768, 32768) for factor in (None, True, "4.0")],
+        *[({"rope_scaling": {**YARN, "factor": factor}}, 32768, 32768, 32768) for factor in (None, True, "4.0", 0, -1.0, 1e308)],
         # The smallest of vLLM's nine, or the first of SGLang's five; what is model_max_length is that.
         ({"n_positions": 2048}, 2048, 2048, 32768),
         ({"max_position_embeddings": None, "n_positions": 2048}, 2048, 2048, None),

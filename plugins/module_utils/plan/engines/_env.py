@@ -26,6 +26,7 @@ REFUSED = {
 # The plan sets them, per node or for all; GX10_ is what the supervisor reads.
 OWNED = (
     *("VLLM_HOST_IP", "RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_DEDUP_LOGS", "RAY_memory_monitor_refresh_ms"),
+    "DASHBOARD_METRIC_PORT",
     *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
 )
 OWN_PREFIX = "GX10_"

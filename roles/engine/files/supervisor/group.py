@@ -184,6 +184,9 @@ def _silent(group: Group, now: float) -> Group:
     quiet = [rank for rank in group.ranks[1:] if rank.heard is None or now - rank.heard >= lost - BEAT]
     ranks = tuple(Rank(rank.name, None, rank.session, AWAY, rank.generation) if rank in late else rank for rank in group.ranks)
     group = dataclasses.replace(group, ranks=ranks)
+    if group.phase == WAITING and not group.generation:
+        # It has come once, so it is gathered anew: it may be another's mods that all wait for.
+        return dataclasses.replace(group, since=now)
     if group.phase not in (STARTING, SERVING):
         return group
     if len(quiet) == len(group.ranks) - 1 > 1:
