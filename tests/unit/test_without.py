@@ -20,6 +20,14 @@ def resolve(*without: str, nodes: int = 4, **site: Any) -> _resolve.Resolved:
     return _resolve.resolve(_sources.read("sim-tiny-tp2"), variables, list(variables), without=without)
 
 
+@pytest.mark.parametrize("address", ["192.168.1.11", "192.168.177.11"])
+def test_the_api_has_no_address_of_a_node_that_is_gone(address: str) -> None:
+    found = resolve("gx10-1", gx10_api_address=address)
+    (problem,) = found["problems"]
+    assert f"gx10_api_address: found {address}, of gx10-1, which is left out; wanted an address of the head, gx10-2" in problem
+    assert resolve("gx10-1", gx10_api_address="192.168.1.12")["problems"] == resolve(gx10_api_address=address)["problems"] == []
+
+
 @pytest.mark.parametrize(
     ("without", "nodes", "idle"),
     [

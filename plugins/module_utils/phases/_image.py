@@ -165,7 +165,8 @@ def undo(names: Sequence[str], before: Images, after: Images) -> Undo:
 
 
 def _named(names: Sequence[str], look: Images) -> dict[str, str]:
-    """IDs by reference, of the tags that a rebuild sets. One by digest cannot move; what failed a verification is kept to be looked at, and a candidate goes anyway."""
+    """IDs by reference, of the tags that a rebuild sets. One by digest cannot move; what failed a verification is kept to be looked at,
+    and a candidate goes anyway."""
     found = {reference: item["id"] for reference, item in look["images"].items() if "@" not in reference}
     tagged = ((tag, item["id"], *tag.rpartition(":")[::2]) for item in look["tags"] for tag in item["tags"])
     found |= {tag: identifier for tag, identifier, name, last in tagged if name in names and OURS.fullmatch(last)}

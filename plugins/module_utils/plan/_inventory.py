@@ -59,6 +59,17 @@ def setting(key: str, variables: Mapping[str, Any]) -> Any:
     return variables.get(key, SITE_DEFAULTS[key])
 
 
+def api_of_gone(hostvars: Mapping[str, Any], gone: Sequence[str], cluster: Cluster) -> list[Problem]:
+    """The API's address, where it is one of a node that is left out: the engine could not bind it, when all else has been stopped."""
+    address = cluster.site.get("api_address") if cluster.nodes else None
+    keys = ("gx10_management_address", "ansible_host", "gx10_fabric_address")
+    held = [name for name in gone if isinstance(address, str) and address in [hostvars[name].get(key) for key in keys]]
+    wanted, hint = f"an address of the head, {cluster.nodes[0].name if cluster.nodes else ''}", "Give it with -e for now."
+    return [
+        Problem("inventory", "gx10_api_address", f"{address}, of {name}, which is left out", wanted, hint, "wrong-address") for name in held
+    ]
+
+
 def head(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> str:
     """Name of the node of rank 0, which holds the group's lock; where no plan is at hand. Not checked."""
     ranks = {name: str(hostvars[name].get("gx10_rank", position)) for position, name in enumerate(hosts)}

@@ -17,7 +17,7 @@ from typing import Any, TypedDict, cast
 from ..common import _document, _schema
 from ..common._problem import Problem, beyond, nearest, report, show, told
 from . import _checkpoint, _code, _compiled, _fit, _memory, _notify, _pins, _probes, _profile, _site, _variables, _watch, _weights
-from ._inventory import Cluster, Node, left, there
+from ._inventory import Cluster, Node, api_of_gone, left, there
 from ._inventory import read as read_cluster
 from ._profile_types import ImageFile, ModSource, Profile, ProfileContainer, Provenance, Sources
 from ._types import Body, ContainerOptions, Definition, Deviation, HardwareOptions, MeasuredWith, Memory, Mod, Plan, Speculation
@@ -76,7 +76,7 @@ def resolve(
     others, found = there(hosts, without)
     problems += found
     cluster, found = read_cluster(hostvars, others, "inventory", settings or {})
-    problems += found
+    problems += found + api_of_gone(hostvars, [name for name in without if name in hosts], cluster)
     source = sources["profile"]
     profile: dict[str, Any] = {}
     image: dict[str, Any] = {}

@@ -309,6 +309,17 @@ def test_mods_are_waited_for_beyond_the_gathering_and_nobody_else_is() -> None:
     assert after(780, group.MODS, group.IDLE).phase == group.DOWN
 
 
+@pytest.mark.parametrize("limit", [0, 3])
+def test_who_is_stopped_before_the_first_start_comes_again_where_anything_may(limit: int) -> None:
+    state = group.begin(NAMES, limit, 780, 0.0)
+    for doing, reason in ((group.MODS, ""), (group.CLOSING, "was stopped")):
+        state = group.step(state, group.Report(1, "s", doing, 0, reason, group.STOP if reason else ""), 1.0)
+    assert state.phase == (group.WAITING if limit else group.DOWN)
+    for rank in range(len(NAMES)):
+        state = group.step(state, group.Report(rank, "t", group.IDLE, 0), 2.0)
+    assert state.phase == (group.STARTING if limit else group.DOWN)
+
+
 def test_who_has_come_once_and_is_silent_for_a_moment_is_gathered_anew() -> None:
     found = group.begin(NAMES, 3, 780, 0.0)
     for now in range(900):

@@ -167,7 +167,8 @@ def _heard(group: Group, event: Report, now: float) -> Group:
         if event.doing in RUNNING and event.generation != group.generation:
             return _ended(group, before.name, f"it ran generation {event.generation} beside {group.generation}", LINK, now)
     elif group.phase == WAITING:
-        if event.reason and event.generation == 0:
+        # Who was stopped, as by an upgrade of Docker, comes again where anything may.
+        if event.reason and event.generation == 0 and not (event.kind == STOP and group.limit):
             return _to(group, DOWN, now, reason=_named(group, before.name, event.reason), kind=event.kind)
         if event.generation > group.generation:
             # The head has lost its record: what others have seen counts.
