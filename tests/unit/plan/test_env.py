@@ -61,6 +61,18 @@ def test_what_nccl_reads_and_does_not_document_is_a_warning(resolve: Any) -> Non
     assert [text for text in plan["warnings"] if "NCCL" in text] == [said]
 
 
+def test_what_torch_reads_by_an_older_name_is_a_warning(resolve: Any) -> None:
+    plan = resolve("qwen397-mtp2", override={"env": {"NCCL_ASYNC_ERROR_HANDLING": "1"}})["plan"]
+    said = "env.NCCL_ASYNC_ERROR_HANDLING: an old name of torch's; the present one is TORCH_NCCL_ASYNC_ERROR_HANDLING"
+    assert [text for text in plan["warnings"] if "torch" in text] == [said]
+
+
+def test_no_weights_come_from_another_machine(resolve: Any) -> None:
+    key = "remote-instance-weight-loader-seed-instance-ip"
+    found = resolve("nemotron3-super-sglang", override={"args": {"load-format": "remote_instance", key: "10.0.0.9"}})["problems"]
+    assert any(f"args.{key}: found a refused flag" in problem and "no manifest holds" in problem for problem in found)
+
+
 NCCL, SGLANG = ("qwen397-mtp2", "NCCL_IB_DISABLE"), ("nemotron3-super-sglang", "SGLANG_LOG_MS")
 
 

@@ -46,6 +46,8 @@ GONE = {
     "VLLM_USE_V1": "There is no other engine any more: leave it out.",
 }
 SEEN = "it would stand in docker inspect"
+# torch's own, from before it named them TORCH_NCCL_ (ProcessGroupNCCL.hpp); it still reads them.
+TORCHS = ("NCCL_ASYNC_ERROR_HANDLING", "NCCL_BLOCKING_WAIT", "NCCL_DESYNC_DEBUG", "NCCL_ENABLE_TIMING")
 # How off is written; whether an engine takes all of them is its table's to say.
 OFF = ("0", "false", "no", "n")
 
@@ -85,7 +87,9 @@ def names(dialect: Dialect, table: Table, env: Mapping[str, Any], where: str, pr
     version = f"{table.engine} {table.version}"
     for key, value in env.items():
         at = f"{prefix}.{key}"
-        if key.startswith("NCCL_"):
+        if key in TORCHS:
+            warnings.append(f"{at}: an old name of torch's; the present one is TORCH_{key}")
+        elif key.startswith("NCCL_"):
             if key not in nccl():
                 wanted = "one of the variables of NCCL's manual"
                 problems.append(Problem(where, at, "a variable that NCCL does not read", wanted, nearest(key, nccl()), UNKNOWN))

@@ -34,6 +34,16 @@ DIALECT = Dialect(
         "grpc-mode": "health check, watch and gate speak HTTP",
         "grpc-http-sidecar-port": "it is a second, unprotected door to the engine",
         "download-dir": "nothing is downloaded at serve time",
+        **dict.fromkeys(
+            (
+                f"remote-instance-weight-loader-{name}"
+                for name in (
+                    *("backend", "seed-instance-ip", "seed-instance-service-port", "send-weights-group-ports"),
+                    "start-seed-via-transfer-engine",
+                )
+            ),
+            "no manifest holds what is loaded from another machine",
+        ),
         "use-ray": "the executor spreads the ranks",
         **dict.fromkeys(("enable-ssl-refresh", "ssl-ca-certs", "ssl-certfile", "ssl-keyfile", "ssl-keyfile-password"), PLAIN),
     },
