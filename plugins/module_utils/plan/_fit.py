@@ -63,7 +63,7 @@ def _published(publish: Sequence[str], site: Mapping[str, Any], where: str) -> I
         # What comes again is told as that.
         again = any(int(other.split(":")[0]) == port for other in publish[:index])
         if key and not again and (index or key != "gx10_api_port"):
-            other = next(free for free in (*range(port + 1, 65536), *range(1024, port)) if free not in ours)
+            other = next((free for free in range(port + 1, 65536) if free not in ours), 1024)
             wanted, hint = "a port that is not ours", f"Another one outside, as {other}:{pair.split(':')[1]}; or change {key}."
             yield Problem(where, f"container.publish[{index}]", f"{port}, of {key}", wanted, hint, "not-unique")
 
